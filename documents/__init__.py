@@ -1,0 +1,1 @@
+"""The ground floor: the document's schema, batches and their segmentation, atomic shards, errors."""

@@ -1,0 +1,39 @@
+"""How kernels are compiled: one decorator, one set of array types, one cache.
+
+A kernel takes read-only inputs (`uint8` text, `int32` offsets and positions, `uint64` hashes) and writes into arrays that
+its caller made. numba compiles once for each combination of types, and read-only and writable arrays are different
+types to it, so `frozen` marks what goes in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# nogil: the thread that watches for the parent's death must run beside a kernel. boundscheck stays off: offsets come
+# from Arrow, which has validated them.
+_compile = numba.njit(cache=True, nogil=True, error_model="numpy")
+_inline = numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+
+
+def kernel(function: Function) -> Function:
+    """Compiles `function` at its first call and keeps the machine code on disk."""
+    return _compile(function)
+
+
+def inlined(function: Function) -> Function:
+    """A helper of kernels, copied into each of them."""
+    return _inline(function)
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """A read-only, contiguous view of `array`: the only form in which kernels take inputs."""
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
