@@ -49,6 +49,9 @@ class Barrier(ABC):
     sidecar: ClassVar[pa.Schema]
     """Begins with `id` (string). Fixed by the class or, where it depends on parameters, a property."""
 
+    judged_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields that `decide` reads and `observe` does not: when only they change, sidecars stay good."""
+
     def prepare(self) -> None:
         """Checks parameters that need more than their types, before any work starts (RecipeError)."""
 
