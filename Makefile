@@ -1,0 +1,46 @@
+# Two commands set everything up: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Kernels are cached beside the sources; without .pyc files each start would also compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test setup setup-dev lint types tests clean
+
+demo: setup
+	@$(BIN)/python sample_corpora/build.py
+	@$(BIN)/corpusmill train quality --positive sample_corpora/web/positive.jsonl \
+		--negative sample_corpora/web/negative.jsonl --out sample_corpora/built/quality.npz > sample_corpora/built/quality.txt
+	@$(BIN)/corpusmill run sample_corpora/recipe.yaml
+
+test: setup-dev lint types tests
+
+setup: $(VENV)/.installed
+setup-dev: $(VENV)/.installed-dev
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing corpusmill into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "installing the development requirements"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types:
+	$(BIN)/mypy
+
+tests:
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+clean:
+	rm -rf $(VENV) runs sample_corpora/built
+	find . -name __pycache__ -prune -exec rm -rf {} +

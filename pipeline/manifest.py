@@ -1,0 +1,95 @@
+"""The run's manifest: everything that a run did, as JSON.
+
+schema_version, tool, recipe (resolved) and its hash, seeds, python and library versions
+inputs         for each source: files with size and identity
+sources        for each source: records, stages in order with what came, what each rule dropped and what was left
+failed         tasks that failed, with what they said
+content_hash   of all curated documents, whatever their order; absent while tasks are failed
+mix            the dataset: ratios asked and achieved, shards, Q
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from corpusmill.documents.codepoints import UNICODE_VERSION
+from corpusmill.documents.shards import atomic_text
+from corpusmill.pipeline.plan import SourcePlan
+from corpusmill.pipeline.recipe import Recipe
+from corpusmill.pipeline.tasks import Outcome, fingerprint
+
+SCHEMA_VERSION = 1
+_LIBRARIES = (
+    "corpusmill",
+    "numba",
+    "numpy",
+    "pyarrow",
+    "duckdb",
+    "fastwarc",
+    "resiliparse",
+    "py3langid",
+    "scikit-learn",
+)
+
+Travelled = tuple[SourcePlan, Sequence[Mapping[int, Outcome]], Sequence[Outcome | None]]
+
+
+def run_manifest(recipe: Recipe, sources: Sequence[Travelled], failed: Sequence[Outcome]) -> dict[str, Any]:
+    """The manifest of the sources' part of a run."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "tool": f"corpusmill {version('corpusmill')}",
+        "recipe": dict(recipe.resolved),
+        "recipe_hash": fingerprint(recipe.resolved),
+        "seed": recipe.seed,
+        "versions": {
+            "python": platform.python_version(),
+            "unicode_table": UNICODE_VERSION,
+            **{name: version(name) for name in _LIBRARIES},
+        },
+        "inputs": {
+            plan.name: [{"file": file.name, "size": file.size, "identity": file.identity} for file in plan.files]
+            for plan, _, _ in sources
+        },
+        "sources": {plan.name: _funnel(plan, maps, barriers) for plan, maps, barriers in sources},
+        "failed": [{"task": outcome.task.key, "error": outcome.error} for outcome in failed],
+    }
+
+
+def _funnel(
+    plan: SourcePlan, maps: Sequence[Mapping[int, Outcome]], barriers: Sequence[Outcome | None]
+) -> dict[str, Any]:
+    """A source's stages in order: documents in, dropped by reason (declared reasons start at zero), documents out."""
+    dropped: dict[str, Counter[str]] = {}
+    ended = [outcome for by_part in maps for outcome in by_part.values() if outcome.error is None]
+    for outcome in ended:
+        for stage, reasons in outcome.counts["dropped"].items():
+            dropped.setdefault(stage, Counter()).update(reasons)
+    first = [outcome.counts for outcome in maps[0].values() if outcome.error is None]
+    last = [outcome.counts for outcome in maps[-1].values() if outcome.error is None]
+    records = left = sum(counts["records"] for counts in first)
+    stages = []
+    for stage, reasons in plan.reasons().items():
+        gone = {reason: dropped.get(stage, Counter())[reason] for reason in reasons}
+        gone |= {reason: count for reason, count in dropped.get(stage, Counter()).items() if reason not in gone}
+        stages.append({"stage": stage, "in": left, "dropped": gone, "kept": left - sum(gone.values())})
+        left -= sum(gone.values())
+    return {
+        "records": records,
+        "bytes_in": sum(counts["bytes_in"] for counts in first),
+        "documents_out": sum(counts["documents_out"] for counts in last),
+        "bytes_out": sum(counts["bytes_out"] for counts in last),
+        "stages": stages,
+        "shards": [counts["shard"] for counts in last],
+    }
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Writes manifest.json in one step."""
+    atomic_text(folder / "manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")

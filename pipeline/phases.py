@@ -1,0 +1,270 @@
+"""What a map task does: records in, through a phase's stages, survivors, sidecars and ledger rows out.
+
+A phase ends where a barrier must see the whole source. Its sidecars are made on the way; what the barriers decide is
+applied at the start of the next phase, whose ledger records it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from corpusmill.documents.batch import TextBatch
+from corpusmill.documents.schema import DOCUMENT
+from corpusmill.documents.shards import ShardWriter
+from corpusmill.filters.contract import Filter, Rewriter
+from corpusmill.pipeline import ledger
+from corpusmill.pipeline.recipe import StageSpec
+from corpusmill.pipeline.samples import Samples
+from corpusmill.pipeline.sources.contract import Chunk, Origin, Reader, Split
+from corpusmill.pipeline.tasks import Counts
+
+
+@dataclass(frozen=True, slots=True)
+class FirstInput:
+    """The first phase reads a split of the source's files."""
+
+    reader: Reader
+    split: Split
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class LaterInput:
+    """A later phase reads the survivors of the one before, and what its barriers decided about them."""
+
+    documents: Path
+    verdicts: Path
+
+
+@dataclass(frozen=True, slots=True)
+class MapWork:
+    """The arguments of a map task."""
+
+    source: str
+    input: FirstInput | LaterInput
+    stages: tuple[StageSpec, ...]
+    barriers: tuple[StageSpec, ...]
+    documents: Path
+    ledger: Path
+    samples: Path
+    sidecars: Mapping[str, Path]
+    last: bool  # the documents are the source's curated shards
+
+
+def run_map(work: MapWork) -> Counts:
+    """Runs a phase's stages over one part. Counts documents and bytes in and out, and drops by stage and reason."""
+    stages = [built(spec) for spec in work.stages]
+    barriers = [(spec.name, built(spec)) for spec in work.barriers]
+    measured = [(spec.name, stage.measures) for spec, stage in zip(work.stages, stages, strict=True)]
+    schema = ledger.ledger_schema(measured)
+    tally = _Tally()
+    samples = Samples()
+    with ExitStack() as open_files:
+        # What the next phase reads again is written for speed, what a trainer reads for size.
+        survivors = open_files.enter_context(
+            ShardWriter(work.documents, DOCUMENT, compression="zstd" if work.last else "lz4")
+        )
+        rows = open_files.enter_context(ShardWriter(work.ledger, schema, row_group_rows=16_384))
+        sidecars = {
+            name: open_files.enter_context(
+                ShardWriter(work.sidecars[name], barrier.sidecar, row_group_rows=16_384, compression="lz4")
+            )
+            for name, barrier in barriers
+        }
+        for chunk, verdicts in _incoming(work.input):
+            batch, page = _through(chunk, verdicts, work, stages, schema, tally, samples)
+            rows.write(page)
+            if chunk.rejects:
+                rows.write(ledger.reject_rows(chunk.rejects, work.source, schema))
+                tally.rejects(chunk)
+            survivors.write(batch.documents)
+            for name, barrier in barriers:
+                sidecars[name].write(barrier.observe(batch))
+            if work.last:
+                samples.stayed(batch)
+    samples.write(work.samples)
+    return tally.counts(survivors)
+
+
+def _through(
+    chunk: Chunk,
+    verdicts: pa.Table | None,
+    work: MapWork,
+    stages: list[Filter | Rewriter],
+    schema: pa.Schema,
+    tally: _Tally,
+    samples: Samples,
+) -> tuple[TextBatch, pa.RecordBatch]:
+    """Takes a chunk through the stages: the documents that are left, and a ledger row for each that came."""
+    page = ledger.ChunkLedger(chunk.documents, schema)
+    page.set("file", chunk.files)
+    page.set("offset", chunk.offsets)
+    living = _Living(TextBatch(chunk.documents), page, tally, samples)
+    tally.came(living.batch)
+    if verdicts is not None:
+        _apply_verdicts(living, verdicts)
+    for spec, stage in zip(work.stages, stages, strict=True):
+        if isinstance(stage, Filter):
+            _filter(living, spec.name, stage)
+        else:
+            _rewrite(living, spec.name, stage)
+    living.compact()
+    return living.batch, page.rows()
+
+
+class _Living:
+    """A batch and which of its rows are still in.
+
+    Dropped rows are taken out when the texts have not been segmented yet, or when they are most of the batch: to find
+    the words of the others again would cost more than to carry a few dead rows to the end of the phase.
+    """
+
+    def __init__(self, batch: TextBatch, page: ledger.ChunkLedger, tally: _Tally, samples: Samples) -> None:
+        self.batch = batch
+        self.page = page
+        self._tally = tally
+        self._samples = samples
+        self.mask = np.ones(len(batch), np.bool_)
+
+    def drop(self, stage: str, reasons: np.ndarray[Any, Any], gone: np.ndarray[Any, Any]) -> None:
+        """`reasons` and `gone` are for the rows that are alive."""
+        rows = np.flatnonzero(self.mask)[gone]
+        self._tally.dropped(stage, reasons[gone])
+        self._samples.dropped(stage, reasons[gone], self.batch, rows)
+        self.page.drop(stage, reasons, gone)
+        self.mask[rows] = False
+        if "words" not in self.batch.__dict__ or self.mask.mean() < 0.5:
+            self.compact()
+
+    def compact(self) -> None:
+        self.batch = self.batch.kept(self.mask)
+        self.mask = np.ones(len(self.batch), np.bool_)
+
+
+def _filter(living: _Living, name: str, stage: Filter) -> None:
+    if len(living.batch) == 0:
+        return
+    mask = pa.array(living.mask)
+    whole = stage.measure(living.batch)
+    measures = whole if living.mask.all() else whole.filter(mask)
+    living.page.record(name, measures)
+    verdicts = stage.judge(measures)
+    for column, measure in stage.annotations.items():
+        living.batch = living.batch.with_column(column, whole.column(measure))
+    if verdicts.null_count == len(verdicts):
+        return
+    names = np.array([*stage.reasons, None], object)
+    reasons = names[pc.fill_null(verdicts, len(names) - 1).to_numpy(zero_copy_only=False)]
+    gone = verdicts.is_valid().to_numpy(zero_copy_only=False)
+    living.drop(name, reasons, gone)
+
+
+def _rewrite(living: _Living, name: str, stage: Rewriter) -> None:
+    living.compact()
+    if len(living.batch) == 0:
+        return
+    texts, done = stage.rewrite(living.batch)
+    living.page.record(name, done)
+    if texts is not living.batch.texts:
+        living.batch = living.batch.with_texts(texts)
+
+
+def _apply_verdicts(living: _Living, verdicts: pa.Table) -> None:
+    """Drops what the barriers before this phase decided, and notes what the survivors stand for."""
+    places = pc.index_in(living.batch.documents.column("id"), value_set=verdicts["id"].combine_chunks())
+    found = verdicts.take(places)
+    for name in ("kept_id", "similarity", "cluster_size"):
+        living.page.set(name, found[name].combine_chunks())
+    stages = found["stage"].to_numpy()
+    reasons = found["reason"].to_numpy()
+    for stage in found["stage"].unique().drop_null().to_pylist():
+        alive = living.page.alive
+        gone = stages[alive] == stage
+        living.drop(stage, reasons[alive], gone)
+
+
+def _incoming(source: FirstInput | LaterInput) -> Iterator[tuple[Chunk, pa.Table | None]]:
+    if isinstance(source, FirstInput):
+        for chunk in source.reader.read(source.split, source.origin):
+            yield chunk, None
+        return
+    verdicts = pq.read_table(source.verdicts)
+    file = pq.ParquetFile(source.documents)
+    for batch in grouped(file):
+        nothing = pa.nulls(batch.num_rows, pa.string()), pa.nulls(batch.num_rows, pa.int64())
+        yield Chunk(batch, *nothing), verdicts
+
+
+def grouped(file: pq.ParquetFile, text_bytes: int = 4_000_000) -> Iterator[pa.RecordBatch]:
+    """A document file's row groups as record batches, those with long texts cut up."""
+    for index in range(file.num_row_groups):
+        table = file.read_row_group(index).combine_chunks()
+        if table.num_rows == 0:
+            continue
+        ends = np.cumsum(pc.binary_length(table["text"]).to_numpy())
+        cuts = np.flatnonzero(np.diff(ends // text_bytes)) + 1
+        bounds = [0, *cuts.tolist(), table.num_rows]
+        for start, stop in pairwise(bounds):
+            [batch] = table.slice(start, stop - start).to_batches()
+            yield batch
+
+
+@lru_cache(maxsize=256)
+def _built(stage: str, name: str, place: str, options: str) -> Any:
+    made = StageSpec(name, stage, json.loads(options), place).build()
+    made.prepare()
+    return made
+
+
+def built(spec: StageSpec) -> Any:
+    """The stage of a spec, prepared; one for each process."""
+    return _built(spec.stage, spec.name, spec.place, json.dumps(dict(spec.options), sort_keys=True))
+
+
+class _Tally:
+    """Counts of a map task."""
+
+    def __init__(self) -> None:
+        self._records = self._documents = self._bytes = 0
+        self._dropped: Counter[tuple[str, str]] = Counter()
+
+    def came(self, batch: TextBatch) -> None:
+        self._records += len(batch)
+        self._documents += len(batch)
+        self._bytes += batch.n_bytes
+
+    def rejects(self, chunk: Chunk) -> None:
+        self._records += len(chunk.rejects)
+        self._dropped.update((reject.stage, str(reject.reason)) for reject in chunk.rejects)
+
+    def dropped(self, stage: str, reasons: Any) -> None:
+        self._dropped.update((stage, str(reason)) for reason in reasons)
+
+    def counts(self, survivors: ShardWriter) -> Counts:
+        by_stage: dict[str, dict[str, int]] = {}
+        for (stage, reason), count in sorted(self._dropped.items()):
+            by_stage.setdefault(stage, {})[reason] = count
+        shard = survivors.shard
+        assert shard is not None  # its writer has ended well
+        return {
+            "records": self._records,
+            "documents_in": self._documents,
+            "bytes_in": self._bytes,
+            "dropped": by_stage,
+            "documents_out": shard.rows,
+            "bytes_out": shard.text_bytes,
+            "shard": shard.as_dict(),
+        }

@@ -1,0 +1,290 @@
+"""The plan: a recipe's sources cut into phases at the barriers, and each phase into tasks.
+
+    phase-1   read, extract, the stages before the first barrier; sidecars for it
+    phase-2   what the barrier decided is applied; the stages up to the next barrier …
+    curated   the documents of the last phase
+
+A part is what became of one split of the input, through all phases. Which splits there are depends on the files and on
+`split_bytes` alone, so results do not depend on the number of workers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from corpusmill.dedup.contract import Barrier
+from corpusmill.documents.codepoints import UNICODE_VERSION
+from corpusmill.documents.errors import RecipeError
+from corpusmill.documents.shards import sha256_of
+from corpusmill.filters.contract import Filter
+from corpusmill.pipeline.barriers import BarrierWork
+from corpusmill.pipeline.extraction import Extraction
+from corpusmill.pipeline.phases import FirstInput, LaterInput, MapWork
+from corpusmill.pipeline.recipe import Recipe, SourceSpec, StageSpec, build
+from corpusmill.pipeline.sources import find_files, reader_for
+from corpusmill.pipeline.sources.contract import ExtractReason, Origin, Reader, ReadReason, SourceFile, Split
+from corpusmill.pipeline.tasks import Outcome, Task, fingerprint
+
+LAYOUT = 1
+"""Raised when phases write other files or columns than before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Stages between two barriers, and the barriers that end them."""
+
+    name: str
+    stages: tuple[StageSpec, ...]
+    barriers: tuple[StageSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerWork:
+    """The arguments of the task that makes one row a record."""
+
+    phases: tuple[Path, ...]
+    out: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePlan:
+    """All that will be done for one source."""
+
+    name: str
+    folder: Path
+    reader: Reader
+    origin: Origin
+    files: tuple[SourceFile, ...]
+    splits: tuple[Split, ...]
+    phases: tuple[Phase, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of input."""
+        return sum(split.size for split in self.splits)
+
+    def part(self, index: int) -> str:
+        return f"part-{index:05d}"
+
+    def documents(self, phase: int, part: int) -> Path:
+        last = phase == len(self.phases) - 1
+        folder = self.folder / "curated" if last else self.folder / self.phases[phase].name / "documents"
+        return folder / f"{self.part(part)}.parquet"
+
+    def ledger(self, phase: int, part: int) -> Path:
+        return self.folder / self.phases[phase].name / "ledger" / f"{self.part(part)}.parquet"
+
+    def samples(self, phase: int, part: int) -> Path:
+        return self.folder / self.phases[phase].name / "samples" / f"{self.part(part)}.parquet"
+
+    def sidecar(self, phase: int, barrier: str, part: int) -> Path:
+        return self.folder / self.phases[phase].name / "sidecars" / barrier / f"{self.part(part)}.parquet"
+
+    def verdicts(self, phase: int, part: int) -> Path:
+        return self.folder / self.phases[phase].name / "verdicts" / f"{self.part(part)}.parquet"
+
+    def merged_ledger(self, part: int) -> Path:
+        return self.folder / "ledger" / f"{self.part(part)}.parquet"
+
+    def marker(self, phase: int, name: str) -> Path:
+        return self.folder / self.phases[phase].name / "tasks" / f"{name}.json"
+
+    def reasons(self) -> dict[str, list[str]]:
+        """Every stage in order with every reason that it can give, so that a report can start each at zero."""
+        declared: dict[str, list[str]] = {"read": [str(reason) for reason in ReadReason]}
+        if self.origin.extraction is not None:
+            declared["extract"] = [str(reason) for reason in ExtractReason]
+        for phase in self.phases:
+            for spec in (*phase.stages, *phase.barriers):
+                kind = spec.build()
+                declared[spec.name] = [str(reason) for reason in getattr(kind, "reasons", ())]
+        return declared
+
+    def map_tasks(self, phase: int, before: Mapping[int, Outcome], barrier: Outcome | None) -> dict[int, Task]:
+        """The map tasks of a phase, by part: for later phases, of the parts that came through the one before."""
+        here = self.phases[phase]
+        identity = (
+            LAYOUT,
+            UNICODE_VERSION,
+            self.name,
+            [_identity(spec) for spec in here.stages],
+            [_identity(spec, observing=True) for spec in here.barriers],
+        )
+        tasks = {}
+        for part in range(len(self.splits)) if phase == 0 else before:
+            source: FirstInput | LaterInput
+            origin: tuple[Any, ...]
+            if phase == 0:
+                split = self.splits[part]
+                source = FirstInput(self.reader, split, self.origin)
+                pieces = [(piece.file.name, piece.file.identity, piece.start, piece.stop) for piece in split.pieces]
+                origin = (self.reader.version, self.reader, self.origin, pieces)
+                size = split.size
+            else:
+                source = LaterInput(self.documents(phase - 1, part), self.verdicts(phase - 1, part))
+                assert barrier is not None  # a later phase begins where a barrier ended well
+                origin = (before[part].task.fingerprint, barrier.task.fingerprint)
+                size = before[part].counts["bytes_out"]
+            work = MapWork(
+                source=self.name,
+                input=source,
+                stages=here.stages,
+                barriers=here.barriers,
+                documents=self.documents(phase, part),
+                ledger=self.ledger(phase, part),
+                samples=self.samples(phase, part),
+                sidecars={spec.name: self.sidecar(phase, spec.name, part) for spec in here.barriers},
+                last=phase == len(self.phases) - 1,
+            )
+            tasks[part] = Task(
+                key=f"{self.name}/{here.name}/{part:05d}",
+                function="corpusmill.pipeline.phases:run_map",
+                arguments=work,
+                outputs=(work.documents, work.ledger, work.samples, *work.sidecars.values()),
+                marker=self.marker(phase, self.part(part)),
+                fingerprint=fingerprint(identity, origin),
+                size=size,
+            )
+        return tasks
+
+    def barrier_task(self, phase: int, parts: Mapping[int, Outcome]) -> Task | None:
+        """The task of a phase's barriers over the parts that came through it; None where it has none."""
+        here = self.phases[phase]
+        if not here.barriers or not parts:
+            return None
+        work = BarrierWork(
+            source=self.name,
+            barriers=here.barriers,
+            sidecars=tuple(tuple(self.sidecar(phase, spec.name, part) for part in parts) for spec in here.barriers),
+            documents=tuple(self.documents(phase, part) for part in parts),
+            verdicts=tuple(self.verdicts(phase, part) for part in parts),
+            workspace=self.folder / here.name / "workspace",
+        )
+        return Task(
+            key=f"{self.name}/{here.name}/{'+'.join(spec.name for spec in here.barriers)}",
+            function="corpusmill.pipeline.barriers:run_barriers",
+            arguments=work,
+            outputs=work.verdicts,
+            marker=self.marker(phase, "barriers"),
+            fingerprint=fingerprint(
+                LAYOUT, [_identity(spec) for spec in here.barriers], [parts[part].task.fingerprint for part in parts]
+            ),
+            size=sum(path.stat().st_size for paths in work.sidecars for path in paths),
+        )
+
+    def ledger_tasks(self, last: Mapping[int, Outcome]) -> dict[int, Task]:
+        """The tasks that make one ledger row a record, for the parts that came through every phase."""
+        tasks = {}
+        for part, outcome in last.items():
+            work = LedgerWork(
+                tuple(self.ledger(phase, part) for phase in range(len(self.phases))), self.merged_ledger(part)
+            )
+            tasks[part] = Task(
+                key=f"{self.name}/ledger/{part:05d}",
+                function="corpusmill.pipeline.plan:merge_ledger",
+                arguments=work,
+                outputs=(work.out,),
+                marker=self.folder / "ledger" / "tasks" / f"{self.part(part)}.json",
+                fingerprint=fingerprint(LAYOUT, outcome.task.fingerprint),
+                size=outcome.counts["bytes_in"],
+            )
+        return tasks
+
+    def expected_files(self) -> set[Path]:
+        """Every file that this plan may write below the source's folder; anything else there is of an older plan."""
+        files: set[Path] = set()
+        for part in range(len(self.splits)):
+            files |= {self.merged_ledger(part), self.folder / "ledger" / "tasks" / f"{self.part(part)}.json"}
+            for phase, here in enumerate(self.phases):
+                files |= {self.documents(phase, part), self.ledger(phase, part), self.samples(phase, part)}
+                files.add(self.verdicts(phase, part))
+                files |= {self.marker(phase, self.part(part)), self.marker(phase, "barriers")}
+                files |= {self.sidecar(phase, spec.name, part) for spec in here.barriers}
+        return files
+
+
+def merge_ledger(work: LedgerWork) -> dict[str, Any]:
+    """One row a record, from the ledgers of a part's phases."""
+    from corpusmill.pipeline.ledger import merged
+
+    return dict(merged(work.phases, work.out))
+
+
+def plan_sources(recipe: Recipe, run: Path) -> tuple[SourcePlan, ...]:
+    """Finds every input, checks every stage and model, and cuts the work. Writes nothing.
+
+    Raises:
+        RecipeError, InputError: for whatever would stop the run later.
+    """
+    return tuple(_plan_source(recipe, spec, run / spec.name) for spec in recipe.sources)
+
+
+def _plan_source(recipe: Recipe, spec: SourceSpec, folder: Path) -> SourcePlan:
+    kind, files = find_files(spec.paths, base=recipe.folder, root=spec.root, kind=spec.kind, place=spec.place)
+    reader = build(reader_for(kind), spec.read, f"{spec.place}.read")
+    extraction = build(Extraction, spec.extract, f"{spec.place}.extract") if reader.extracts else None
+    if spec.extract and extraction is None:
+        raise RecipeError(f"{spec.place}.extract: {kind} files hold text already; take this key out")
+    stages = [_seeded(stage, recipe) for stage in spec.stages]
+    for stage in stages:
+        stage.build().prepare()
+    return SourcePlan(
+        name=spec.name,
+        folder=folder,
+        reader=reader,
+        origin=Origin(spec.name, spec.license, spec.language, extraction),
+        files=tuple(files),
+        splits=tuple(reader.splits(files, recipe.split_bytes)),
+        phases=_phases(stages),
+    )
+
+
+def _phases(stages: Sequence[StageSpec]) -> tuple[Phase, ...]:
+    """Cuts stages at barriers. Those in a row share a phase, and a last phase applies what the last of them decided."""
+    phases: list[Phase] = []
+    maps: list[StageSpec] = []
+    barriers: list[StageSpec] = []
+    for spec in stages:
+        if isinstance(spec.build(), Barrier):
+            barriers.append(spec)
+            continue
+        if barriers:
+            phases.append(Phase(f"phase-{len(phases) + 1}", tuple(maps), tuple(barriers)))
+            maps, barriers = [], []
+        maps.append(spec)
+    phases.append(Phase(f"phase-{len(phases) + 1}", tuple(maps), tuple(barriers)))
+    if barriers:
+        phases.append(Phase(f"phase-{len(phases) + 1}", (), ()))
+    return tuple(phases)
+
+
+def _seeded(spec: StageSpec, recipe: Recipe) -> StageSpec:
+    """Fills what a stage takes from the recipe as a whole: its seed, and its folder for relative paths."""
+    kind = type(spec.build())
+    options = dict(spec.options)
+    for item in dataclasses.fields(kind):
+        if item.name == "seed":
+            options.setdefault("seed", recipe.seed)
+        if item.metadata.get("path") and isinstance(options.get(item.name), str):
+            options[item.name] = str(recipe.folder / options[item.name])
+    return replace(spec, options=options)
+
+
+def _identity(spec: StageSpec, *, observing: bool = False) -> dict[str, Any]:
+    """What a stage's output depends on. `observing`: what a barrier's sidecars depend on."""
+    stage = spec.build()
+    fields = {item.name: getattr(stage, item.name) for item in dataclasses.fields(stage) if item.init}
+    if observing:
+        fields = {name: value for name, value in fields.items() if name not in type(stage).judged_fields}
+    content = [_file_hash(path, path.stat().st_mtime_ns) for path in stage.files()] if isinstance(stage, Filter) else []
+    return {"name": spec.name, "stage": spec.stage, "version": stage.version, "fields": fields, "files": content}
+
+
+@lru_cache
+def _file_hash(path: Path, mtime: int) -> str:
+    return sha256_of(path)

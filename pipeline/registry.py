@@ -1,0 +1,42 @@
+"""The one visible table of stages: the names that recipes use, and the classes behind them.
+
+Adding a stage is one file, one row here, one file of cases. Classes are imported when a recipe names them, so that
+`corpusmill --help` does not wait for numba.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+FILTERS = {
+    "language": "corpusmill.filters.language:Language",
+    "gopher_repetition": "corpusmill.filters.gopher_repetition:GopherRepetition",
+    "gopher_quality": "corpusmill.filters.gopher_quality:GopherQuality",
+    "c4": "corpusmill.filters.c4:C4",
+    "fineweb_quality": "corpusmill.filters.fineweb_quality:FineWebQuality",
+    "code_lines": "corpusmill.filters.code_lines:CodeLines",
+    "quality": "corpusmill.filters.quality:Quality",
+}
+REWRITERS = {
+    "c4_lines": "corpusmill.filters.c4:C4Lines",
+    "pii": "corpusmill.filters.pii:Pii",
+}
+BARRIERS = {
+    "exact_dedup": "corpusmill.dedup.exact:ExactDedup",
+    "minhash_dedup": "corpusmill.dedup.minhash:MinHashDedup",
+}
+STAGES = FILTERS | REWRITERS | BARRIERS
+
+PUBLISHED = ("fineweb", "gopher", "c4")
+"""Recipes of papers, by name: files of stages in pipeline/recipes/."""
+
+
+def stage_class(name: str) -> Any:
+    """The class of a stage in the table.
+
+    Raises:
+        KeyError: if there is no such stage.
+    """
+    module, _, attribute = STAGES[name].partition(":")
+    return getattr(import_module(module), attribute)

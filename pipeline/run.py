@@ -1,0 +1,225 @@
+"""A run: the plan's tasks, level by level, then the mix, the manifest and the report.
+
+runs/<name>/
+  recipe.yaml  manifest.json
+  <source>/<phase>/{documents,ledger,sidecars,verdicts,tasks}/
+  <source>/curated/part-*.parquet
+  <source>/ledger/part-*.parquet
+  dataset/  report/index.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from corpusmill.documents.errors import UsageError
+from corpusmill.documents.shards import ContentHash, atomic_text, remove_partial_files
+from corpusmill.mix.options import MixOptions
+from corpusmill.pipeline.executors import Executor
+from corpusmill.pipeline.manifest import run_manifest, write_manifest
+from corpusmill.pipeline.mixing import Mixed, mix_options, run_mix
+from corpusmill.pipeline.plan import SourcePlan, plan_sources
+from corpusmill.pipeline.recipe import Recipe
+from corpusmill.pipeline.tasks import Outcome, Task
+
+
+class Progress(Protocol):
+    """Who is told how a run goes."""
+
+    def level(self, title: str, tasks: int, size: int) -> None:
+        """A set of tasks begins: how many, and the bytes that they read."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """A task has ended, or was found done."""
+
+    def say(self, line: str) -> None:
+        """Something worth a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run came to."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    failed: tuple[Outcome, ...]
+
+    @property
+    def exit_code(self) -> int:
+        return 3 if self.failed else 0
+
+
+@dataclass(slots=True)
+class _Progressing:
+    """A source on its way: which parts have come through, and what they counted."""
+
+    plan: SourcePlan
+    parts: dict[int, Outcome]
+    barrier: Outcome | None
+    maps: list[dict[int, Outcome]]
+    barriers: list[Outcome | None]
+
+
+def run_recipe(recipe: Recipe, executor: Executor, progress: Progress) -> RunResult:
+    """Runs a recipe, or goes on with it where an earlier run stopped.
+
+    Raises:
+        CorpusmillError: for what no task can be blamed for: a recipe, an input, a full disk, a source that is short.
+    """
+    folder = recipe.runs / recipe.name
+    options = mix_options(recipe)
+    plans = plan_sources(recipe, folder)
+    with _locked(folder):
+        for plan in plans:
+            _clear(plan)
+        runner = _Runner(executor, progress)
+        sources = [_Progressing(plan, {}, None, [], []) for plan in plans]
+        for level in range(max(len(plan.phases) for plan in plans)):
+            _run_phase(level, sources, runner)
+        _merge_ledgers(sources, runner)
+        manifest = run_manifest(recipe, [(s.plan, s.maps, s.barriers) for s in sources], runner.failed)
+        if not runner.failed:
+            manifest["content_hash"] = _content_hash(sources)
+        mixed = _mix(recipe, options, sources, runner)
+        if mixed is not None:
+            manifest["mix"] = mixed.as_dict()
+        atomic_text(folder / "recipe.yaml", yaml.safe_dump(dict(recipe.resolved), sort_keys=False, allow_unicode=True))
+        write_manifest(folder, manifest)
+        from corpusmill.pipeline.report import write_report
+
+        write_report(folder)
+    return RunResult(folder, manifest, tuple(runner.failed))
+
+
+class _Runner:
+    """Runs tasks that are not done yet, and keeps the failures."""
+
+    def __init__(self, executor: Executor, progress: Progress) -> None:
+        self._executor = executor
+        self._progress = progress
+        self.failed: list[Outcome] = []
+
+    def run(self, title: str, tasks: Sequence[Task]) -> list[Outcome]:
+        """Outcomes in the order of `tasks`; what an earlier run did is taken from its markers."""
+        done = {task.key: Outcome(task, counts, reused=True) for task in tasks if (counts := task.done()) is not None}
+        waiting = [task for task in tasks if task.key not in done]
+        self._progress.level(title, len(tasks), sum(task.size for task in tasks))
+        for outcome in done.values():
+            self._progress.outcome(outcome)
+        fresh = self._executor.run(waiting, self._progress.outcome) if waiting else []
+        done |= {outcome.task.key: outcome for outcome in fresh}
+        self.failed += [outcome for outcome in fresh if outcome.error is not None]
+        return [done[task.key] for task in tasks]
+
+
+def _run_phase(level: int, sources: Sequence[_Progressing], runner: _Runner) -> None:
+    """One phase of every source that has so many: its map tasks together, then its barriers together."""
+    here = [source for source in sources if level < len(source.plan.phases)]
+    wanted = {source.plan.name: source.plan.map_tasks(level, source.parts, source.barrier) for source in here}
+    tasks = [task for by_part in wanted.values() for task in by_part.values()]
+    ended = {outcome.task.key: outcome for outcome in runner.run(f"phase {level + 1}", tasks)}
+    barriers: dict[str, Task] = {}
+    for source in here:
+        outcomes = {part: ended[task.key] for part, task in wanted[source.plan.name].items()}
+        source.maps.append(outcomes)
+        source.parts = {part: outcome for part, outcome in outcomes.items() if outcome.error is None}
+        barrier = source.plan.barrier_task(level, source.parts)
+        if barrier is not None:
+            barriers[source.plan.name] = barrier
+    decided = (
+        {outcome.task.key: outcome for outcome in runner.run("duplicates", list(barriers.values()))} if barriers else {}
+    )
+    for source in here:
+        task = barriers.get(source.plan.name)
+        source.barrier = decided[task.key] if task is not None else None
+        source.barriers.append(source.barrier)
+        if source.barrier is not None and source.barrier.error is not None:
+            source.parts = {}
+
+
+def _merge_ledgers(sources: Sequence[_Progressing], runner: _Runner) -> None:
+    tasks = [task for source in sources for task in source.plan.ledger_tasks(source.parts).values()]
+    runner.run("ledger", tasks)
+
+
+def _mix(recipe: Recipe, options: MixOptions | None, sources: Sequence[_Progressing], runner: _Runner) -> Mixed | None:
+    """The dataset, from the sources that the mix names. None where the recipe has no mix."""
+    if options is None:
+        return None
+    parts = {
+        source.plan.name: [
+            (source.plan.documents(len(source.plan.phases) - 1, part), outcome)
+            for part, outcome in source.parts.items()
+        ]
+        for source in sources
+        if source.plan.name in options.ratios
+    }
+    return run_mix(recipe, options, parts, runner)
+
+
+def _content_hash(sources: Sequence[_Progressing]) -> str:
+    """The order-independent hash of every curated document of every source."""
+    whole = ContentHash()
+    for source in sources:
+        for outcome in source.parts.values():
+            whole.add_hash(outcome.counts["shard"]["content_hash"])
+    return str(whole)
+
+
+def _clear(plan: SourcePlan) -> None:
+    """Removes what killed writers and older plans left in the source's folder."""
+    if not plan.folder.is_dir():
+        return
+    remove_partial_files(plan.folder)
+    expected = plan.expected_files()
+    for path in sorted(plan.folder.rglob("*"), reverse=True):
+        if path.is_dir():
+            with contextlib.suppress(OSError):  # a folder with something in it stays
+                path.rmdir()
+        elif path not in expected:
+            path.unlink()
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One run at a time in a folder. The lock goes with the process, however that ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            stream.seek(0)
+            raise UsageError(
+                f"{folder}: another run (process {stream.read().strip() or 'unknown'}) is at work in this folder; "
+                "wait for it, or give this recipe another `name`"
+            ) from error
+        stream.seek(0)
+        stream.truncate()
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a finished run.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    path = folder / "manifest.json"
+    try:
+        data: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise UsageError(f"{folder}: no finished run here (no manifest.json); `corpusmill run` makes one") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: is no JSON ({error}); run the recipe again") from error
+    return data

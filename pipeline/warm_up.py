@@ -1,0 +1,83 @@
+"""Compiles the kernels that a recipe needs before its tasks start: on a fresh machine, once, on all cores.
+
+numba keeps machine code beside the sources (or in the user's cache where that cannot be written), so later runs and
+other workers only load it. The errands run in the workers that will do the tasks.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from corpusmill.dedup.contract import Barrier
+from corpusmill.documents.batch import TextBatch
+from corpusmill.documents.shards import content_hashes, write_table
+from corpusmill.filters.contract import Filter
+from corpusmill.pipeline.executors import LocalExecutor
+from corpusmill.pipeline.phases import built
+from corpusmill.pipeline.recipe import Recipe, StageSpec
+from corpusmill.pipeline.tasks import Counts
+
+SECONDS_WORTH_A_LINE = 3.0
+_TEXT = (
+    "It was not the first letter of that week.\n\nNor, as she said to a@b.example, the last one: 漢字 — and so on..."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """Runs one stage on two short documents, so that all of its kernels are there."""
+
+    spec: StageSpec | None  # None: what every stage needs
+    size: int = 0
+
+    @property
+    def key(self) -> str:
+        return f"compile {self.spec.stage if self.spec else 'segmentation'}"
+
+    def run(self) -> Counts:
+        batch = TextBatch.of_texts([_TEXT, _TEXT * 2])
+        content_hashes(batch.documents.column("id"), batch.texts)
+        _ = batch.words, batch.lines, batch.paragraphs, batch.folded_hashes
+        if self.spec is not None:
+            touch(built(self.spec), batch)
+        return {}
+
+
+def warm_up(recipe: Recipe, executor: LocalExecutor, say: Callable[[str], None]) -> None:
+    """Sees to it that every kernel of the recipe's stages is compiled.
+
+    Raises:
+        RecipeError, InputError: for a stage that cannot be built.
+    """
+    specs = {(spec.stage, str(spec.options)): spec for source in recipe.sources for spec in source.stages}
+    told = threading.Timer(SECONDS_WORTH_A_LINE, say, ["compiling kernels: once on this machine, under a minute"])
+    told.start()
+    try:
+        for errands in ([Errand(None)], [Errand(spec) for spec in specs.values()]):
+            executor.run(errands, lambda outcome: None)
+    finally:
+        told.cancel()
+
+
+def touch(stage: object, batch: TextBatch) -> None:
+    """Calls whatever of `stage` has kernels behind it."""
+    if isinstance(stage, Filter):
+        stage.judge(stage.measure(batch))
+    elif isinstance(stage, Barrier):
+        with tempfile.TemporaryDirectory() as folder:
+            sidecar = Path(folder) / "sidecar.parquet"
+            write_table(sidecar, [stage.observe(batch)], stage.sidecar)
+            stage.decide(
+                [sidecar],
+                excluded=pa.array([], pa.string()),
+                read_texts=lambda ids: iter([batch]),
+                workspace=Path(folder),
+            )
+    else:
+        stage.rewrite(batch)  # type: ignore[attr-defined]
