@@ -1,0 +1,188 @@
+"""How much of a document is corrupted: a compiled walk over its characters, window by window.
+
+Three kinds, in this order where several meet:
+
+    mojibake      UTF-8 that was read as Latin-1 or cp1252, such as "fÃ¼r" or "donâ€™t"
+    unreadable    replacement characters, control characters, private-use and non-characters
+    non_language  runs of letters and digits that no language has: long words without a vowel, digests, base64
+
+A token (what stands between white space; an ideograph is one of its own) with a defect counts with all its bytes. A
+window of about WINDOW_BYTES counts as lost in proportion to its share of such bytes, wholly from RUINED on: text of
+which every fiftieth word is garbled is not what anybody wants to train on, and a book with one bad page has lost a
+page. Subramanyam et al. 2025 (arXiv:2510.03313) count a sample as corrupted as a whole; windows do the same for long
+texts.
+
+What this does not see: random but pronounceable words, shuffled words, mojibake of other code pages than these two.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import int64, uint8, uint32
+from numpy.typing import NDArray
+
+from corpusmill.documents.codepoints import CLASSES, SOLO, SPACE
+from corpusmill.documents.compiled import frozen, inlined, kernel
+from corpusmill.documents.segmentation import decoded, width
+
+KINDS = ("mojibake", "unreadable", "non_language")
+
+WINDOW_BYTES = 2048
+"""Bytes without white space that are judged together."""
+RUINED = 0.02
+"""Share of a window's bytes in mojibake or unreadable tokens from which all of it is lost."""
+NON_LANGUAGE_NATURAL = 0.03
+"""Share of a window's bytes that code, tables and formulas may have in non-language runs."""
+NON_LANGUAGE_RUINED = 0.08
+"""Share from which all of the window is lost."""
+
+_LONG_WITHOUT_VOWEL = 6  # letters; "rhythm" has a y, and "strncpy" is what NON_LANGUAGE_NATURAL is for
+_LONG_DIGEST = 32  # letters and digits: MD5 in hexadecimal and longer
+_LONG_MIXED_DIGEST = 20  # small and capital letters and digits: base64
+
+_SPACE, _SOLO = SPACE, SOLO
+_CP1252 = frozen(
+    np.array([ord(bytes([byte]).decode("cp1252", "replace")) for byte in range(0x80, 0xA0)], np.uint32)
+)  # the character of each byte from 0x80 to 0x9F; 0xFFFD where there is none
+_TYPOGRAPHIC = frozen(
+    np.array([chr(byte) in "\x85\x91\x92\x93\x94\x96\x97\xa0\xab\xad\xb4\xb7\xbb" for byte in range(256)])
+)
+"""Continuation bytes that stand for quotes, dashes, dots and spaces: they follow any letter in sound text, too."""
+
+
+@inlined
+def continuation_byte(code: np.uint32) -> int:
+    """The byte from 0x80 to 0xBF that Latin-1 or cp1252 shows as this character; 0 if there is none."""
+    if uint32(0x80) <= code <= uint32(0xBF):
+        return int64(code)
+    if code < uint32(0x152) or code > uint32(0x2122) or code == uint32(0xFFFD):
+        return 0
+    for byte in range(32):
+        if _CP1252[byte] == code:
+            return 0x80 + byte
+    return 0
+
+
+@kernel
+def mojibake_length(text: NDArray[np.uint8], position: int, end: int) -> int:
+    """Bytes of the mojibake character that begins at `position`; 0 if none does.
+
+    It is a lead byte (U+00C2 to U+00F4) and as many continuation bytes as that asks for. In sound text a capital "Â" or
+    "Ã" hardly meets any of those; after other letters, quotes and dashes do not count alone ("è…»", "daß“").
+    """
+    if text[position] != 0xC3 or position + 1 >= end:
+        return 0
+    lead = int64(text[position + 1]) + int64(0x40)
+    if lead < 0xC2 or lead > 0xF4:
+        return 0
+    needed = 1 if lead < 0xE0 else 2 if lead < 0xF0 else 3
+    sure = lead <= 0xC3
+    probe = position + 2
+    for number in range(needed):
+        if probe >= end:
+            return 0
+        byte = continuation_byte(decoded(text, probe))
+        if byte == 0 or (number == 0 and ((lead == 0xE0 and byte < 0xA0) or (lead == 0xF0 and byte < 0x90))):
+            return 0
+        sure |= not _TYPOGRAPHIC[byte]
+        probe += width(text[probe])
+    return probe - position if sure else 0
+
+
+@inlined
+def is_unreadable(code: np.uint32) -> bool:
+    """Whether a character that is no white space says nothing to a reader."""
+    if code < uint32(0x20) or uint32(0x7F) <= code < uint32(0xA0) or code == uint32(0xFFFD):
+        return True
+    if uint32(0xE000) <= code <= uint32(0xF8FF) or uint32(0xFDD0) <= code <= uint32(0xFDEF):
+        return True
+    return (code & uint32(0xFFFE)) == uint32(0xFFFE) or code >= uint32(0xF0000)
+
+
+@kernel
+def non_language_length(text: NDArray[np.uint8], position: int, end: int) -> int:
+    """Bytes of the run of ASCII letters and digits at `position`, negative where it is like no word of a language."""
+    small = capital = digits = vowels = 0
+    probe = position
+    while probe < end:
+        byte = text[probe]
+        if uint8(97) <= byte <= uint8(122):
+            small += 1
+        elif uint8(65) <= byte <= uint8(90):
+            capital += 1
+        elif uint8(48) <= byte <= uint8(57):
+            digits += 1
+        else:
+            break
+        folded = byte | uint8(32)
+        if folded == 97 or folded == 101 or folded == 105 or folded == 111 or folded == 117 or folded == 121:
+            vowels += 1
+        probe += 1
+    length = probe - position
+    no_vowel = vowels == 0 and digits == 0 and capital <= 1 and small + capital >= _LONG_WITHOUT_VOWEL
+    mixed = length >= _LONG_MIXED_DIGEST and small > 0 and capital > 0 and digits > 0
+    digest = length >= _LONG_DIGEST and digits > 0 and small + capital > 0
+    return -length if no_vowel or mixed or digest else length
+
+
+@kernel
+def find_corruption(
+    offsets: NDArray[np.int32], text: NDArray[np.uint8], classes: NDArray[np.uint8], lost: NDArray[np.float64]
+) -> None:
+    """Fills float64[documents, 3]: the share of each document's bytes without white space that is lost to each kind."""
+    for document in range(offsets.shape[0] - 1):
+        position = offsets[document]
+        end = offsets[document + 1]
+        total = 0
+        window = garbled = unreadable = gibberish = 0
+        sums = np.zeros(3)
+        while position < end:
+            # One token: garbled (1), unreadable (2), or neither, with the bytes of its runs that are no language.
+            start = position
+            defect = 0
+            while position < end:
+                length = mojibake_length(text, position, end)
+                if length:
+                    defect = 1
+                    position += length
+                    continue
+                byte = text[position]
+                if uint8(97) <= (byte | uint8(32)) <= uint8(122) or uint8(48) <= byte <= uint8(57):
+                    run = non_language_length(text, position, end)
+                    gibberish -= min(run, 0)
+                    position += abs(run)
+                    continue
+                code = decoded(text, position)
+                kind = classes[code]
+                if kind & _SPACE or (kind & _SOLO and position > start):
+                    break
+                position += width(byte)
+                if is_unreadable(code) and defect == 0:
+                    defect = 2
+                if kind & _SOLO:
+                    break
+            size = position - start
+            garbled += size if defect == 1 else 0
+            unreadable += size if defect == 2 else 0
+            window += size
+            while position < end and classes[decoded(text, position)] & _SPACE:
+                position += width(text[position])
+            if window >= WINDOW_BYTES or (position >= end and window > 0):
+                to_mojibake = min(1.0, garbled / (RUINED * window))
+                to_unreadable = min(1.0 - to_mojibake, unreadable / (RUINED * window))
+                strange = (gibberish / window - NON_LANGUAGE_NATURAL) / (NON_LANGUAGE_RUINED - NON_LANGUAGE_NATURAL)
+                to_gibberish = min(1.0 - to_mojibake - to_unreadable, max(0.0, strange))
+                sums[0] += to_mojibake * window
+                sums[1] += to_unreadable * window
+                sums[2] += to_gibberish * window
+                total += window
+                window = garbled = unreadable = gibberish = 0
+        for kind_number in range(3):
+            lost[document, kind_number] = sums[kind_number] / total if total else 0.0
+
+
+def corruption(offsets: NDArray[np.int32], text: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """float64[documents, 3]: the share of each document that is lost to each of KINDS."""
+    lost = np.empty((len(offsets) - 1, len(KINDS)), np.float64)
+    find_corruption(offsets, text, CLASSES, lost)
+    return lost

@@ -1,0 +1,177 @@
+"""The last step of a dataset: its manifest, card, Croissant description and checksums; and its publication.
+
+`manifest.json`, schema version 1:
+
+    schema_version, tool, tool_version, name
+    unit            what `units` count; `unit_name` says it in words
+    options         the mix as the recipe asks for it
+    seed            int
+    inputs          what the pipeline knows of sources, recipe, models and stages, as it hands it over
+    sources         for each: ratio asked and achieved, units, documents, epochs, effective units, passes, cut …
+    splits          for each: rows, bytes, characters, units, content hash
+    shards          for each: name, rows, bytes, characters, units, sha256, content hash
+    content_hash    of all rows of all shards; independent of order and sharding (documents/shards.py)
+    quality         Q with its parts and definition, or null
+
+Nothing in it tells the time or the machine: the same documents give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from corpusmill.documents.errors import DamagedRunError, UsageError
+from corpusmill.documents.shards import ContentHash, atomic_text, sha256_of, storage_errors
+from corpusmill.mix.card import dataset_card
+from corpusmill.mix.croissant import croissant
+from corpusmill.mix.options import MixOptions
+from corpusmill.mix.quality_score import QualityScore
+from corpusmill.mix.selection import Selection
+from corpusmill.mix.shuffle import ShardReport
+from corpusmill.mix.units import UNIT_NAMES
+
+SCHEMA_VERSION = 1
+MANIFEST, CARD, CROISSANT, CHECKSUMS = "manifest.json", "README.md", "croissant.json", "SHA256SUMS"
+
+
+def finish(
+    folder: Path,
+    options: MixOptions,
+    selection: Selection,
+    shards: Sequence[ShardReport],
+    quality: QualityScore | None = None,
+    inputs: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Writes what stands beside the shards, and returns the manifest. SHA256SUMS comes last: with it, all is there.
+
+    Raises:
+        DamagedRunError: if a shard is missing, or they do not hold what the selection says.
+        StorageError: if the disk is full.
+    """
+    shards = sorted(shards, key=lambda shard: shard.name)
+    _check_complete(folder, selection, shards)
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "tool": "corpusmill",
+        "tool_version": version("corpusmill"),
+        "name": options.name,
+        "unit": selection.unit,
+        "unit_name": UNIT_NAMES[options.unit],
+        "options": options.as_dict(),
+        "seed": selection.seed,
+        "inputs": dict(inputs or {}),
+        "sources": [_source_entry(selection, name) for name in sorted(options.shares())],
+        "splits": {split: _split_entry(shards, split) for split in ("train", "validation")},
+        "shards": [shard.as_dict() for shard in shards],
+        "content_hash": _content_hash(shards),
+        "quality": quality.as_dict() if quality else None,
+    }
+    atomic_text(folder / MANIFEST, _json(manifest))
+    atomic_text(folder / CARD, dataset_card(options, selection, shards, quality))
+    atomic_text(folder / CROISSANT, _json(croissant(options, selection, shards)))
+    sums = {shard.name: shard.sha256 for shard in shards}
+    sums |= {name: sha256_of(folder / name) for name in (MANIFEST, CARD, CROISSANT)}
+    atomic_text(folder / CHECKSUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
+    return manifest
+
+
+def publish(building: Path, final: Path) -> None:
+    """Puts the finished dataset `building` in the place of `final`, whose older dataset goes.
+
+    A process killed at any moment leaves at `final` the old dataset, the new one, or nothing with the new one still at
+    `building`; to call this again ends it. Both must be on one disk.
+
+    Raises:
+        DamagedRunError: if there is no finished dataset in either place.
+        UsageError: if something that is no dataset of ours is in the way.
+    """
+    retired = final.with_name(f".{final.name}-retired")
+    if building.exists():
+        if not (building / CHECKSUMS).is_file():
+            raise DamagedRunError(f"{building}: has no {CHECKSUMS}, so it is not finished; run the same command again")
+        _check_ours(final)
+        with storage_errors(final):
+            final.parent.mkdir(parents=True, exist_ok=True)
+            if final.exists():
+                _remove(retired)
+                os.rename(final, retired)
+            os.rename(building, final)
+            _sync(final.parent)
+    elif not (final / CHECKSUMS).is_file():
+        raise DamagedRunError(
+            f"{final}: there is no finished dataset here, nor at {building}; run the same command again"
+        )
+    _remove(retired)
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+def _check_complete(folder: Path, selection: Selection, shards: Sequence[ShardReport]) -> None:
+    names = {shard.name for shard in shards}
+    missing = [shard.name for shard in shards if not (folder / shard.name).is_file()]
+    expected = selection.train_shards + selection.validation_shards
+    if missing or len(names) != expected or len(shards) != expected:
+        raise DamagedRunError(
+            f"{folder}: {len(names) - len(missing)} of {expected} shards are there, missing {missing or 'reports'}; "
+            "run the same command again"
+        )
+    for split, prefix in (("train", ""), ("validation", "validation_")):
+        for key, counted in (("documents", "rows"), ("units", "units")):
+            chosen = sum(getattr(source, prefix + key) for source in selection.sources)
+            found = sum(getattr(shard, counted) for shard in shards if shard.split == split)
+            if chosen != found:
+                raise DamagedRunError(
+                    f"{folder}: the {split} split has {found:,} {key}, and {chosen:,} were selected; remove the scattered "
+                    "files and run the same command again"
+                )
+
+
+def _source_entry(selection: Selection, name: str) -> dict[str, Any]:
+    source = selection.of(name)
+    return asdict(source) | {
+        "achieved_ratio": source.units / selection.units,
+        "epochs": source.epochs,
+        "effective_units": source.effective_units,
+    }
+
+
+def _split_entry(shards: Iterable[ShardReport], split: str) -> dict[str, Any]:
+    own = [shard for shard in shards if shard.split == split]
+    sums = {
+        key: sum(getattr(shard, key) for shard in own) for key in ("rows", "file_bytes", "text_bytes", "characters")
+    }
+    return {**sums, "units": sum(shard.units for shard in own), "content_hash": _content_hash(own)}
+
+
+def _content_hash(shards: Iterable[ShardReport]) -> str:
+    total = ContentHash()
+    for shard in shards:
+        total.add_hash(shard.content_hash)
+    return str(total)
+
+
+def _check_ours(final: Path) -> None:
+    if final.exists() and not (final / MANIFEST).is_file() and (not final.is_dir() or any(final.iterdir())):
+        raise UsageError(f"{final}: is in the way of the dataset and is none itself; move it elsewhere")
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,300 @@
+"""The global shuffle, out of core: scatter every part by ranges of the shuffle key, then gather each range as a shard.
+
+Every copy of a document has a shuffle key of its own (mix/keys.py). A shard is a range of keys, its rows sorted by
+key, so there is exactly one order of the dataset for a seed and a selection. The text is written twice: once to the
+scattered files, once to the shards.
+
+A scattered file is an Arrow IPC file of runs. A run is a piece of one pass over a part, sorted by key and cut at the
+borders of the shards: one record batch for each shard, train shards first, empty ones included. So the batch of shard
+s in run r is number r * shards + s, and to read it is one seek.
+
+Memory: `scatter` holds RUN_BYTES of text, twice; `gather` holds one shard's text, two to three times.
+
+A shard's columns (`dataset_schema`):
+
+    text            string, not null
+    id              string, not null    the document's; copies of a document share it
+    source          string, not null    the recipe's name
+    url             string
+    language        string
+    language_score  float32
+    quality         float32
+    n_tokens        int32, not null     n_words, n_bytes or n_characters where the mix counts those
+    license         string
+
+The schema's metadata has `corpusmill.unit`: `estimated_tokens` tells that n_tokens is an estimate.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from corpusmill.documents.errors import DamagedRunError
+from corpusmill.documents.shards import ROW_GROUP_ROWS, atomic_file, storage_errors, write_table
+from corpusmill.mix.keys import held_out, range_starts, selection_keys, shuffle_keys
+from corpusmill.mix.options import Unit
+from corpusmill.mix.selection import Selection, SourceSelection
+from corpusmill.mix.units import COUNT_COLUMNS
+
+Split = Literal["train", "validation"]
+
+RUN_BYTES = 64_000_000
+"""Text of a run, about."""
+
+_CARRIED = ("text", "id", "source", "url", "language", "language_score", "quality", "license")
+_SCATTERED = pa.schema(
+    [
+        pa.field("shuffle_key", pa.uint64(), nullable=False),
+        pa.field("copy", pa.int32(), nullable=False),
+        pa.field("units", pa.int64(), nullable=False),
+        # 64-bit offsets: the text of a shard is put together before it is cut into row groups.
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("url", pa.string()),
+        pa.field("language", pa.string()),
+        pa.field("language_score", pa.float32()),
+        pa.field("quality", pa.float32()),
+        pa.field("license", pa.string()),
+    ]
+)
+_READ_ROWS = 256  # books have about a megabyte each
+_WRITE_BYTES = 256_000_000  # of text handed to the Parquet writer at a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardReport:
+    """What is known of a shard of the dataset; the manifest is made of these.
+
+    name        relative to the dataset's folder, such as `data/train-00000-of-00008.parquet`
+    units       in the mix's unit
+    documents   by source, language and licence: `{"source": {"web": 12}, …}`; null is the empty name
+    """
+
+    split: Split
+    name: str
+    rows: int
+    file_bytes: int
+    text_bytes: int
+    characters: int
+    units: int
+    sha256: str
+    content_hash: str
+    documents: dict[str, dict[str, int]]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ShardReport:
+        return cls(**data)
+
+
+def dataset_schema(unit: Unit) -> pa.Schema:
+    """The columns of a shard, for a mix that counts `unit`."""
+    count = COUNT_COLUMNS[unit]
+    fields = {field.name: field for field in _SCATTERED}
+    fields["text"] = pa.field("text", pa.string(), nullable=False)
+    fields[count] = pa.field(count, pa.int32(), nullable=False)
+    return pa.schema([fields[name] for name in (*_CARRIED[:-1], count, "license")])
+
+
+def shard_name(split: Split, index: int, selection: Selection) -> str:
+    """The path of a shard in the dataset's folder.
+
+    Readers sort names, and "train" comes before "validation": nanochat takes the last file as its validation set.
+    """
+    count = selection.train_shards if split == "train" else selection.validation_shards
+    return f"data/{split}-{index:05d}-of-{count:05d}.parquet"
+
+
+def scatter(part: Path, measured: Path, source: str, selection: Selection, out: Path) -> None:
+    """Writes the selected documents of a curated part, with their copies, in runs that `gather` finds by shard.
+
+    Row groups without a selected document are not read.
+
+    Raises:
+        DamagedRunError: if the measurement is another part's.
+        StorageError: if the disk is full.
+    """
+    chosen = selection.of(source)
+    measurement = pq.read_table(measured, columns=["id", "id_hash", "units"])
+    rows = _PartRows.of(measurement, chosen, selection)
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with (
+        pq.ParquetFile(part) as file,
+        atomic_file(out) as stream,
+        storage_errors(out),
+        pa.ipc.new_file(stream, _SCATTERED, options=options) as writer,
+    ):
+        if file.metadata.num_rows != len(measurement):
+            raise DamagedRunError(_mismatch(part, measured))
+        for table, first in _pieces(file, rows.wanted):
+            ids = measurement.column("id").slice(first, len(table))
+            if not table.column("id").equals(ids):
+                raise DamagedRunError(_mismatch(part, measured))
+            for run in _runs(table, rows.slice(first, len(table)), chosen, selection):
+                for batch in run:
+                    writer.write_batch(batch)
+
+
+def gather(split: Split, index: int, scattered: Sequence[Path], selection: Selection, folder: Path) -> ShardReport:
+    """Writes one shard from the scattered files of every part, in any order, below the dataset's folder.
+
+    Raises:
+        StorageError: if the disk is full.
+    """
+    number = index if split == "train" else selection.train_shards + index
+    table = _in_order(_scattered_batches(scattered, number, selection))
+    schema = dataset_schema(selection.unit)
+    name = shard_name(split, index, selection)
+    metadata = {"corpusmill.unit": selection.unit, "corpusmill.seed": str(selection.seed)}
+    shard = write_table(folder / name, _shard_batches(table, schema), schema, metadata=metadata)
+    return ShardReport(
+        split=split,
+        name=name,
+        rows=shard.rows,
+        file_bytes=shard.file_bytes,
+        text_bytes=shard.text_bytes,
+        characters=pc.sum(pc.utf8_length(table.column("text"))).as_py() or 0,
+        units=pc.sum(table.column("units")).as_py() or 0,
+        sha256=shard.sha256,
+        content_hash=shard.content_hash,
+        documents={column: _counts(table.column(column)) for column in ("source", "language", "license")},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _PartRows:
+    """What the measurement says of each row of a part (or of a piece of it), as parallel arrays."""
+
+    hashes: NDArray[np.uint64]
+    keys: NDArray[np.uint64]
+    held: NDArray[np.bool_]
+    units: NDArray[np.int64]
+    wanted: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, measurement: pa.Table, chosen: SourceSelection, selection: Selection) -> _PartRows:
+        hashes = measurement.column("id_hash").to_numpy()
+        keys = selection_keys(hashes, selection.seed)
+        held = held_out(hashes, selection.seed, selection.validation)
+        return cls(hashes, keys, held, measurement.column("units").to_numpy(), chosen.taken(keys, 0))
+
+    def slice(self, first: int, count: int) -> _PartRows:
+        piece = slice(first, first + count)
+        return _PartRows(self.hashes[piece], self.keys[piece], self.held[piece], self.units[piece], self.wanted[piece])
+
+
+def _pieces(file: pq.ParquetFile, wanted: NDArray[np.bool_]) -> Iterator[tuple[pa.Table, int]]:
+    """Tables of about RUN_BYTES of text with the number of their first row; row groups with nothing wanted are left out."""
+    waiting: list[pa.RecordBatch] = []
+    first = row = size = 0
+    for group in range(file.num_row_groups):
+        end = row + file.metadata.row_group(group).num_rows
+        needed = bool(wanted[row:end].any())
+        if waiting and not needed:
+            yield pa.Table.from_batches(waiting), first
+            waiting, size = [], 0
+        if needed:
+            for batch in file.iter_batches(batch_size=_READ_ROWS, row_groups=[group], columns=list(_CARRIED)):
+                if not waiting:
+                    first = row
+                waiting.append(batch)
+                row += batch.num_rows
+                size += batch.column("text").nbytes
+                if size >= RUN_BYTES:
+                    yield pa.Table.from_batches(waiting), first
+                    waiting, size = [], 0
+        row = end
+    if waiting:
+        yield pa.Table.from_batches(waiting), first
+
+
+def _runs(
+    table: pa.Table, rows: _PartRows, chosen: SourceSelection, selection: Selection
+) -> Iterator[list[pa.RecordBatch]]:
+    """One run for each pass over the rows; validation documents go with the first."""
+    for copy in range(chosen.copies):
+        taken = chosen.taken(rows.keys, copy)
+        if copy:
+            taken &= ~rows.held
+        places = np.flatnonzero(taken)
+        if not len(places):
+            continue
+        keys = shuffle_keys(rows.hashes[places], selection.seed, copy)
+        shards = _shards_of(keys, rows.held[places], selection)
+        order = np.lexsort((keys, shards))
+        places, keys, shards = places[order], keys[order], shards[order]
+        run = table.take(pa.array(places))
+        columns = {name: run.column(name) for name in _CARRIED}
+        columns["shuffle_key"] = pa.array(keys)
+        columns["copy"] = pa.array(np.full(len(places), copy, np.int32))
+        columns["units"] = pa.array(rows.units[places])
+        ready = pa.table([columns[name].cast(_SCATTERED.field(name).type) for name in _SCATTERED.names], _SCATTERED)
+        ready = ready.combine_chunks()
+        borders = np.searchsorted(shards, np.arange(selection.train_shards + selection.validation_shards + 1))
+        yield [_one_batch(ready.slice(start, end - start)) for start, end in pairwise(borders.tolist())]
+
+
+def _shards_of(keys: NDArray[np.uint64], held: NDArray[np.bool_], selection: Selection) -> NDArray[np.int64]:
+    """The number of each row's shard, train shards first."""
+    shards = np.searchsorted(range_starts(selection.train_shards), keys, side="right") - 1
+    if held.any():
+        within = np.searchsorted(range_starts(selection.validation_shards), keys[held], side="right") - 1
+        shards[held] = selection.train_shards + within
+    return shards
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], _SCATTERED)
+
+
+def _scattered_batches(scattered: Sequence[Path], number: int, selection: Selection) -> Iterator[pa.RecordBatch]:
+    shards = selection.train_shards + selection.validation_shards
+    for path in scattered:
+        with pa.memory_map(str(path)) as stream, pa.ipc.open_file(stream) as reader:
+            for batch in range(number, reader.num_record_batches, shards):
+                yield reader.get_batch(batch)
+
+
+def _in_order(batches: Iterable[pa.RecordBatch]) -> pa.Table:
+    table = pa.Table.from_batches(batches, _SCATTERED)
+    order = pc.sort_indices(table, [("shuffle_key", "ascending"), ("id", "ascending"), ("copy", "ascending")])
+    return table.take(order).combine_chunks()
+
+
+def _shard_batches(table: pa.Table, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The rows as batches of the shard's schema, small enough for 32-bit offsets."""
+    sizes = np.cumsum(pc.binary_length(table.column("text")).to_numpy().astype(np.int64))
+    start = 0
+    while start < len(table):
+        base = sizes[start - 1] if start else 0
+        end = int(np.searchsorted(sizes, base + _WRITE_BYTES, side="right"))
+        end = min(max(end, start + 1), start + ROW_GROUP_ROWS)
+        rows = table.slice(start, end - start)
+        columns = [rows.column("units" if field.name not in table.schema.names else field.name) for field in schema]
+        arrays = [column.combine_chunks().cast(field.type) for column, field in zip(columns, schema, strict=True)]
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+        start = end
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    counts = Counter({value["values"] or "": value["counts"] for value in column.value_counts().to_pylist()})
+    return dict(sorted(counts.items()))
+
+
+def _mismatch(part: Path, measured: Path) -> str:
+    return f"{measured}: does not measure the documents of {part}; remove both and run the same command again"
