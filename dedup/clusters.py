@@ -1,0 +1,312 @@
+"""Verified clusters: stars around the documents that stay, never chains.
+
+Locality-sensitive hashing only proposes. Inside a component (banding.py) documents come in keep order, and each is
+dropped if it is similar to one that stays, or stays itself. So every document that goes is similar to the one named as
+its twin: A like B like C does not remove C for A unless A is like C.
+
+What makes two documents similar (`Verification`): the share of places in which their signatures agree, where that is
+clear; near the threshold the exact Jaccard similarity of their shingles, from texts read again. Those are asked for in
+rounds: a round settles every document that it can, in order, and lists the pairs that the others wait for.
+
+Cost. A document is compared with those ahead of it in its component that are not dropped: the first WINDOW of them,
+and beyond those the first BUCKET in each of its bands. It asks for exact similarities to BUDGET of them at most, those
+that stay and are most alike first, ASKS a round; a pair beyond that does not count. So a million copies of a template
+cost a million comparisons, and no document costs more than WINDOW + bands * BUCKET comparisons of signatures a round
+and BUDGET of sets. The bounds bind only where many documents that stay are much alike, too; then a duplicate may be
+missed, but none is invented.
+
+Memory: about 120 bytes for each document that shares a band with another; 24 for each exact similarity; and, in a
+component of which more than WINDOW documents stay, 24 for each band of each of those.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numba import float32, int32, int64, uint64
+from numpy.typing import NDArray
+
+from corpusmill.dedup.banding import band_key
+from corpusmill.documents.compiled import frozen, inlined, kernel
+
+WINDOW = 64
+BUCKET = 32
+ASKS = 8
+BUDGET = 32
+ROUNDS = 16
+"""After this many rounds, what is still unknown does not count. Seen: 4 on real text, 6 where all pairs are near the
+threshold."""
+PATIENCE = 2
+"""Rounds in which a document that is similar to an undecided one waits for it instead of asking about others, too: then
+copies of an undecided document mostly cost no text."""
+_BATCH_DOCUMENTS = 65_536  # settled in one call, unless one component is larger
+
+PENDING, KEPT, DROPPED = 0, 1, 2
+
+_WINDOW, _BUCKET, _ASKS, _BUDGET = WINDOW, BUCKET, ASKS, BUDGET
+_PENDING, _KEPT, _DROPPED = PENDING, KEPT, DROPPED
+
+ExactSimilarity = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
+"""Exact Jaccard similarities of pairs of documents, each given by its place in keep order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """When two signatures of `values` values settle whether a pair is similar.
+
+    The estimate of a pair whose similarity is just `min_similarity` has the standard error sqrt(s (1 - s) / values).
+    Two documents are similar without another look if it lies `margin` standard errors above, and not if it lies as far
+    below.
+    """
+
+    min_similarity: float
+    margin: float
+    values: int
+
+    @property
+    def _distance(self) -> float:
+        return self.margin * math.sqrt(self.min_similarity * (1 - self.min_similarity) / self.values)
+
+    @property
+    def accepted_from(self) -> int:
+        """Values that agree in a pair that is similar without another look; more than there are where none is: if the
+        margin reaches 1, equal signatures prove nothing."""
+        above = self.min_similarity + self._distance
+        return math.ceil(above * self.values) if above < 1 else self.values + 1
+
+    @property
+    def rejected_below(self) -> int:
+        """Fewer values that agree: not similar, without another look."""
+        return math.ceil((self.min_similarity - self._distance) * self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Stars:
+    """Which documents stay, by place in keep order."""
+
+    twins: NDArray[np.int32]
+    """The document that stays in the place of each; -1 where it stays itself."""
+    similarities: NDArray[np.float32]
+    """To the twin: the exact one where it was needed, else the signatures' estimate. 0 where there is no twin."""
+
+
+def settle(
+    signatures: NDArray[np.uint16],
+    documents: NDArray[np.uint32],
+    components: NDArray[np.int64],
+    *,
+    bands: int,
+    rows: int,
+    verification: Verification,
+    exact_similarity: ExactSimilarity,
+) -> Stars:
+    """Decides which documents of each component stay.
+
+    Args:
+        signatures: uint16[all documents, values]; may be mapped from a file.
+        documents: rows of `signatures`, component after component, each in keep order.
+        components: int64[components + 1]: where each begins in `documents`.
+    """
+    count = len(documents)
+    states, twins = np.zeros(count, np.uint8), np.full(count, -1, np.int32)
+    similarities, seen = np.zeros(count, np.float32), np.empty(count, np.int32)
+    pairs, known = np.empty(0, np.uint64), np.empty(0, np.float64)
+    limits = np.array([bands, rows, verification.accepted_from, verification.rejected_below])
+    undecided = np.arange(len(components) - 1)
+    for round_number in range(ROUNDS + 1):
+        pair_firsts = np.searchsorted(pairs >> np.uint64(32), np.arange(count + 1, dtype=np.uint64))
+        asked: list[NDArray[np.uint64]] = []
+        seen.fill(-1)
+        for some in _batches(components, undecided):
+            size = int((components[some + 1] - components[some]).sum())
+            asks = np.empty(size * ASKS, np.uint64)
+            found = settle_components(
+                frozen(signatures), frozen(documents), frozen(components), frozen(some), frozen(limits),
+                verification.min_similarity, round_number < ROUNDS, round_number < PATIENCE,
+                frozen(pair_firsts), frozen(pairs), frozen(known), states, twins, similarities, seen, asks,
+            )  # fmt: skip
+            asked.append(asks[:found].copy())
+        new = np.concatenate([np.empty(0, np.uint64), *asked])
+        if len(new) == 0:
+            break
+        new.sort()
+        places = (new >> np.uint64(32)).astype(np.int64), (new & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        pairs, known = np.concatenate([pairs, new]), np.concatenate([known, exact_similarity(*places)])
+        order = np.argsort(pairs, kind="stable")
+        pairs, known = pairs[order], known[order]
+        waiting = np.unique(places[0])
+        undecided = np.unique(np.searchsorted(components, waiting, side="right") - 1)
+    return Stars(twins, similarities)
+
+
+def _batches(components: NDArray[np.int64], chosen: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Cuts components into runs of about `_BATCH_DOCUMENTS` documents."""
+    sizes = components[chosen + 1] - components[chosen]
+    numbers = np.cumsum(sizes) // _BATCH_DOCUMENTS
+    return np.split(chosen, np.flatnonzero(np.diff(numbers)) + 1) if len(chosen) else []
+
+
+@kernel
+def settle_components(
+    signatures: NDArray[np.uint16],
+    documents: NDArray[np.uint32],
+    components: NDArray[np.int64],
+    chosen: NDArray[np.int64],
+    limits: NDArray[np.int64],
+    min_similarity: float,
+    may_ask: bool,
+    patient: bool,
+    pair_firsts: NDArray[np.int64],
+    pairs: NDArray[np.uint64],
+    known: NDArray[np.float64],
+    states: NDArray[np.uint8],
+    twins: NDArray[np.int32],
+    similarities: NDArray[np.float32],
+    seen: NDArray[np.int32],
+    asks: NDArray[np.uint64],
+) -> int:
+    """One round over the chosen components: settles what it can, writes the pairs asked for, returns their number.
+
+    A pair is (later place << 32) | earlier place. `seen` is scratch: the last document that met each as a candidate.
+    """
+    bands, rows, accepted_from, rejected_below = limits[0], limits[1], limits[2], limits[3]
+    window = np.empty(_WINDOW, np.int32)
+    candidates = np.empty(_WINDOW + bands * _BUCKET, np.int32)
+    scores = np.empty(candidates.shape[0], np.int64)
+    n_asked = 0
+    for component in chosen:
+        n_window = 0
+        # Documents beyond the window, by band key: slots of an open hash table, each the head of a list of nodes.
+        slots, lists, nodes, n_nodes = _empty_table(0)
+        for place in range(components[component], components[component + 1]):
+            if states[place] == _DROPPED:
+                continue
+            signature = signatures[documents[place]]
+            if states[place] == _PENDING:
+                n_candidates = 0
+                for other in window[:n_window]:
+                    candidates[n_candidates] = other
+                    n_candidates += 1
+                    seen[other] = place
+                for band in range(bands if n_nodes else 0):
+                    node = lists[_slot(slots, lists, band_key(signature, band, rows)), 0]
+                    while node >= 0:
+                        if seen[nodes[node, 0]] != place:
+                            candidates[n_candidates] = nodes[node, 0]
+                            n_candidates += 1
+                            seen[nodes[node, 0]] = place
+                        node = nodes[node, 1]
+                twin, twin_similarity = -1, 0.0
+                waits = False
+                unknown = 0
+                left = _BUDGET - (pair_firsts[place + 1] - pair_firsts[place]) if may_ask else 0
+                for other in candidates[:n_candidates]:
+                    agree = _agreement(signature, signatures[documents[other]])
+                    if agree < rejected_below:
+                        continue
+                    similarity = agree / signature.shape[0]
+                    if agree < accepted_from:
+                        similarity = _known(pair_firsts, pairs, known, place, other)
+                        if similarity < 0:
+                            # Kept ones before undecided ones, then the most alike, then the first.
+                            scores[unknown] = (
+                                (int64(states[other] == _KEPT) << 60) | (agree << 32) | (0x7FFFFFFF - int64(other))
+                            )
+                            unknown += 1
+                            continue
+                        if similarity < min_similarity:
+                            continue
+                    if states[other] == _PENDING:
+                        waits = True
+                    elif similarity > twin_similarity or (similarity == twin_similarity and other < twin):
+                        twin, twin_similarity = other, similarity
+                if twin >= 0:
+                    states[place] = _DROPPED
+                    twins[place] = twin
+                    similarities[place] = float32(twin_similarity)
+                    continue
+                to_ask = min(unknown, _ASKS, left)
+                if not waits and to_ask == 0:
+                    states[place] = _KEPT
+                elif not (waits and patient):
+                    for _ in range(to_ask):
+                        best = np.argmax(scores[:unknown])
+                        other = 0x7FFFFFFF - (scores[best] & 0x7FFFFFFF)
+                        asks[n_asked] = (uint64(place) << uint64(32)) | uint64(other)
+                        n_asked += 1
+                        scores[best] = -1
+            if n_window < _WINDOW:
+                window[n_window] = place
+                n_window += 1
+                continue
+            if 2 * (n_nodes + bands) > slots.shape[0]:
+                slots, lists, nodes = _grown_table(slots, lists, nodes, n_nodes, bands)
+            for band in range(bands):
+                key = band_key(signature, band, rows)
+                slot = _slot(slots, lists, key)
+                if lists[slot, 1] < _BUCKET:
+                    nodes[n_nodes, 0], nodes[n_nodes, 1] = place, lists[slot, 0]
+                    slots[slot], lists[slot, 0] = key, n_nodes
+                    lists[slot, 1] += 1
+                    n_nodes += 1
+    return n_asked
+
+
+@inlined
+def _agreement(one: NDArray[np.uint16], two: NDArray[np.uint16]) -> int:
+    count = int32(0)
+    for value in range(one.shape[0]):
+        count += int32(one[value] == two[value])
+    return count
+
+
+@inlined
+def _known(
+    pair_firsts: NDArray[np.int64], pairs: NDArray[np.uint64], known: NDArray[np.float64], place: int, other: int
+) -> float:
+    """The exact similarity of a pair, or -1 where it has not been asked for yet."""
+    wanted = (uint64(place) << uint64(32)) | uint64(other)
+    for pair in range(pair_firsts[place], pair_firsts[place + 1]):
+        if pairs[pair] == wanted:
+            return known[pair]
+    return -1.0
+
+
+@kernel
+def _empty_table(capacity: int) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.int32], int]:
+    """Slots hold keys; lists, a slot's first node (-1: it is empty) and length; nodes, a place and the next node."""
+    lists = np.empty((capacity, 2), np.int32)
+    lists[:, 0] = -1
+    lists[:, 1] = 0
+    return np.empty(capacity, np.uint64), lists, np.empty((capacity // 2, 2), np.int32), 0
+
+
+@kernel
+def _slot(slots: NDArray[np.uint64], lists: NDArray[np.int32], key: np.uint64) -> int:
+    """Where `key` stands, or the empty slot where it would."""
+    mask = slots.shape[0] - 1
+    slot = int64(key & uint64(mask))
+    while lists[slot, 0] >= 0 and slots[slot] != key:
+        slot = (slot + 1) & mask
+    return slot
+
+
+@kernel
+def _grown_table(
+    slots: NDArray[np.uint64], lists: NDArray[np.int32], nodes: NDArray[np.int32], n_nodes: int, n_more: int
+) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.int32]]:
+    """A table with room for `n_more` nodes, never more than half full."""
+    capacity = 1024
+    while capacity < 4 * (n_nodes + n_more):
+        capacity *= 2
+    new_slots, new_lists, new_nodes, _ = _empty_table(capacity)
+    for slot in range(slots.shape[0]):
+        if lists[slot, 0] >= 0:
+            new = _slot(new_slots, new_lists, slots[slot])
+            new_slots[new] = slots[slot]
+            new_lists[new, 0], new_lists[new, 1] = lists[slot, 0], lists[slot, 1]
+    new_nodes[:n_nodes] = nodes[:n_nodes]
+    return new_slots, new_lists, new_nodes

@@ -1,0 +1,183 @@
+"""Drops documents whose text another document has, too, after a named normalisation.
+
+Two documents are duplicates when two independent 64-bit hashes of the normalised text and its length agree. For 10^9
+different texts the chance that any two are taken for one is below 2e-21. One document of each set stays (`keep`).
+
+Sidecar, one row for each document:
+
+    id       string
+    first    uint64   hash of the normalised text
+    second   uint64   another
+    length   int32    of the normalised text: bytes; with `folded`, words
+    bytes    int32    of the text as it stands     (dedup/keep.py)
+    quality  float32
+
+`decide` is a query of duckdb, which spills to the workspace. For 10 million documents it takes at most 1 GB, besides
+the decision itself (about 90 bytes for each document that goes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numba import uint64
+from numpy.typing import NDArray
+
+from corpusmill.dedup.contract import CLUSTERS, VERDICTS, Barrier, Decision, ReadTexts
+from corpusmill.dedup.keep import KEEP_FIELDS, KEEP_ORDER, Keep, keep_columns
+from corpusmill.dedup.sidecars import decision, observed_twice, sidecar_rows
+from corpusmill.documents.batch import TextBatch
+from corpusmill.documents.codepoints import CLASSES, SPACE
+from corpusmill.documents.compiled import inlined, kernel
+from corpusmill.documents.segmentation import decoded, mixed, step, width
+
+_SPACE = SPACE
+_OTHER_MULTIPLIER = np.uint64(0xE7037ED1A0B428DB)
+_OTHER_SEED = np.uint64(0xA0761D6478BD642F)
+
+_MEMORY_LIMIT = "512MB"  # of duckdb's buffers; what it takes beyond them stays below as much again
+
+
+class ExactReason(StrEnum):
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExactDedup(Barrier):
+    """Keeps one document of each set with the same normalised text."""
+
+    name: ClassVar[str] = "exact_dedup"
+    reasons: ClassVar[type[StrEnum]] = ExactReason
+    sidecar: ClassVar[pa.Schema] = pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("first", pa.uint64(), nullable=False),
+            pa.field("second", pa.uint64(), nullable=False),
+            pa.field("length", pa.int32(), nullable=False),
+            *KEEP_FIELDS,
+        ]
+    )
+
+    judged_fields: ClassVar[frozenset[str]] = frozenset({"keep"})
+
+    normalisation: Literal["none", "whitespace", "folded"] = "none"
+    """What may differ. none: nothing, bytes are compared; whitespace: its kind and amount, and any at the ends; folded:
+    white space, case and diacritics (the sequence of words, punctuation included, is compared)."""
+
+    keep: Keep = "best_quality"
+    """Which document stays: the best by quality, then the longest, then the first id; or by fewer of these."""
+
+    def observe(self, batch: TextBatch) -> pa.RecordBatch:
+        first, second, length = self._fingerprints(batch)
+        columns = [batch.documents.column("id"), pa.array(first), pa.array(second), pa.array(length)]
+        return pa.RecordBatch.from_arrays([*columns, *keep_columns(batch)], schema=self.sidecar)
+
+    def decide(
+        self, sidecars: Sequence[Path], *, excluded: pa.StringArray, read_texts: ReadTexts, workspace: Path
+    ) -> Decision:
+        if sidecar_rows(sidecars, self.sidecar) == 0:
+            return decision(VERDICTS.empty_table(), CLUSTERS.empty_table())
+        with duckdb.connect() as connection:
+            connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
+            connection.execute("SET temp_directory = $folder", {"folder": str(workspace)})
+            connection.execute("SET preserve_insertion_order = false")
+            connection.register("excluded", pa.table({"id": excluded}))
+            connection.read_parquet([str(path) for path in sidecars]).create_view("observed")
+            connection.execute(_TWINS.format(order=_sql_order(self.keep)))
+            if repeated := connection.execute(_REPEATED_ID).fetchone():
+                raise observed_twice(repeated[0])
+            verdicts = connection.sql(_GOING, params={"reason": str(ExactReason.DUPLICATE)}).to_arrow_table()
+            clusters = connection.sql(_STAYING).to_arrow_table()
+        return decision(verdicts, clusters)
+
+    def _fingerprints(self, batch: TextBatch) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int32]]:
+        if self.normalisation == "none":
+            first, second = batch.document_hashes
+            return first, second, np.diff(batch.offsets)
+        first, second = np.empty(len(batch), np.uint64), np.empty(len(batch), np.uint64)
+        length = np.empty(len(batch), np.int32)
+        if self.normalisation == "whitespace":
+            hash_spaced(batch.offsets, batch.text, CLASSES, first, second, length)
+        else:
+            hash_sequences(batch.words.firsts, batch.folded_hashes, first, second, length)
+        return first, second, length
+
+
+_TWINS = """
+CREATE TEMP TABLE twins AS
+WITH present AS (SELECT * FROM observed ANTI JOIN excluded USING (id)),
+     repeated AS (SELECT first, second, length FROM present GROUP BY ALL HAVING count(*) > 1)
+SELECT id, first_value(id) OVER (same ORDER BY {order}) AS kept_id, count(*) OVER (same) AS cluster_size
+FROM present SEMI JOIN repeated USING (first, second, length)
+WINDOW same AS (PARTITION BY first, second, length)
+"""
+_REPEATED_ID = "SELECT id FROM twins GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1"
+_GOING = "SELECT id, $reason AS reason, kept_id, 1::FLOAT AS similarity FROM twins WHERE id <> kept_id"
+_STAYING = "SELECT id, cluster_size::INTEGER AS cluster_size FROM twins WHERE id = kept_id"
+
+
+def _sql_order(keep: Keep) -> str:
+    directions = {"ascending": "ASC", "descending": "DESC"}
+    return ", ".join(f"{column} {directions[direction]} NULLS LAST" for column, direction in KEEP_ORDER[keep])
+
+
+@kernel
+def hash_spaced(
+    offsets: NDArray[np.int32],
+    text: NDArray[np.uint8],
+    classes: NDArray[np.uint8],
+    first: NDArray[np.uint64],
+    second: NDArray[np.uint64],
+    length: NDArray[np.int32],
+) -> None:
+    """Hashes each text as if every run of white space in it were one space, and none stood at its ends."""
+    for document in range(offsets.shape[0] - 1):
+        one, two = uint64(0), uint64(_OTHER_SEED)
+        taken = 0
+        spaced = False
+        position = offsets[document]
+        while position < offsets[document + 1]:
+            code = decoded(text, position)
+            size = width(text[position])
+            position += size
+            if classes[code] & _SPACE:
+                spaced = taken > 0
+                continue
+            if spaced:
+                one, two = _taken_in(one, two, uint64(32))
+                taken += 1
+                spaced = False
+            one, two = _taken_in(one, two, uint64(code))
+            taken += size
+        first[document], second[document], length[document] = mixed(one), mixed(two), taken
+
+
+@kernel
+def hash_sequences(
+    firsts: NDArray[np.int32],
+    words: NDArray[np.uint64],
+    first: NDArray[np.uint64],
+    second: NDArray[np.uint64],
+    length: NDArray[np.int32],
+) -> None:
+    """Hashes each document's sequence of word hashes."""
+    for document in range(firsts.shape[0] - 1):
+        one, two = uint64(0), uint64(_OTHER_SEED)
+        for word in range(firsts[document], firsts[document + 1]):
+            one, two = _taken_in(one, two, words[word])
+        first[document], second[document] = mixed(one), mixed(two)
+        length[document] = firsts[document + 1] - firsts[document]
+
+
+@inlined
+def _taken_in(one: np.uint64, two: np.uint64, symbol: np.uint64) -> tuple[np.uint64, np.uint64]:
+    """Both running hashes with one more symbol."""
+    two = (two ^ symbol) * uint64(_OTHER_MULTIPLIER)
+    return step(one, symbol), two ^ (two >> uint64(29))
