@@ -175,84 +175,57 @@ def settle_components(
     bands, rows, accepted_from, rejected_below = limits[0], limits[1], limits[2], limits[3]
     window = np.empty(_WINDOW, np.int32)
     candidates = np.empty(_WINDOW + bands * _BUCKET, np.int32)
-    scores = np.empty(candidates.shape[0], np.int64)
+    alike = np.empty(candidates.shape[0], np.float64)
     n_asked = 0
     for component in chosen:
         n_window = 0
-        # Documents beyond the window, by band key: slots of an open hash table, each the head of a list of nodes.
         slots, lists, nodes, n_nodes = _empty_table(0)
         for place in range(components[component], components[component + 1]):
             if states[place] == _DROPPED:
                 continue
             signature = signatures[documents[place]]
             if states[place] == _PENDING:
-                n_candidates = 0
-                for other in window[:n_window]:
-                    candidates[n_candidates] = other
-                    n_candidates += 1
-                    seen[other] = place
-                for band in range(bands if n_nodes else 0):
-                    node = lists[_slot(slots, lists, band_key(signature, band, rows)), 0]
-                    while node >= 0:
-                        if seen[nodes[node, 0]] != place:
-                            candidates[n_candidates] = nodes[node, 0]
-                            n_candidates += 1
-                            seen[nodes[node, 0]] = place
-                        node = nodes[node, 1]
-                twin, twin_similarity = -1, 0.0
-                waits = False
-                unknown = 0
-                left = _BUDGET - (pair_firsts[place + 1] - pair_firsts[place]) if may_ask else 0
-                for other in candidates[:n_candidates]:
-                    agree = _agreement(signature, signatures[documents[other]])
-                    if agree < rejected_below:
-                        continue
-                    similarity = agree / signature.shape[0]
-                    if agree < accepted_from:
-                        similarity = _known(pair_firsts, pairs, known, place, other)
-                        if similarity < 0:
-                            # Kept ones before undecided ones, then the most alike, then the first.
-                            scores[unknown] = (
-                                (int64(states[other] == _KEPT) << 60) | (agree << 32) | (0x7FFFFFFF - int64(other))
-                            )
-                            unknown += 1
-                            continue
-                        if similarity < min_similarity:
-                            continue
-                    if states[other] == _PENDING:
-                        waits = True
-                    elif similarity > twin_similarity or (similarity == twin_similarity and other < twin):
-                        twin, twin_similarity = other, similarity
+                for index in range(n_window):
+                    candidates[index] = window[index]
+                    seen[window[index]] = place
+                count = n_window
+                if n_nodes:
+                    count = _add_from_table(signature, bands, rows, slots, lists, nodes, place, seen, candidates, count)
+                known_from, known_to = pair_firsts[place], pair_firsts[place + 1]
+                for index in range(count):
+                    agree = _agreement(signature, signatures[documents[candidates[index]]])
+                    if rejected_below <= agree < accepted_from:
+                        wanted = _pair(place, candidates[index])
+                        alike[index] = _known(pairs[known_from:known_to], known[known_from:known_to], wanted, agree)
+                    else:
+                        alike[index] = agree / signature.shape[0] if agree >= accepted_from else 0.0
+                twin, waits, unknown = _judged(candidates[:count], alike[:count], states, min_similarity)
                 if twin >= 0:
-                    states[place] = _DROPPED
-                    twins[place] = twin
-                    similarities[place] = float32(twin_similarity)
+                    states[place], twins[place] = _DROPPED, candidates[twin]
+                    similarities[place] = float32(alike[twin])
                     continue
-                to_ask = min(unknown, _ASKS, left)
+                to_ask = min(unknown, _ASKS, _BUDGET - (known_to - known_from)) if may_ask else 0
                 if not waits and to_ask == 0:
                     states[place] = _KEPT
                 elif not (waits and patient):
                     for _ in range(to_ask):
-                        best = np.argmax(scores[:unknown])
-                        other = 0x7FFFFFFF - (scores[best] & 0x7FFFFFFF)
-                        asks[n_asked] = (uint64(place) << uint64(32)) | uint64(other)
+                        best = _most_promising(candidates[:count], alike[:count], states)
+                        asks[n_asked] = _pair(place, candidates[best])
+                        alike[best] = 0.0
                         n_asked += 1
-                        scores[best] = -1
             if n_window < _WINDOW:
                 window[n_window] = place
                 n_window += 1
-                continue
-            if 2 * (n_nodes + bands) > slots.shape[0]:
-                slots, lists, nodes = _grown_table(slots, lists, nodes, n_nodes, bands)
-            for band in range(bands):
-                key = band_key(signature, band, rows)
-                slot = _slot(slots, lists, key)
-                if lists[slot, 1] < _BUCKET:
-                    nodes[n_nodes, 0], nodes[n_nodes, 1] = place, lists[slot, 0]
-                    slots[slot], lists[slot, 0] = key, n_nodes
-                    lists[slot, 1] += 1
-                    n_nodes += 1
+            else:
+                if 2 * (n_nodes + bands) > slots.shape[0]:
+                    slots, lists, nodes = _grown_table(slots, lists, nodes, n_nodes, bands)
+                n_nodes = _put_into_table(signature, bands, rows, slots, lists, nodes, n_nodes, place)
     return n_asked
+
+
+@inlined
+def _pair(place: int, other: int) -> np.uint64:
+    return (uint64(place) << uint64(32)) | uint64(other)
 
 
 @inlined
@@ -263,24 +236,117 @@ def _agreement(one: NDArray[np.uint16], two: NDArray[np.uint16]) -> int:
     return count
 
 
-@inlined
-def _known(
-    pair_firsts: NDArray[np.int64], pairs: NDArray[np.uint64], known: NDArray[np.float64], place: int, other: int
-) -> float:
-    """The exact similarity of a pair, or -1 where it has not been asked for yet."""
-    wanted = (uint64(place) << uint64(32)) | uint64(other)
-    for pair in range(pair_firsts[place], pair_firsts[place + 1]):
+@kernel
+def _known(pairs: NDArray[np.uint64], known: NDArray[np.float64], wanted: np.uint64, agree: int) -> float:
+    """The exact similarity of a pair; where it has not been asked for yet, minus the number of values that agree."""
+    for pair in range(pairs.shape[0]):
         if pairs[pair] == wanted:
             return known[pair]
-    return -1.0
+    return -float(agree)
+
+
+@kernel
+def _judged(
+    candidates: NDArray[np.int32], alike: NDArray[np.float64], states: NDArray[np.uint8], min_similarity: float
+) -> tuple[int, bool, int]:
+    """What the similarities to the candidates (negative: not known) say: the index of the most similar one that stays,
+    or -1; whether an undecided one is similar; how many are not known."""
+    twin, waits, unknown = -1, False, 0
+    for index in range(candidates.shape[0]):
+        if alike[index] < 0:
+            unknown += 1
+        elif alike[index] >= min_similarity:
+            if states[candidates[index]] == _PENDING:
+                waits = True
+            elif (
+                twin < 0
+                or alike[index] > alike[twin]
+                or (alike[index] == alike[twin] and candidates[index] < candidates[twin])
+            ):
+                twin = index
+    return twin, waits, unknown
+
+
+@kernel
+def _most_promising(candidates: NDArray[np.int32], alike: NDArray[np.float64], states: NDArray[np.uint8]) -> int:
+    """Which of the candidates whose similarity is not known to ask about: those that stay before undecided ones, then
+    the most alike, then the first in keep order."""
+    best = -1
+    for index in range(candidates.shape[0]):
+        if alike[index] >= 0:
+            continue
+        if best < 0:
+            best = index
+            continue
+        stays, best_stays = states[candidates[index]] == _KEPT, states[candidates[best]] == _KEPT
+        if stays != best_stays:
+            best = index if stays else best
+        elif alike[index] != alike[best]:
+            best = index if alike[index] < alike[best] else best
+        elif candidates[index] < candidates[best]:
+            best = index
+    return best
+
+
+# Documents beyond the window, by band key: `slots` of an open hash table hold keys; `lists`, a slot's first node (-1:
+# the slot is empty) and the length of its list; `nodes`, a place and the next node.
+
+
+@kernel
+def _add_from_table(
+    signature: NDArray[np.uint16],
+    bands: int,
+    rows: int,
+    slots: NDArray[np.uint64],
+    lists: NDArray[np.int32],
+    nodes: NDArray[np.int32],
+    place: int,
+    seen: NDArray[np.int32],
+    candidates: NDArray[np.int32],
+    count: int,
+) -> int:
+    """Appends the documents that share a band with this one, each once; returns how many candidates there are then."""
+    for band in range(bands):
+        node = lists[_slot(slots, lists, band_key(signature, band, rows)), 0]
+        while node >= 0:
+            other = nodes[node, 0]
+            if seen[other] != place:
+                seen[other] = place
+                candidates[count] = other
+                count += 1
+            node = nodes[node, 1]
+    return count
+
+
+@kernel
+def _put_into_table(
+    signature: NDArray[np.uint16],
+    bands: int,
+    rows: int,
+    slots: NDArray[np.uint64],
+    lists: NDArray[np.int32],
+    nodes: NDArray[np.int32],
+    n_nodes: int,
+    place: int,
+) -> int:
+    """Adds a document to the lists of its bands that have room; returns how many nodes there are then."""
+    for band in range(bands):
+        key = band_key(signature, band, rows)
+        slot = _slot(slots, lists, key)
+        if lists[slot, 1] < _BUCKET:
+            nodes[n_nodes, 0], nodes[n_nodes, 1] = place, lists[slot, 0]
+            slots[slot], lists[slot, 0] = key, n_nodes
+            lists[slot, 1] += 1
+            n_nodes += 1
+    return n_nodes
 
 
 @kernel
 def _empty_table(capacity: int) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.int32], int]:
-    """Slots hold keys; lists, a slot's first node (-1: it is empty) and length; nodes, a place and the next node."""
+    """Slots, lists and nodes for `capacity` keys, and the number of nodes in use."""
     lists = np.empty((capacity, 2), np.int32)
-    lists[:, 0] = -1
-    lists[:, 1] = 0
+    for slot in range(capacity):
+        lists[slot, 0], lists[slot, 1] = -1, 0
     return np.empty(capacity, np.uint64), lists, np.empty((capacity // 2, 2), np.int32), 0
 
 
@@ -308,5 +374,6 @@ def _grown_table(
             new = _slot(new_slots, new_lists, slots[slot])
             new_slots[new] = slots[slot]
             new_lists[new, 0], new_lists[new, 1] = lists[slot, 0], lists[slot, 1]
-    new_nodes[:n_nodes] = nodes[:n_nodes]
+    for node in range(n_nodes):  # a slice assignment would take 2 s more to compile
+        new_nodes[node, 0], new_nodes[node, 1] = nodes[node, 0], nodes[node, 1]
     return new_slots, new_lists, new_nodes
