@@ -58,8 +58,13 @@ def run_manifest(recipe: Recipe, sources: Sequence[Travelled], failed: Sequence[
             for plan, _, _ in sources
         },
         "sources": {plan.name: _funnel(plan, maps, barriers) for plan, maps, barriers in sources},
-        "failed": [{"task": outcome.task.key, "error": outcome.error} for outcome in failed],
+        "failed": failures(failed),
     }
+
+
+def failures(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """The failed tasks, with what they said."""
+    return [{"task": outcome.task.key, "error": outcome.error} for outcome in outcomes]
 
 
 def _funnel(

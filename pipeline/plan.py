@@ -19,14 +19,14 @@ from typing import Any
 
 from corpusmill.dedup.contract import Barrier
 from corpusmill.documents.codepoints import UNICODE_VERSION
-from corpusmill.documents.errors import RecipeError
+from corpusmill.documents.errors import InputError, RecipeError
 from corpusmill.documents.shards import sha256_of
 from corpusmill.filters.contract import Filter
 from corpusmill.pipeline.barriers import BarrierWork
 from corpusmill.pipeline.extraction import Extraction
 from corpusmill.pipeline.phases import FirstInput, LaterInput, MapWork
-from corpusmill.pipeline.recipe import Recipe, SourceSpec, StageSpec, build
-from corpusmill.pipeline.sources import find_files, reader_for
+from corpusmill.pipeline.recipe import Recipe, SourceSpec, StageSpec, build, nearest
+from corpusmill.pipeline.sources import EXTRACTED, READERS, find_files, reader_for
 from corpusmill.pipeline.sources.contract import ExtractReason, Origin, Reader, ReadReason, SourceFile, Split
 from corpusmill.pipeline.tasks import Outcome, Task, fingerprint
 
@@ -225,11 +225,11 @@ def plan_sources(recipe: Recipe, run: Path) -> tuple[SourcePlan, ...]:
 
 
 def _plan_source(recipe: Recipe, spec: SourceSpec, folder: Path) -> SourcePlan:
-    kind, files = find_files(spec.paths, base=recipe.folder, root=spec.root, kind=spec.kind, place=spec.place)
-    reader = build(reader_for(kind), spec.read, f"{spec.place}.read")
-    extraction = build(Extraction, spec.extract, f"{spec.place}.extract") if reader.extracts else None
+    reader_class, files = _inputs(recipe, spec)
+    reader = build(reader_class, spec.read, f"{spec.place}.read")
+    extraction = build(Extraction, spec.extract, f"{spec.place}.extract") if reader.kind in EXTRACTED else None
     if spec.extract and extraction is None:
-        raise RecipeError(f"{spec.place}.extract: {kind} files hold text already; take this key out")
+        raise RecipeError(f"{spec.place}.extract: {reader.kind} files hold text already; take this key out")
     stages = [_seeded(stage, recipe) for stage in spec.stages]
     for stage in stages:
         stage.build().prepare()
@@ -242,6 +242,21 @@ def _plan_source(recipe: Recipe, spec: SourceSpec, folder: Path) -> SourcePlan:
         splits=tuple(reader.splits(files, recipe.split_bytes)),
         phases=_phases(stages),
     )
+
+
+def _inputs(recipe: Recipe, spec: SourceSpec) -> tuple[type[Reader], list[SourceFile]]:
+    """The reader of a source, named or guessed, and the files that it reads."""
+    if spec.kind is not None and spec.kind not in READERS:
+        near = nearest(spec.kind, READERS)
+        mend = f'did you mean "{near}"?' if near else f"kinds: {', '.join(READERS)}"
+        raise RecipeError(f'{spec.place}.kind: nothing reads "{spec.kind}"; {mend}')
+    candidates = [READERS[spec.kind]] if spec.kind is not None else list(READERS.values())
+    suffixes = sorted({suffix for reader in candidates for suffix in reader.suffixes})
+    try:
+        files = find_files(spec.paths, base=recipe.folder, root=spec.root, suffixes=suffixes)
+        return reader_for(files, spec.kind), files
+    except InputError as error:
+        raise InputError(f"{spec.place}.paths: {error}") from error
 
 
 def _phases(stages: Sequence[StageSpec]) -> tuple[Phase, ...]:

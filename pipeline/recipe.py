@@ -25,7 +25,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -128,7 +128,7 @@ def parse_recipe(data: dict[str, Any], folder: Path, file: str) -> Recipe:
     return Recipe(
         name=name,
         seed=_expect(data, "seed", int, file, default=0),
-        runs=folder / _expect(data, "runs", str, file, default="runs"),
+        runs=Path(_expect(data, "runs", str, file, default="runs")),
         split_bytes=split_bytes,
         sources=tuple(_source(key, value, f"{file}: sources.{key}") for key, value in sources.items()),
         mix=mix,
@@ -138,7 +138,7 @@ def parse_recipe(data: dict[str, Any], folder: Path, file: str) -> Recipe:
     )
 
 
-def build(kind: Callable[..., Built], options: Mapping[str, Any], place: str) -> Built:
+def build(kind: type[Built], options: Mapping[str, Any], place: str) -> Built:
     """An object of dataclass `kind` with `options` as its fields.
 
     Raises:

@@ -25,8 +25,8 @@ from corpusmill.documents.errors import UsageError
 from corpusmill.documents.shards import ContentHash, atomic_text, remove_partial_files
 from corpusmill.mix.options import MixOptions
 from corpusmill.pipeline.executors import Executor
-from corpusmill.pipeline.manifest import run_manifest, write_manifest
-from corpusmill.pipeline.mixing import Mixed, mix_options, run_mix
+from corpusmill.pipeline.manifest import failures, run_manifest, write_manifest
+from corpusmill.pipeline.mixing import Parts, mix_options, run_mix
 from corpusmill.pipeline.plan import SourcePlan, plan_sources
 from corpusmill.pipeline.recipe import Recipe
 from corpusmill.pipeline.tasks import Outcome, Task
@@ -89,9 +89,9 @@ def run_recipe(recipe: Recipe, executor: Executor, progress: Progress) -> RunRes
         manifest = run_manifest(recipe, [(s.plan, s.maps, s.barriers) for s in sources], runner.failed)
         if not runner.failed:
             manifest["content_hash"] = _content_hash(sources)
-        mixed = _mix(recipe, options, sources, runner)
-        if mixed is not None:
-            manifest["mix"] = mixed.as_dict()
+        if options is not None:
+            manifest["mix"] = run_mix(folder, options, _curated(options, sources), runner, manifest)
+            manifest["failed"] = failures(runner.failed)
         atomic_text(folder / "recipe.yaml", yaml.safe_dump(dict(recipe.resolved), sort_keys=False, allow_unicode=True))
         write_manifest(folder, manifest)
         from corpusmill.pipeline.report import write_report
@@ -151,11 +151,9 @@ def _merge_ledgers(sources: Sequence[_Progressing], runner: _Runner) -> None:
     runner.run("ledger", tasks)
 
 
-def _mix(recipe: Recipe, options: MixOptions | None, sources: Sequence[_Progressing], runner: _Runner) -> Mixed | None:
-    """The dataset, from the sources that the mix names. None where the recipe has no mix."""
-    if options is None:
-        return None
-    parts = {
+def _curated(options: MixOptions, sources: Sequence[_Progressing]) -> Parts:
+    """The curated parts of the sources that the mix names."""
+    return {
         source.plan.name: [
             (source.plan.documents(len(source.plan.phases) - 1, part), outcome)
             for part, outcome in source.parts.items()
@@ -163,7 +161,6 @@ def _mix(recipe: Recipe, options: MixOptions | None, sources: Sequence[_Progress
         for source in sources
         if source.plan.name in options.ratios
     }
-    return run_mix(recipe, options, parts, runner)
 
 
 def _content_hash(sources: Sequence[_Progressing]) -> str:

@@ -68,7 +68,7 @@ def summary(manifest: Mapping[str, Any], folder: Path) -> str:
         blocks.append(f"mix, in {mix['unit']}\n" + _indented(table(mix["table"]["head"], mix["table"]["rows"])))
         quality = mix["quality"]
         parts = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in quality["parts"].items())
-        blocks.append(f"Q = {quality['q']:.3f}  ({quality['definition']}; {parts})")
+        blocks.append(f"Q = {quality['q']:.3f}; lost to: {parts}")
         blocks.append(f"dataset: {folder / 'dataset'}  ({mix['documents']:,} documents, {mix['shards']} shards)")
     if manifest["failed"]:
         blocks.append(

@@ -11,9 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    from corpusmill.pipeline.extraction import Extraction
 
 CHUNK_TEXT_BYTES = 4_000_000
 """About how much text a chunk holds: enough to amortise a kernel's call, little enough to stay near the cache."""
@@ -38,6 +41,7 @@ class ReadReason(StrEnum):
     TEXT_NOT_STRING = "text_not_string"
     INVALID_UTF8 = "invalid_utf8"
     INVALID_CSV = "invalid_csv"
+    BINARY = "binary"  # a file of code or text that holds neither
 
 
 class ExtractReason(StrEnum):
@@ -112,6 +116,7 @@ class Origin:
     source: str
     license: str | None = None
     language: str | None = None
+    extraction: Extraction | None = None  # how pages become text; None: with the defaults
 
 
 class Reader(ABC):

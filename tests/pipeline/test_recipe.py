@@ -1,0 +1,150 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from corpusmill.documents.errors import RecipeError, UsageError
+from corpusmill.pipeline.recipe import apply_override, build, load_recipe, parse_recipe
+
+MINIMAL = {"name": "small", "sources": {"web": {"paths": ["*.jsonl"]}}}
+
+
+def parse(**changes):
+    return parse_recipe({**MINIMAL, **changes}, Path("/corpora"), "recipe.yaml")
+
+
+def with_stages(*stages):
+    return parse(sources={"web": {"paths": "x", "stages": list(stages)}})
+
+
+def test_a_minimal_recipe_has_its_defaults():
+    recipe = parse()
+    assert (recipe.seed, recipe.runs, recipe.mix) == (0, Path("runs"), None)
+    assert recipe.sources[0].stages == ()
+
+
+def test_stages_are_names_or_names_with_options():
+    recipe = with_stages("gopher_quality", {"gopher_quality": {"min_words": 20}}, {"pii": None})
+    assert [spec.name for spec in recipe.sources[0].stages] == ["gopher_quality", "gopher_quality_2", "pii"]
+    assert recipe.sources[0].stages[1].options == {"min_words": 20}
+
+
+def test_a_published_recipe_stands_for_its_stages():
+    names = [spec.name for spec in with_stages({"use": "fineweb"}).sources[0].stages]
+    assert names == [
+        "language", "gopher_repetition", "gopher_quality", "c4", "c4_lines", "fineweb_quality", "minhash_dedup", "pii",
+    ]  # fmt: skip
+    assert parse(sources={"web": {"paths": "x", "stages": "fineweb"}}).sources[0].stages[0].stage == "language"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sauces": {}}, 'recipe.yaml: unknown key "sauces"; did you mean "sources"?'),
+        ({"name": "No Good"}, "recipe.yaml: name: 'No Good' must be lower-case"),
+        ({"seed": "seven"}, "recipe.yaml: seed: must be a whole number, not 'seven'"),
+        ({"seed": True}, "seed: must be a whole number, not True"),
+        ({"split_bytes": 0}, "split_bytes: 0 must be at least 1"),
+        ({"sources": {}}, "sources: names no source"),
+        ({"sources": {"Web": {"paths": "x"}}}, "sources.Web: a source's name is lower-case"),
+        ({"sources": {"web": ["x"]}}, "sources.web: must be a mapping with `paths` and `stages`"),
+        ({"sources": {"web": {"path": "x"}}}, 'sources.web: unknown key "path"; did you mean "paths"?'),
+        ({"sources": {"web": {"paths": []}}}, "sources.web.paths: must be a path, glob or URL"),
+        ({"sources": {"web": {"paths": "x", "stages": ["gofer_quality"]}}},
+         'sources.web.stages[0]: no stage is called "gofer_quality"; did you mean "gopher_quality"?'),
+        ({"sources": {"web": {"paths": "x", "stages": [{"use": "fine_web"}]}}},
+         'no published recipe is called "fine_web"; did you mean "fineweb"?'),
+        ({"sources": {"web": {"paths": "x", "stages": [{"pii": 3}]}}}, "stages[0].pii: its options must be a mapping"),
+        ({"sources": {"web": {"paths": "x", "stages": [{"pii": {}, "c4": {}}]}}}, "a stage is a name, or one name"),
+        ({"mix": "web"}, "recipe.yaml: mix: must be a mapping"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_named_with_its_place_and_mend(changes, message):
+    with pytest.raises(RecipeError) as caught:
+        parse(**changes)
+    assert message in str(caught.value)
+
+
+def test_an_unknown_option_of_a_stage_is_refused_with_the_nearest():
+    spec = with_stages({"gopher_quality": {"min_word": 20}}).sources[0].stages[0]
+    with pytest.raises(RecipeError, match=r'stages\[0\].gopher_quality: unknown key "min_word"; did you mean "min_words"'):
+        spec.build()
+
+
+def test_an_option_of_the_wrong_type_is_refused_with_its_value():
+    spec = with_stages({"gopher_quality": {"min_words": "many"}}).sources[0].stages[0]
+    with pytest.raises(RecipeError, match=r"gopher_quality.min_words: .*integer.*not 'many'"):
+        spec.build()
+
+
+def test_overrides_reach_through_mappings_indices_and_stage_names():
+    data = yaml.safe_load("sources: {web: {paths: [a], stages: [language, {pii: {kinds: [email]}}]}}")
+    apply_override(data, "sources.web.stages.language.min_score=0.8")
+    apply_override(data, "sources.web.stages[1].pii.kinds=[ipv4]")
+    apply_override(data, "mix.budget=1_000")
+    apply_override(data, "sources.web.paths[0]=b")
+    assert data["sources"]["web"]["stages"] == [{"language": {"min_score": 0.8}}, {"pii": {"kinds": ["ipv4"]}}]
+    assert data["mix"] == {"budget": 1000}
+    assert data["sources"]["web"]["paths"] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("sources.web", "write path.to.key=value"),
+        ("sources.web.stages.langage.min_score=1", 'no stage of that name here; did you mean "language"?'),
+        ("sources.web.stages[9].x=1", "there are 1 entries, counted from 0"),
+        ("name.first=x", "there is no first to set"),
+        ("name.first.letter=x", "there is nothing below this value"),
+        ("name={", "the value is no YAML"),
+    ],
+)
+def test_an_override_that_leads_nowhere_is_refused(override, message):
+    data = {"name": "a", "sources": {"web": {"stages": ["language"]}}}
+    with pytest.raises(UsageError) as caught:
+        apply_override(data, override)
+    assert message in str(caught.value)
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: a\nname: b\n")
+    with pytest.raises(RecipeError, match="the key 'name' stands twice"):
+        load_recipe(path)
+
+
+def test_python_tags_are_refused(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: !!python/object/apply:os.getcwd []\n")
+    with pytest.raises(RecipeError, match="is no valid YAML"):
+        load_recipe(path)
+
+
+def test_a_missing_recipe_is_named_with_the_nearest_file(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("name: a\n")
+    with pytest.raises(RecipeError, match=r"no such recipe; did you mean .*recipe.yaml\?"):
+        load_recipe(tmp_path / "recipes.yaml")
+    with pytest.raises(RecipeError, match="`corpusmill init` writes a recipe"):
+        load_recipe(tmp_path / "nowhere" / "x.yaml")
+
+
+def test_every_stage_of_the_table_can_be_imported_and_says_its_own_name():
+    from corpusmill.pipeline import registry
+
+    for name in registry.STAGES:
+        assert registry.stage_class(name).name == name
+
+
+def test_every_published_recipe_builds():
+    from corpusmill.pipeline import registry
+
+    for name in registry.PUBLISHED:
+        for spec in with_stages({"use": name}).sources[0].stages:
+            spec.build()
+
+
+def test_required_fields_are_asked_for():
+    from corpusmill.filters.quality import Quality
+
+    with pytest.raises(RecipeError, match="here: needs model"):
+        build(Quality, {}, "here")
