@@ -25,7 +25,7 @@ Fields besides those four, all optional:
 | `encoding`, `declare` | the page's encoding, and where it is declared: `meta`, `header` or `bom` |
 | `status`, `type` | HTTP status (200), content type (text/html); what is not HTML has its body as it stands |
 | `place` | `damaged`, `healthy` or `truncated`: the last three members of the last file |
-| `planted`, `verdict`, `stage`, `reason`, `group`, `rewritten`, `note` | the row in `../expected_web.jsonl` |
+| `planted`, `verdict`, `stage`, `reason`, `group`, `rewritten`, `note` | the row in `../expected.jsonl` |
 
 A paragraph of the single word `---` starts the next post (forum template). Lines between two lines of three backquotes
 are preformatted.
@@ -33,7 +33,7 @@ are preformatted.
 Gzip members hold stored blocks, written here byte by byte: deflate output differs between zlib and zlib-ng, and these
 files are to be the same everywhere.
 
-`python3 build_web.py --labels` writes `../expected_web.jsonl` again from the headers.
+`python3 build_web.py --labels` writes the web rows of `../expected.jsonl` again from the headers.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from pathlib import Path
 import site_templates
 
 HERE = Path(__file__).resolve().parent
-LABELS = HERE.parent / "expected_web.jsonl"
+LABELS = HERE.parent / "expected.jsonl"
 FILES = 3
 CRAWL_DATE = "2025-03-14T09:26:53Z"
 FIELDS = frozenset(
@@ -318,8 +318,9 @@ def build(out_dir: str | Path) -> list[Path]:
 
 
 def label(page: dict) -> dict:
-    """Return the page's row in `expected_web.jsonl`."""
+    """Return the page's row in `expected.jsonl`."""
     row = {
+        "source": "web",
         "url": page["url"],
         "verdict": page.get("verdict", "kept"),
         "stage": page.get("stage"),
@@ -336,8 +337,10 @@ def label(page: dict) -> dict:
 
 
 def write_labels(path: Path = LABELS) -> None:
-    """Write one row for each page."""
+    """Write one row for each page, and leave the rows of the other sources as they are."""
+    others = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     rows = sorted((label(page) for page in read_pages()), key=lambda row: row["url"])
+    rows += [row for row in others if row["source"] != "web"]
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
