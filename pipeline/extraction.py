@@ -4,15 +4,17 @@ Engines: `resiliparse` takes the main content (Bevendorff et al. 2018, "Elastic 
 `resiliparse_all` all text, `trafilatura` the main content with more care and 30 times the time (Barbaresi 2021,
 doi:10.18653/v1/2021.acl-demo.15). On scrapinghub's 181 articles F1 is .927, .683 and .951.
 
-The encoding is the byte order mark's; else UTF-8 where the bytes are valid UTF-8 and not ASCII alone (a server's default
-charset is wrong more often than several bytes are UTF-8 by chance); else the first that decodes the page without an error
-of: the HTTP header's charset, the page's own, what the bytes look like to resiliparse. Where none does, the first one
-decodes it with U+FFFD. Labels are read as the WHATWG encoding standard has it, so `iso-8859-1` means windows-1252.
+The encoding is the byte order mark's; else UTF-8 where the bytes are valid UTF-8 and not ASCII alone (a server's
+default charset is wrong more often than several bytes are UTF-8 by chance); else the first that decodes the page
+without an error of: the HTTP header's charset, the page's own, what the bytes look like to resiliparse. Where none
+does, the first one decodes it with U+FFFD. Labels are read as the WHATWG encoding standard has it, so `iso-8859-1`
+means windows-1252.
 
-CPU time. Native code cannot be interrupted by a Python signal handler, and a limit by the clock would drop other pages on
-another machine. So a page that would be too deep or take resiliparse too long is known beforehand, by an estimate from
-its tags (pipeline/sources/markup.py). trafilatura runs mostly in Python: there a timer of the process's CPU time
-(ITIMER_PROF) ends it between two bytecodes; a worker does its tasks in its main thread, the only one that gets signals.
+CPU time. Native code cannot be interrupted by a Python signal handler, and a limit by the clock would drop other
+pages on another machine. So a page that would be too deep or take resiliparse too long is known beforehand, by an
+estimate from its tags (pipeline/sources/markup.py). trafilatura runs mostly in Python: there a timer of the process's
+CPU time (ITIMER_PROF) ends it between two bytecodes; a worker does its tasks in its main thread, the only one that
+gets signals.
 """
 
 from __future__ import annotations
@@ -84,7 +86,7 @@ class Extraction:
     max_html_bytes: int = 5_000_000
     """A page with more bytes is `too_large`."""
     max_depth: int = 2_000
-    """A page that nests deeper, by a count of its tags, is `too_deep`. Browsers stop at 512; real pages stay below 200."""
+    """A page that nests deeper, by its tags, is `too_deep`. Browsers stop at 512, real pages below 200."""
     cpu_seconds: float = 10.0
     """CPU time for a page; one that takes more (for resiliparse: would take, by estimate) is `too_slow`."""
     min_text_bytes: int = 1
@@ -176,7 +178,7 @@ class Extraction:
         text = clean_text(text).strip("\n")
         if not text.strip() or (len(text) < self.min_text_bytes and len(text.encode()) < self.min_text_bytes):
             return ExtractReject(ExtractReason.EMPTY, f"{len(text)} characters of text")
-        title = " ".join(clean_text(title).split())[:1000] if title else None
+        title = " ".join(clean_text(title or "").split())[:1000]
         return Extracted(text, title or None)
 
 
@@ -244,7 +246,7 @@ class _OutOfTimeError(BaseException):
 
 @contextlib.contextmanager
 def _cpu_limit(seconds: float) -> Iterator[None]:
-    """Ends the block with `_OutOfTimeError` after so much CPU time of this process; no limit outside the main thread."""
+    """Ends the block with `_OutOfTimeError` after so much CPU time of this process; in the main thread alone."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,8 +1,8 @@
 """The contract of sources: how files become chunks of documents, with every record accounted for.
 
-A source's files are cut into **splits**, the units of work. The cut depends on the files and on `split_bytes` alone, never
-on the number of workers, so that results do not either. A reader turns a split into **chunks**: documents, where each came
-from, and the records that could not become documents, each with its reason.
+A source's files are cut into **splits**, the units of work. The cut depends on the files and on `split_bytes` alone,
+never on the number of workers, so that results do not either. A reader turns a split into **chunks**: documents, where
+each came from, and the records that could not become documents, each with its reason.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a file. `start` and `stop` count what the reader's kind counts (bytes or row groups); None: to the end."""
+    """A part of a file. `start` and `stop` count what its reader counts (bytes or row groups); None: to the end."""
 
     file: SourceFile
     start: int = 0
@@ -99,7 +99,7 @@ class Chunk:
 
     documents   record batch of `schema.DOCUMENT`
     files       string[n]: the name of each document's file
-    offsets     int64[n]: where its record begins there (bytes; the row number for Parquet; 0 where a file is a document)
+    offsets     int64[n]: where its record begins there (bytes; for Parquet the row; 0 where a file is a document)
     rejects     records that did not become documents
     """
 

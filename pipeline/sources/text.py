@@ -1,0 +1,80 @@
+"""Reader `text`: a file is a document (plain text, Markdown, LaTeX …), in UTF-8 with or without a mark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from corpusmill.pipeline.sources.contract import Chunk, Origin, Reader, ReadReason, SourceFile, Split
+from corpusmill.pipeline.sources.gathering import MAX_RECORD_BYTES, Gathering, as_json, check_bounds, clean_text, cut
+from corpusmill.pipeline.sources.storage import StoredFile
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WholeFile(Reader):
+    """What `text` and `code` share."""
+
+    max_record_bytes: int = MAX_RECORD_BYTES
+    """A larger file is `too_large` and not read."""
+
+    def __post_init__(self) -> None:
+        check_bounds(self.kind, self.max_record_bytes)
+
+    def splits(self, files: Sequence[SourceFile], split_bytes: int) -> list[Split]:
+        """A file is never cut."""
+        return cut(files, split_bytes, lambda file: False)
+
+    def read(self, split: Split, origin: Origin) -> Iterator[Chunk]:
+        gathering = Gathering(origin)
+        for piece in split.pieces:
+            self._take(piece.file, gathering)
+            yield from gathering.chunks()
+        yield from gathering.chunks(everything=True)
+
+    def _take(self, source: SourceFile, gathering: Gathering) -> None:
+        if source.size > self.max_record_bytes:
+            detail = f"{source.size:,} bytes; max_record_bytes is {self.max_record_bytes:,}"
+            gathering.reject(source.name, 0, ReadReason.TOO_LARGE, detail)
+            return
+        with StoredFile(source) as file:
+            content = file.whole()
+        if not content.removeprefix(_BYTE_ORDER_MARK):
+            gathering.reject(source.name, 0, ReadReason.EMPTY, "the file has no byte")
+            return
+        if (why := self._unfit(content)) is not None:
+            gathering.reject(source.name, 0, ReadReason.BINARY, why)
+            return
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            gathering.reject(source.name, 0, ReadReason.INVALID_UTF8, str(error))
+            return
+        del content  # of a very large file, there are never more than two copies
+        gathering.add(clean_text(text), source.name, 0, metadata=as_json(self._metadata(source)))
+
+    def _unfit(self, content: bytes) -> str | None:
+        return None
+
+    def _metadata(self, source: SourceFile) -> dict[str, str]:
+        return {"path": source.name}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text(WholeFile):
+    """Documents of text files."""
+
+    kind: ClassVar[str] = "text"
+    suffixes: ClassVar[tuple[str, ...]] = (
+        ".txt",
+        ".text",
+        ".md",
+        ".markdown",
+        ".tex",
+        ".latex",
+        ".rst",
+        ".org",
+        ".adoc",
+    )
