@@ -58,9 +58,10 @@ class Language(Filter):
             raise RecipeError(f"min_score: {self.min_score} is no probability; give one from 0 to 1")
 
     def prepare(self) -> None:
+        known = langid.model().languages
         for code in self.keep:
-            if code not in langid.model().languages:
-                raise InputError(f"language.keep: {langid.unknown_language(code, langid.model().languages)}")
+            if code not in known:
+                raise InputError(f"language.keep: {langid.unknown_language(code, known)}")
 
     def files(self) -> Sequence[Path]:
         return (langid.MODEL_PATH,)

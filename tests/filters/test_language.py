@@ -132,6 +132,14 @@ def test_a_language_that_the_installed_model_lacks_is_refused_before_work_starts
         stage.prepare()
 
 
+def test_a_model_that_cannot_be_read_is_found_before_work_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(langid, "model", lambda: langid.read_model(tmp_path / "model.npz.xz"))
+    with pytest.raises(InputError, match="the language model is missing"):
+        Language().prepare()
+
+
 def test_the_listed_languages_are_those_of_the_model() -> None:
     assert set(langid.LANGUAGES) == set(langid.model().languages)
     assert list(langid.LANGUAGES) == sorted(langid.LANGUAGES)
