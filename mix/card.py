@@ -70,8 +70,8 @@ def dataset_card(
             for row in mix_table(selection)
         )
         + "\n",
-        "A row's `id` is its document's; repeated passes over a source repeat it. Rows are in a global random "
-        + f"order with seed {selection.seed}. `{count}` counts {unit}. What repetition is worth follows Muennighoff et al. 2023 "
+        "A row's `id` is its document's; repeated passes over a source repeat it. The order is random with seed "
+        + f"{selection.seed}. `{count}` counts {unit}. What repetition is worth follows Muennighoff et al. 2023 "
         + "(arXiv:2305.16264).\n",
         "## Quality\n",
         _quality_section(quality),

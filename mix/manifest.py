@@ -130,8 +130,8 @@ def _check_complete(folder: Path, selection: Selection, shards: Sequence[ShardRe
             found = sum(getattr(shard, counted) for shard in shards if shard.split == split)
             if chosen != found:
                 raise DamagedRunError(
-                    f"{folder}: the {split} split has {found:,} {key}, and {chosen:,} were selected; remove the scattered "
-                    "files and run the same command again"
+                    f"{folder}: the {split} split has {found:,} {key}, and {chosen:,} were selected; remove the "
+                    "scattered files and run the same command again"
                 )
 
 

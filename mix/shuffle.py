@@ -198,7 +198,7 @@ class _PartRows:
 
 
 def _pieces(file: pq.ParquetFile, wanted: NDArray[np.bool_]) -> Iterator[tuple[pa.Table, int]]:
-    """Tables of about RUN_BYTES of text with the number of their first row; row groups with nothing wanted are left out."""
+    """Tables of about RUN_BYTES of text, each with the number of its first row, of the row groups with a wanted row."""
     waiting: list[pa.RecordBatch] = []
     first = row = size = 0
     for group in range(file.num_row_groups):

@@ -1,0 +1,115 @@
+"""What the tests of the mix share: made documents, and the whole way from them to a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from corpusmill.documents.schema import DOCUMENT, document_id
+from corpusmill.documents.shards import write_table
+from corpusmill.mix.measurement import measure_part
+from corpusmill.mix.options import MixOptions
+from corpusmill.mix.selection import Selection, select
+from corpusmill.mix.shuffle import ShardReport, gather, scatter
+
+Documents = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A mixed dataset without its manifest."""
+
+    folder: Path
+    options: MixOptions
+    selection: Selection
+    shards: list[ShardReport]
+
+    def rows(self, split: str = "train") -> list[dict[str, Any]]:
+        """All rows of a split in reading order."""
+        return [row for path in sorted(self.folder.glob(f"data/{split}-*")) for row in pq.read_table(path).to_pylist()]
+
+
+def make_documents(source: str, count: int, seed: int = 1, longest: int = 400) -> Documents:
+    """Documents of random lengths with some text of several scripts, languages and licences."""
+    random = Random(f"{source}/{seed}")
+    return [
+        {
+            "id": document_id(source, "file", row),
+            "text": f"{source} {row} " + "wörter 文字 " * random.randint(0, longest // 15),
+            "source": source,
+            "language": random.choice(["en", "de", None]),
+            "license": random.choice(["MIT", "CC-BY-4.0", None]),
+            "url": f"https://example.org/{row}",
+            "quality": random.random(),
+        }
+        for row in range(count)
+    ]
+
+
+def write_part(path: Path, documents: Documents, row_group_rows: int = 1024) -> Path:
+    write_table(path, [pa.RecordBatch.from_pylist(documents, schema=DOCUMENT)], DOCUMENT, row_group_rows=row_group_rows)
+    return path
+
+
+def build(
+    folder: Path,
+    sources: Mapping[str, Documents],
+    options: MixOptions,
+    cuts: Mapping[str, Sequence[int]] | None = None,
+    backwards: bool = False,
+) -> Built:
+    """Mixes the documents, each source's parts cut at the given rows, tasks in the given or the opposite order."""
+    parts: dict[str, list[Path]] = {}
+    measured: dict[str, list[Path]] = {}
+    for source, documents in sources.items():
+        borders = [0, *sorted((cuts or {}).get(source, [])), len(documents)]
+        parts[source], measured[source] = [], []
+        for number, (start, end) in enumerate(pairwise(borders)):
+            part = write_part(folder / f"{source}-{number}.parquet", documents[start:end])
+            measure_part(part, folder / f"{source}-{number}.measured", options)
+            parts[source].append(part)
+            measured[source].append(folder / f"{source}-{number}.measured")
+    step = -1 if backwards else 1
+    selection = select({source: files[::step] for source, files in measured.items()}, options)
+    scattered = []
+    for source in options.shares():
+        for part, measurement in zip(parts[source], measured[source], strict=True):
+            out = part.with_suffix(".scattered")
+            scatter(part, measurement, source, selection, out)
+            scattered.append(out)
+    dataset = folder / "dataset"
+    shards = [gather("train", i, scattered[::step], selection, dataset) for i in range(selection.train_shards)]
+    shards += [gather("validation", i, scattered, selection, dataset) for i in range(selection.validation_shards)]
+    return Built(dataset, options, selection, shards)
+
+
+@pytest.fixture(scope="session")
+def builder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Built]:
+    """`build` in a new folder at each call."""
+
+    def in_new_folder(*arguments: Any, **options: Any) -> Built:
+        return build(tmp_path_factory.mktemp("mix"), *arguments, **options)
+
+    return in_new_folder
+
+
+@pytest.fixture(scope="session")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """A dataset of three sources, one of them repeated, in several shards with a validation split."""
+    sources = {
+        "web": make_documents("web", 1500),
+        "code": make_documents("code", 300),
+        "math": make_documents("math", 90),
+    }
+    options = MixOptions(
+        ratios={"web": 0.6, "code": 0.25, "math": 0.15}, max_epochs=2.5, validation=0.05, shard_bytes=40_000, seed=7
+    )
+    return build(tmp_path_factory.mktemp("mixed"), sources, options, {"web": [400, 401, 1100]})

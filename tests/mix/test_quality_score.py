@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from corpusmill.documents.schema import DOCUMENT, document_id
+from corpusmill.documents.shards import write_table
+from corpusmill.mix.quality_score import LOSSES, QualityScore, combine, sampling_bits, score_part
+
+Texts = list[str]
+
+
+def novel(count: int, seed: int = 1, words: int = 400) -> Texts:
+    """Documents of made words that share no run."""
+    source = random.Random(seed)
+    syllables = [first + second for first in "bdfgklmnprst" for second in "aeiou"]
+    return [
+        " ".join("".join(source.choices(syllables, k=source.randint(1, 4))) for _ in range(words)) for _ in range(count)
+    ]
+
+
+def score(folder: Path, texts: Texts, ids: list[str] | None = None, bits: int = 0, parts: int = 2) -> QualityScore:
+    ids = ids or [document_id("web", "", row) for row in range(len(texts))]
+    rows = [{"id": identity, "text": text, "source": "web"} for identity, text in zip(ids, texts, strict=True)]
+    partials = []
+    for part in range(parts):
+        path = folder / f"{part}.parquet"
+        write_table(path, [pa.RecordBatch.from_pylist(rows[part::parts], schema=DOCUMENT)], DOCUMENT)
+        score_part(path, folder / f"{part}.npz", bits=bits)
+        partials.append(folder / f"{part}.npz")
+    return combine(partials)
+
+
+def garbled(text: str) -> str:
+    return text.replace("a", "Ã¤")
+
+
+def test_sound_text_scores_one(tmp_path: Path) -> None:
+    result = score(tmp_path, novel(200))
+    assert result.q == pytest.approx(1)
+    assert result.documents == 200
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5])
+def test_planted_duplicates_cost_their_share(tmp_path: Path, share: float) -> None:
+    texts = novel(200)
+    copies = random.Random(2).choices(texts, k=round(200 * share / (1 - share)))
+    result = score(tmp_path, texts + copies)
+    truth = sum(map(len, copies)) / sum(map(len, texts + copies))
+    assert result.duplicates == pytest.approx(truth, abs=1e-9)
+    assert result.q == pytest.approx(1 - truth, abs=0.001)
+
+
+def test_epoch_copies_are_told_from_duplicates(tmp_path: Path) -> None:
+    texts = novel(100, words=50)
+    ids = [document_id("web", "", row) for row in range(100)]
+    result = score(tmp_path, [*texts, *texts, texts[0]], [*ids, *ids, document_id("web", "other", 0)])
+    size = sum(map(len, texts))
+    assert result.epochs == pytest.approx(size / (2 * size + len(texts[0])))
+    assert result.duplicates == pytest.approx(len(texts[0]) / (2 * size + len(texts[0])))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_garbled_documents_cost_their_share(tmp_path: Path, share: float) -> None:
+    texts = novel(200)
+    bad = round(200 * share)
+    texts = [garbled(text) for text in texts[:bad]] + texts[bad:]
+    sizes = [len(text.encode()) for text in texts]
+    result = score(tmp_path, texts)
+    assert result.mojibake == pytest.approx(sum(sizes[:bad]) / sum(sizes), abs=0.001)
+    assert result.q == pytest.approx(1 - result.mojibake, abs=0.001)
+
+
+def test_repetition_within_documents_costs_its_share(tmp_path: Path) -> None:
+    result = score(tmp_path, [f"{text}\n{text}" for text in novel(50)])
+    assert result.repetition == pytest.approx(0.5, abs=0.001)
+    assert result.q == pytest.approx(0.5, abs=0.001)
+
+
+@pytest.mark.parametrize("bits", [0, 4])
+def test_near_duplicates_are_overlap_whether_sampled_or_not(tmp_path: Path, bits: int) -> None:
+    texts = novel(300, words=600)
+    near = [f"{text[40:-40]} and a new end" for text in texts[:100]]
+    result = score(tmp_path, texts + near, bits=bits)
+    assert result.duplicates == 0
+    assert result.overlap == pytest.approx(0.25, abs=0.02)
+
+
+def test_each_token_is_lost_once(tmp_path: Path) -> None:
+    base = novel(60)
+    bad = [garbled(text) + "\n" + garbled(text) for text in base[:20]]
+    result = score(tmp_path, base + bad + bad + base[:5])
+    assert result.q == pytest.approx(1 - sum(result.losses().values()))
+    assert 0 < result.q < 1
+    assert set(result.losses()) == set(LOSSES)
+    assert result.corruption + result.redundancy == pytest.approx(1 - result.q)
+
+
+def test_the_score_depends_on_neither_parts_nor_order(tmp_path: Path) -> None:
+    texts = novel(60) + [garbled(text) for text in novel(20, 2)] + novel(20)
+    ids = [document_id("web", "", row) for row in range(len(texts))]
+    first = score(tmp_path, texts, ids, parts=1)
+    second = score(tmp_path, texts[::-1], ids[::-1], parts=3)
+    assert first.losses() == pytest.approx(second.losses(), abs=1e-12)
+
+
+def test_tokens_are_the_datasets_count_where_it_has_one(tmp_path: Path) -> None:
+    schema = pa.schema([("id", pa.string()), ("text", pa.string()), ("n_tokens", pa.int32())])
+    text = novel(2)
+    rows = pa.RecordBatch.from_pydict(
+        {"id": ["a", "b", "c"], "text": [*text, text[0]], "n_tokens": [10, 60, 30]}, schema
+    )
+    write_table(tmp_path / "part", [rows], schema)
+    score_part(tmp_path / "part", tmp_path / "partial")
+    result = combine([tmp_path / "partial"])
+    assert result.tokens == 100
+    assert result.duplicates == pytest.approx(0.3)
+
+
+def test_nothing_scores_one_with_nothing_lost(tmp_path: Path) -> None:
+    for texts in ([], ["", ""]):
+        result = score(tmp_path, texts)
+        assert (result.q, result.tokens, sum(result.losses().values())) == (1, 0, 0)
+
+
+def test_runs_are_sampled_thinner_the_larger_the_dataset() -> None:
+    assert sampling_bits(10_000_000) == 0
+    bits = [sampling_bits(10**power) for power in range(6, 15)]
+    assert bits == sorted(bits)
+    assert all(10**power / 8 / 2**bit < 6e6 for power, bit in zip(range(6, 15), bits, strict=True))
+
+
+def test_a_partial_file_holds_no_pickled_object(tmp_path: Path) -> None:
+    score(tmp_path, novel(3))
+    with np.load(tmp_path / "0.npz", allow_pickle=False) as stored:
+        assert all(stored[name].dtype != object for name in stored.files)
+
+
+def real_texts(folder: Path, pattern: str, size: int) -> Iterator[str]:
+    for path in sorted(folder.glob(pattern)):
+        text = path.read_text(errors="replace")
+        for start in range(0, len(text), size):
+            yield text[start : start + size]
+
+
+@pytest.mark.realdata
+def test_clean_real_text_scores_high_and_planted_defects_cost_their_share(realdata: Path, tmp_path: Path) -> None:
+    books = list(real_texts(realdata / "text/books_classic_markdown_a", "Jack London/*.md", 5000))
+    wiki = list(real_texts(realdata / "text/wikitext2_valid_test", "*/*.txt", 4000))
+    laws = list(real_texts(realdata / "text/german_federal_laws_md", "b/*/index.md", 10**9))[:60]
+    assert score(tmp_path, books).q > 0.99
+    assert score(tmp_path, wiki).q > 0.99
+    planted = books[: len(books) // 4]
+    truth = sum(len(text.encode()) for text in planted) / sum(len(text.encode()) for text in books + planted)
+    assert score(tmp_path, books + planted).q == pytest.approx(1 - truth, abs=0.01)
+    clean = score(tmp_path, laws)
+    broken = [text.encode().decode("latin-1") for text in laws[:30]] + laws[30:]
+    share = sum(len(text.encode()) for text in broken[:30]) / sum(len(text.encode()) for text in broken)
+    assert clean.corruption < 0.001
+    assert score(tmp_path, broken).mojibake == pytest.approx(share, abs=0.02)
