@@ -54,9 +54,24 @@ _CODECS = {
     "latin-1": "cp1252",
     "iso8859-1": "cp1252",
 }
+_BEYOND_THE_STANDARD = frozenset(
+    (
+        *("cp437", "cp737", "cp775", "cp850", "cp852", "cp855", "cp857", "cp860", "cp861", "cp862", "cp863", "cp864"),
+        *("cp865", "cp869", "cp1125", "iso2022_kr", "hz", "johab", "koi8-t", "kz1048", "ptcp154", "mac-arabic"),
+        *("mac-croatian", "mac-cyrillic", "mac-farsi", "mac-greek", "mac-iceland", "mac-latin2", "mac-roman"),
+        *("mac-romanian", "mac-turkish"),
+    )
+)
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([a-z0-9_.:+-]{1,40})", re.IGNORECASE)
 _META = re.compile(rb"<meta[^>]{0,500}?charset\s*=\s*[\"']?\s*([a-zA-Z0-9_.:+-]{1,40})", re.IGNORECASE)
 _DECLARATION = re.compile(rb"\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([a-zA-Z0-9_.:+-]{1,40})")
+_WIDE = {
+    (False, True, True, True): "utf-32-le",
+    (True, True, True, False): "utf-32-be",
+    (False, True, False, True): "utf-16-le",
+    (True, False, True, False): "utf-16-be",
+}
+_WIDE_HEAD_BYTES = 256
 _META_BYTES = 8192  # the standard looks at 1,024; real pages put scripts before their meta tags
 _FEW = 3  # so many characters beyond ASCII may be valid UTF-8 by chance
 
@@ -89,6 +104,9 @@ class Extraction:
     """A page that nests deeper, by its tags, is `too_deep`. Browsers stop at 512, real pages below 200."""
     cpu_seconds: float = 10.0
     """CPU time for a page; one that takes more (for resiliparse: would take, by estimate) is `too_slow`."""
+    comments: bool = True
+    """Whether resiliparse keeps readers' comments. Without them F1 on scrapinghub's articles rises from .929 to .939, but
+    of a forum's page little is left."""
     min_text_bytes: int = 1
     """A page whose text has fewer bytes of UTF-8 is `empty`."""
 
@@ -155,7 +173,14 @@ class Extraction:
         try:
             tree = HTMLTree.parse(html)
             title = tree.title
-            text = extract_plain_text(tree, main_content=self.engine == "resiliparse", alt_texts=False)
+            # Alternative texts of pictures and bylines are no prose: F1 .909 with both, .922 without the former.
+            text = extract_plain_text(
+                tree,
+                main_content=self.engine == "resiliparse",
+                alt_texts=False,
+                post_meta=False,
+                comments=self.comments,
+            )
         except (RuntimeError, ValueError, TypeError, MemoryError) as error:
             return ExtractReject(ExtractReason.FAILED, f"{type(error).__name__}: {error}")
         return self._checked(text, title)
@@ -178,8 +203,8 @@ class Extraction:
         text = clean_text(text).strip("\n")
         if not text.strip() or (len(text) < self.min_text_bytes and len(text.encode()) < self.min_text_bytes):
             return ExtractReject(ExtractReason.EMPTY, f"{len(text)} characters of text")
-        title = " ".join(clean_text(title or "").split())[:1000]
-        return Extracted(text, title or None)
+        one_line = " ".join(clean_text(title or "").split())
+        return Extracted(text, one_line[:1000] or None)
 
 
 def decoded(payload: bytes, content_type: str | None, *, markup: bool = True) -> str:
@@ -191,6 +216,8 @@ def decoded(payload: bytes, content_type: str | None, *, markup: bool = True) ->
     for mark, encoding in _BYTE_ORDER_MARKS:
         if payload.startswith(mark):
             return payload[len(mark) :].decode(encoding, "replace")
+    if b"\0" in payload[:_WIDE_HEAD_BYTES] and (wide := _wide(payload[:_WIDE_HEAD_BYTES])) is not None:
+        return payload.decode(wide, "replace")
     header = _CHARSET.search(content_type or "")
     labels = [header.group(1)] if header else []
     if payload.isascii() and b"\x1b" not in payload and b"\0" not in payload:
@@ -204,7 +231,7 @@ def decoded(payload: bytes, content_type: str | None, *, markup: bool = True) ->
         found = _DECLARATION.match(head) or _META.search(head)
         if found:
             labels.append(found.group(1).decode("ascii"))
-    encodings = [encoding for label in labels if (encoding := _codec(label))]
+    encodings = [known for label in labels if (known := _codec(label))]
     for encoding in encodings:
         with contextlib.suppress(UnicodeDecodeError):
             return payload.decode(encoding)
@@ -212,6 +239,13 @@ def decoded(payload: bytes, content_type: str | None, *, markup: bool = True) ->
     with contextlib.suppress(UnicodeDecodeError):
         return payload.decode(guess)
     return payload.decode(encodings[0] if encodings else guess, "replace")
+
+
+def _wide(head: bytes) -> str | None:
+    """The encoding of a page without a mark whose ASCII characters have two or four bytes, by where their zeros are."""
+    quarter = len(head) // 4
+    first, second, third, fourth = (head[place : 4 * quarter : 4].count(0) > quarter // 2 for place in range(4))
+    return _WIDE.get((first, second, third, fourth))
 
 
 def _by_chance(payload: bytes, text: str, labels: list[str]) -> bool:
@@ -225,8 +259,12 @@ def _codec(label: str) -> str | None:
     """Python's codec for a charset label, or None for a label that nobody knows."""
     from resiliparse.parse.encoding import map_encoding_to_html5
 
-    name = map_encoding_to_html5(label.strip().lower(), False)
-    if name is None:
+    label = label.strip().lower()
+    name = map_encoding_to_html5(label, False)
+    if name is None:  # outside the standard, Python knows more (IBM855, Johab, Mac's Cyrillic …)
+        with contextlib.suppress(LookupError):
+            found = codecs.lookup(label.removeprefix("x-")).name
+            return found if found in _BEYOND_THE_STANDARD else None
         return None
     # A page that names UTF-16 in ASCII is not in UTF-16 (HTML standard, 13.2.3.2).
     name = "utf-8" if name.startswith("utf-16") else name

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from corpusmill.documents.errors import RecipeError
 from corpusmill.pipeline.sources.contract import Chunk, Origin, Piece, Reader, ReadReason, SourceFile, Split
-from corpusmill.pipeline.sources.decoding import MAX_EXPANSION, Members, form_of
+from corpusmill.pipeline.sources.decoding import MAX_EXPANSION, Members, form_at
 from corpusmill.pipeline.sources.gathering import MAX_RECORD_BYTES, Gathering, as_json, check_bounds, clean_text, cut
 from corpusmill.pipeline.sources.lines import decoded_blocks, decodes, lines_of
 from corpusmill.pipeline.sources.storage import StoredFile
@@ -68,7 +68,7 @@ class Csv(Reader):
         if not file.view(0):
             gathering.reject(name, 0, ReadReason.EMPTY, "the file has no byte")
             return
-        members = Members(file, form_of(piece.file), decodes, self.max_expansion)
+        members = Members(file, form_at(file), decodes, self.max_expansion)
         tab = ".tsv" in name.lower()
         rows = _Rows(
             lines_of(decoded_blocks(members, 0, name, gathering), 0, None, self.max_record_bytes, blank=True),

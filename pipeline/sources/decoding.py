@@ -56,6 +56,14 @@ def form_of(file: SourceFile) -> str:
     return next((form for suffix, form in _SUFFIXES.items() if name.endswith(suffix)), "plain")
 
 
+def form_at(file: StoredFile) -> str:
+    """How a file is compressed, by its first bytes: names are wrong now and then."""
+    head = file.bytes_at(0, 4)
+    if int.from_bytes(head, "little") in _SKIPPABLE:
+        return "lz4" if form_of(file.file) == "lz4" else "zstd"
+    return next((form for form, magic in _MAGIC.items() if head.startswith(magic)), "plain")
+
+
 class _Decoder(Protocol):
     """One member's decoder, as zlib has it."""
 

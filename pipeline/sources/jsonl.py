@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from corpusmill.pipeline.sources.contract import Chunk, Origin, Piece, Reader, ReadReason, SourceFile, Split
-from corpusmill.pipeline.sources.decoding import MAX_EXPANSION, Members, form_of
+from corpusmill.pipeline.sources.decoding import MAX_EXPANSION, Members, form_at, form_of
 from corpusmill.pipeline.sources.gathering import MAX_RECORD_BYTES, Gathering, as_json, check_bounds, clean_text, cut
 from corpusmill.pipeline.sources.lines import decoded_blocks, decodes, lines_of
 from corpusmill.pipeline.sources.storage import StoredFile
@@ -62,13 +62,18 @@ class Jsonl(Reader):
         if not file.view(0):
             gathering.reject(name, 0, ReadReason.EMPTY, "the file has no byte")
             return
-        start = piece.start
-        if start > 0:  # the line that goes over the cut belongs to the split before
+        form = form_at(file)
+        start, stop = piece.start, piece.stop
+        if form != "plain":
+            if start > 0:  # its name promised plain text, so it was cut; the first split has it all
+                return
+            stop = None
+        elif start > 0:  # the line that goes over the cut belongs to the split before
             line_end = file.find(b"\n", start - 1)
             start = piece.file.size if line_end is None else line_end + 1
-        members = Members(file, form_of(piece.file), decodes, self.max_expansion)
+        members = Members(file, form, decodes, self.max_expansion)
         blocks = decoded_blocks(members, start, name, gathering)
-        for offset, line in lines_of(blocks, start, piece.stop, self.max_record_bytes):
+        for offset, line in lines_of(blocks, start, stop, self.max_record_bytes):
             if line is None:
                 detail = f"the line has more than {self.max_record_bytes:,} bytes, which is max_record_bytes"
                 gathering.reject(name, offset, ReadReason.TOO_LARGE, detail)

@@ -24,11 +24,12 @@ from typing import ClassVar
 from corpusmill.pipeline.extraction import Extraction, ExtractReject
 from corpusmill.pipeline.sources.archive import Record, Unreadable, fields, opens_record, records
 from corpusmill.pipeline.sources.contract import Chunk, Origin, Piece, Reader, ReadReason, SourceFile, Split
-from corpusmill.pipeline.sources.decoding import MAX_EXPANSION, MemberDamageError, Members, expanded, form_of
+from corpusmill.pipeline.sources.decoding import MAX_EXPANSION, MemberDamageError, Members, expanded, form_at, form_of
 from corpusmill.pipeline.sources.gathering import MAX_RECORD_BYTES, Gathering, as_json, check_bounds, clean_text, cut
 from corpusmill.pipeline.sources.storage import StoredFile
 
 _DUMP = re.compile(r"CC-MAIN-\d{4}(?:-\d{2,4})?")
+_STATUS = re.compile(rb"(?:HTTP/\S+[ \t]+){1,2}(\d{3})\b")  # some tools wrote the version twice
 _HTTP_HEAD_BYTES = 64 << 10
 _PAGE_TYPES = ("text/html", "application/xhtml+xml", "text/plain")
 _CODINGS = ("gzip", "x-gzip", "deflate", "br", "zstd")
@@ -64,7 +65,7 @@ class _ArchiveReader(Reader):
         if not file.view(0):
             gathering.reject(name, 0, ReadReason.EMPTY, "the file has no byte")
             return
-        members = Members(file, form_of(piece.file), opens_record, self.max_expansion)
+        members = Members(file, form_at(file), opens_record, self.max_expansion)
         dump = _DUMP.search(piece.file.uri)
         # Beyond the bound, the head of a response is still read: it may say that the record is no page at all.
         most = max(self.max_record_bytes, _HTTP_HEAD_BYTES)
@@ -143,9 +144,10 @@ class Warc(_ArchiveReader):
             return ReadReason.NOT_HTML, f"no HTTP response: {record.headers.get('content-type', '')}"
         end, body = _end_of_head(record.content)
         head = record.content[:end]
-        status = head[:100].split(None, 2)[1:2]
-        if status != [b"200"]:
-            return ReadReason.HTTP_STATUS, status[0].decode("utf-8", "replace")[:20] if status else "no status"
+        status = _STATUS.match(head)
+        if status is None or status.group(1) != b"200":
+            first_line = head.split(b"\n")[0][:40]
+            return ReadReason.HTTP_STATUS, (status.group(1) if status else first_line).decode("utf-8", "replace")
         headers = fields(head)
         content_type = headers.get("content-type") or record.headers.get("warc-identified-payload-type") or ""
         media = content_type.partition(";")[0].strip().lower()
