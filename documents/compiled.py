@@ -1,7 +1,7 @@
 """How kernels are compiled: one decorator, one set of array types, one cache.
 
-A kernel takes read-only inputs (`uint8` text, `int32` offsets and positions, `uint64` hashes) and writes into arrays that
-its caller made. numba compiles once for each combination of types, and read-only and writable arrays are different
+A kernel takes read-only inputs (`uint8` text, `int32` offsets and positions, `uint64` hashes) and writes into arrays
+that its caller made. numba compiles once for each combination of types, and read-only and writable arrays are different
 types to it, so `frozen` marks what goes in.
 """
 
@@ -12,6 +12,9 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -30,6 +33,26 @@ def kernel(function: Function) -> Function:
 def inlined(function: Function) -> Function:
     """A helper of kernels, copied into each of them."""
     return _inline(function)
+
+
+@intrinsic
+def trailing_zeros(context: Any, value: Any) -> Any:
+    """For kernels: how many zero bits stand below the lowest set bit of a uint64; 64 for zero. One instruction."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def ones(context: Any, value: Any) -> Any:
+    """For kernels: how many bits of a uint64 are set. One instruction."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.int64(types.uint64), generate
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -1,28 +1,37 @@
 """The segmentation kernels: words, lines and paragraphs of a batch of documents, found once for every stage.
 
 A word is a match of the regular expression `\\w+|[^\\w\\s]` by Unicode's rules, except that each ideograph, kana or
-character of a script written without spaces (`codepoints.SOLO`) is a word of its own. A line ends at `\\n`. A paragraph is
-what `\\n{2,}` separates in the stripped text (Rae et al. 2021, arXiv:2112.11446, appendix A.1, as datatrove reads it).
+character of a script written without spaces (`codepoints.SOLO`) is a word of its own. A line ends at `\\n`. A
+paragraph is what `\\n{2,}` separates in the stripped text (Rae et al. 2021, arXiv:2112.11446, appendix A.1, as
+datatrove reads it).
 
-Spans are byte positions in the batch's UTF-8 buffer. Hashes are 64 bits: at 10^6 different words in a batch, the chance of
-any collision is below 3e-8.
+Spans are byte positions in the batch's UTF-8 buffer. Hashes are 64 bits: at 10^6 different words in a batch, the
+chance of any collision is below 3e-8.
+
+The kernels read eight bytes at a time where they can. Words of up to eight ASCII characters, nine of ten in English,
+are classified, delimited and hashed without a loop, whose end no branch predictor can foresee (250 → 400 MB/s).
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import uint32, uint64
+from numba import uint8, uint32, uint64
 from numpy.typing import NDArray
 
-from corpusmill.documents.codepoints import LINE_BREAK, PUNCTUATION, SOLO, SPACE, TERMINAL, WORD
-from corpusmill.documents.compiled import inlined, kernel
+from corpusmill.documents.codepoints import ALPHA, DIGIT, LINE_BREAK, PUNCTUATION, SOLO, SPACE, TERMINAL, WORD
+from corpusmill.documents.compiled import inlined, kernel, ones, trailing_zeros
 
 # Odd constants of a good avalanche (the finaliser is Stafford's "Mix13", 2011, shortened by a step).
 _MULTIPLIER = np.uint64(0x9FB21C651E98DF25)
 _FINAL = np.uint64(0xD6E8FEB86659FD93)
 _SEED = np.uint64(0x2545F4914F6CDD1D)
 
-_SPACE, _WORD, _PUNCTUATION, _TERMINAL, _SOLO = SPACE, WORD, PUNCTUATION, TERMINAL, SOLO
+# A block is eight bytes of text, the first in the lowest place; these are blocks of eight equal bytes.
+_EACH = np.uint64(0x0101010101010101)
+_HIGH = np.uint64(0x8080808080808080)
+_LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
+
+_ALPHA, _DIGIT, _PUNCTUATION, _SOLO, _SPACE, _TERMINAL, _WORD = ALPHA, DIGIT, PUNCTUATION, SOLO, SPACE, TERMINAL, WORD
 BLANK = LINE_BREAK  # of a line: nothing in it but white space. The bit of line breaks has no other use there.
 
 
@@ -37,8 +46,9 @@ def mixed(value: np.uint64) -> np.uint64:
 
 @inlined
 def step(value: np.uint64, symbol: np.uint64) -> np.uint64:
-    """Takes one more byte or code point into a running hash."""
-    return (value ^ symbol) * uint64(_MULTIPLIER)
+    """Takes one more symbol (a byte, a code point, a block, another hash) into a running hash."""
+    value = (value ^ symbol) * uint64(_MULTIPLIER)
+    return value ^ (value >> uint64(32))
 
 
 @inlined
@@ -69,6 +79,93 @@ def decoded(text: NDArray[np.uint8], position: int) -> np.uint32:
     return ((lead & uint32(0x07)) << uint32(18)) | (second << uint32(12)) | (third << uint32(6)) | fourth
 
 
+@inlined
+def last_character(text: NDArray[np.uint8], start: int, end: int) -> int:
+    """Where the last character of `text[start:end]`, which must not be empty, begins."""
+    position = end - 1
+    while position > start and (text[position] & 0xC0) == 0x80:
+        position -= 1
+    return position
+
+
+@inlined
+def block_at(text: NDArray[np.uint8], position: int, end: int) -> np.uint64:
+    """The bytes from `position`, at most eight and none at or after `end`, with zeros for the rest."""
+    if position + 8 <= text.shape[0]:  # may read beyond `end`, but not beyond the buffer: one load
+        block = uint64(0)
+        for byte in range(8):
+            block |= uint64(text[uint64(position) + uint64(byte)]) << uint64(8 * byte)
+        return lowest_bytes(block, end - position)
+    block = uint64(0)
+    for byte in range(min(8, end - position)):
+        block |= uint64(text[position + byte]) << uint64(8 * byte)
+    return block
+
+
+@inlined
+def lowest_bytes(block: np.uint64, count: int) -> np.uint64:
+    """The first `count` bytes (one or more) of a block, zeros for the rest."""
+    if count >= 8:
+        return block
+    return block & ((uint64(1) << uint64(8 * count)) - uint64(1))
+
+
+@inlined
+def hashed_bytes(text: NDArray[np.uint8], start: int, end: int) -> np.uint64:
+    """Hash of the bytes from `start` to `end`: the same for the same bytes, wherever they stand."""
+    value = uint64(_SEED)
+    for position in range(start, end, 8):
+        value = step(value, block_at(text, position, end))
+    return mixed(value + uint64(end - start))
+
+
+@inlined
+def character_count(text: NDArray[np.uint8], start: int, end: int) -> int:
+    """Code points in `text[start:end]`: bytes that continue no character."""
+    continuing = 0
+    for position in range(start, end, 8):
+        block = block_at(text, position, end)
+        continuing += ones(block & ~(block << uint64(1)) & uint64(_HIGH))
+    return end - start - continuing
+
+
+@inlined
+def next_newline(text: NDArray[np.uint8], position: int, end: int) -> int:
+    """Where the next `\\n` stands, or `end`."""
+    while position < end:
+        other = block_at(text, position, end) ^ (uint64(0x0A) * uint64(_EACH))
+        zeros = (other - uint64(_EACH)) & ~other & uint64(_HIGH)
+        if zeros:
+            return min(end, position + (trailing_zeros(zeros) >> 3))
+        position += 8
+    return end
+
+
+@inlined
+def letters_of(block: np.uint64) -> np.uint64:
+    """The high bit of each byte that is an ASCII letter."""
+    lower = (block | (uint64(0x20) * uint64(_EACH))) & uint64(_LOW)
+    above = lower + uint64(0x80 - 0x61) * uint64(_EACH)
+    beyond = lower + uint64(0x80 - 0x7B) * uint64(_EACH)
+    return above & ~beyond & ~block & uint64(_HIGH)
+
+
+@inlined
+def digits_of(block: np.uint64) -> np.uint64:
+    """The high bit of each byte that is an ASCII digit."""
+    low = block & uint64(_LOW)
+    above = low + uint64(0x80 - 0x30) * uint64(_EACH)
+    beyond = low + uint64(0x80 - 0x3A) * uint64(_EACH)
+    return above & ~beyond & ~block & uint64(_HIGH)
+
+
+@inlined
+def underscores_of(block: np.uint64) -> np.uint64:
+    """The high bit of each byte that is `_`."""
+    other = (block & uint64(_LOW)) ^ (uint64(0x5F) * uint64(_EACH))
+    return ~(other + uint64(_LOW)) & ~block & uint64(_HIGH)
+
+
 @kernel
 def find_words(
     offsets: NDArray[np.int32],
@@ -81,9 +178,10 @@ def find_words(
     hashes: NDArray[np.uint64],
     kinds: NDArray[np.uint8],
 ) -> int:
-    """Fills the word arrays (as long as the text has bytes, at most) and returns the number of words.
+    """Fills the word arrays and returns the number of words, or -1 if the arrays are too short for them.
 
-    `kinds` is the union of the class bits of a word's characters, but PUNCTUATION is set only where all of them have it.
+    `kinds` is the union of the class bits of a word's characters, but PUNCTUATION is set only where all of them have
+    it.
     """
     found = 0
     for document in range(offsets.shape[0] - 1):
@@ -92,31 +190,67 @@ def find_words(
         end = offsets[document + 1]
         while position < end:
             start = position
-            lead = text[position]
-            code = uint32(lead) if lead < 0x80 else decoded(text, position)
+            kind = classes[text[start]] if text[start] < 0x80 else uint8(0)
+            if kind & _SPACE:
+                position += 1
+                continue
+            if found == starts.shape[0]:
+                return -1
+            if kind & _WORD:
+                value = uint64(_SEED)
+                all_letters = all_digits = uint64(0)
+                while True:
+                    block = block_at(text, position, end)
+                    letters, digits = letters_of(block), digits_of(block)
+                    foreign = ~(letters | digits | underscores_of(block)) & uint64(_HIGH)
+                    length = trailing_zeros(foreign) >> 3
+                    inside = (
+                        uint64(0xFFFFFFFFFFFFFFFF) if length == 8 else (uint64(1) << uint64(8 * length)) - uint64(1)
+                    )
+                    all_letters |= letters & inside
+                    all_digits |= digits & inside
+                    if length:
+                        value = step(value, block & inside)
+                    position += length
+                    if length < 8:
+                        break
+                if position == end or text[position] < 0x80:
+                    kind = uint8(_WORD)
+                    if all_letters:
+                        kind |= uint8(_ALPHA)
+                    if all_digits:
+                        kind |= uint8(_DIGIT)
+                    if not all_letters | all_digits:
+                        kind |= uint8(_PUNCTUATION)
+                    starts[found] = start
+                    ends[found] = position
+                    characters[found] = position - start
+                    hashes[found] = mixed(value + uint64(position - start))
+                    kinds[found] = kind
+                    found += 1
+                    continue
+                position = start
+            code = decoded(text, position)
             kind = classes[code]
-            position += width(lead)
+            position += width(text[start])
             if kind & _SPACE:
                 continue
-            value = step(uint64(_SEED), uint64(code))
             length = 1
             every = kind
             if kind & _WORD and not kind & _SOLO:
                 while position < end:
-                    lead = text[position]
-                    code = uint32(lead) if lead < 0x80 else decoded(text, position)
+                    code = decoded(text, position)
                     more = classes[code]
                     if not more & _WORD or more & _SOLO:
                         break
-                    value = step(value, uint64(code))
                     kind |= more
                     every &= more
                     length += 1
-                    position += width(lead)
+                    position += width(text[position])
             starts[found] = start
             ends[found] = position
             characters[found] = length
-            hashes[found] = mixed(value)
+            hashes[found] = hashed_bytes(text, start, position)
             kinds[found] = (kind & ~_PUNCTUATION) | (every & _PUNCTUATION)
             found += 1
     firsts[offsets.shape[0] - 1] = found
@@ -131,31 +265,44 @@ def fold_words(
     ends: NDArray[np.int32],
     hashes: NDArray[np.uint64],
 ) -> None:
-    """Hashes of the words in lower case and without diacritics."""
+    """Hashes of the words in lower case and without diacritics: each is the hash that the folded word itself has."""
     for word in range(starts.shape[0]):
-        value = uint64(_SEED)
-        position = starts[word]
-        end = ends[word]
-        while position < end:
-            value = step(value, uint64(fold[decoded(text, position)]))
-            position += width(text[position])
-        hashes[word] = mixed(value)
+        position, end = starts[word], ends[word]
+        block = block_at(text, position, end)
+        if end - position <= 8 and not block & uint64(_HIGH):
+            # Bit 0x20 makes a letter small, and 0x80 >> 2 is that bit.
+            block |= letters_of(block) >> uint64(2)
+            hashes[word] = mixed(step(uint64(_SEED), block) + uint64(end - position))
+        else:
+            hashes[word] = hashed_folded(text, fold, position, end)
 
 
-@inlined
-def hashed_bytes(text: NDArray[np.uint8], start: int, end: int) -> np.uint64:
+@kernel
+def hashed_folded(text: NDArray[np.uint8], fold: NDArray[np.uint32], start: int, end: int) -> np.uint64:
+    """The hash (`hashed_bytes`) of what the characters from `start` to `end` fold to."""
     value = uint64(_SEED)
-    for position in range(start, end):
-        value = step(value, uint64(text[position]))
-    return mixed(value + uint64(end - start))
-
-
-@inlined
-def character_count(text: NDArray[np.uint8], start: int, end: int) -> int:
-    count = 0
-    for position in range(start, end):
-        count += (text[position] & 0xC0) != 0x80
-    return count
+    block = uint64(0)
+    length = 0
+    position = start
+    while position < end:
+        code = fold[decoded(text, position)]
+        position += width(text[position])
+        size = 1 if code < 0x80 else 2 if code < 0x800 else 3 if code < 0x10000 else 4
+        for byte in range(size):
+            rest = size - 1 - byte
+            bits = code >> uint32(6 * rest)
+            if byte > 0:
+                bits = uint32(0x80) | (bits & uint32(0x3F))
+            elif size > 1:
+                bits |= uint32(0xF00 >> size) & uint32(0xFF)
+            block |= uint64(bits) << uint64(8 * (length & 7))
+            length += 1
+            if length & 7 == 0:
+                value = step(value, block)
+                block = uint64(0)
+    if length & 7:
+        value = step(value, block)
+    return mixed(value + uint64(length))
 
 
 @kernel
@@ -177,30 +324,42 @@ def find_lines(
     found = 0
     for document in range(offsets.shape[0] - 1):
         firsts[document] = found
-        position = offsets[document]
-        end = offsets[document + 1]
+        start = offsets[document]
         while True:
-            start = position
-            blank = True
-            last = uint32(0)
-            length = 0
-            while position < end and text[position] != 10:
-                last = decoded(text, position)
-                if not classes[last] & _SPACE:
-                    blank = False
-                length += 1
-                position += width(text[position])
+            end = next_newline(text, start, offsets[document + 1])
+            if after_space(text, classes, start, end) == end:
+                kinds[found] = BLANK
+            else:
+                kinds[found] = classes[decoded(text, last_character(text, start, end))] & _TERMINAL
             starts[found] = start
-            ends[found] = position
-            characters[found] = length
-            hashes[found] = hashed_bytes(text, start, position)
-            kinds[found] = BLANK if blank else classes[last] & _TERMINAL
+            ends[found] = end
+            characters[found] = character_count(text, start, end)
+            hashes[found] = hashed_bytes(text, start, end)
             found += 1
-            if position >= end:
+            if end == offsets[document + 1]:
                 break
-            position += 1
+            start = end + 1
     firsts[offsets.shape[0] - 1] = found
     return found
+
+
+@kernel
+def after_space(text: NDArray[np.uint8], classes: NDArray[np.uint8], start: int, end: int) -> int:
+    """Where `text[start:end]` begins when white space is stripped from its left."""
+    while start < end and classes[decoded(text, start)] & _SPACE:
+        start += width(text[start])
+    return start
+
+
+@kernel
+def before_space(text: NDArray[np.uint8], classes: NDArray[np.uint8], start: int, end: int) -> int:
+    """Where `text[start:end]` ends when white space is stripped from its right."""
+    while end > start:
+        last = last_character(text, start, end)
+        if not classes[decoded(text, last)] & _SPACE:
+            break
+        end = last
+    return end
 
 
 @kernel
@@ -215,36 +374,29 @@ def find_paragraphs(
     hashes: NDArray[np.uint64],
     kinds: NDArray[np.uint8],
 ) -> int:
-    """Fills the paragraph arrays and returns the number of paragraphs; an empty document has one, as `re.split` counts."""
+    """Fills the paragraph arrays and returns the number of paragraphs; an empty document has one, as `re.split`
+    counts."""
     found = 0
     for document in range(offsets.shape[0] - 1):
         firsts[document] = found
-        position = offsets[document]
-        end = offsets[document + 1]
-        while position < end and classes[decoded(text, position)] & _SPACE:
-            position += width(text[position])
-        last = position
-        probe = position
-        while probe < end:
-            size = width(text[probe])
-            if not classes[decoded(text, probe)] & _SPACE:
-                last = probe + size
-            probe += size
-        end = last
+        start = after_space(text, classes, offsets[document], offsets[document + 1])
+        last = before_space(text, classes, start, offsets[document + 1])
         while True:
-            start = position
-            while position < end and not (text[position] == 10 and position + 1 < end and text[position + 1] == 10):
-                position += 1
+            # What is stripped does not end in a newline, so there is a byte after each.
+            end = next_newline(text, start, last)
+            while end < last and text[end + 1] != 0x0A:
+                end = next_newline(text, end + 1, last)
             starts[found] = start
-            ends[found] = position
-            characters[found] = character_count(text, start, position)
-            hashes[found] = hashed_bytes(text, start, position)
+            ends[found] = end
+            characters[found] = character_count(text, start, end)
+            hashes[found] = hashed_bytes(text, start, end)
             kinds[found] = 0
             found += 1
-            if position >= end:
+            if end == last:
                 break
-            while text[position] == 10:
-                position += 1
+            start = end
+            while text[start] == 0x0A:
+                start += 1
     firsts[offsets.shape[0] - 1] = found
     return found
 
@@ -255,24 +407,14 @@ def hash_documents(
 ) -> None:
     """Two independent 64-bit hashes of each document's bytes, eight bytes a step."""
     for document in range(offsets.shape[0] - 1):
-        position = offsets[document]
+        start = offsets[document]
         end = offsets[document + 1]
-        one = uint64(_SEED) ^ uint64(end - position)
-        two = uint64(0xA0761D6478BD642F) + uint64(end - position)
-        while position + 8 <= end:
-            block = uint64(0)
-            for byte in range(8):
-                block |= uint64(text[position + byte]) << uint64(8 * byte)
-            one = (one ^ block) * uint64(_MULTIPLIER)
-            one ^= one >> uint64(32)
+        one = uint64(_SEED) ^ uint64(end - start)
+        two = uint64(0xA0761D6478BD642F) + uint64(end - start)
+        for position in range(start, end, 8):
+            block = block_at(text, position, end)
+            one = step(one, block)
             two = (two ^ block) * uint64(0xE7037ED1A0B428DB)
             two ^= two >> uint64(29)
-            position += 8
-        block = uint64(0)
-        shift = uint64(0)
-        while position < end:
-            block |= uint64(text[position]) << shift
-            shift += uint64(8)
-            position += 1
-        first[document] = mixed((one ^ block) * uint64(_MULTIPLIER))
-        second[document] = mixed((two ^ block) * uint64(0x8EBC6AF09C88C6E3))
+        first[document] = mixed(one)
+        second[document] = mixed(two * uint64(0x8EBC6AF09C88C6E3))
