@@ -43,6 +43,7 @@ _OTHER_MULTIPLIER = np.uint64(0xE7037ED1A0B428DB)
 _OTHER_SEED = np.uint64(0xA0761D6478BD642F)
 
 _MEMORY_LIMIT = "512MB"  # of duckdb's buffers; what it takes beyond them stays below as much again
+_THREADS = 2  # each has buffers of its own
 
 
 class ExactReason(StrEnum):
@@ -88,6 +89,7 @@ class ExactDedup(Barrier):
             connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
             connection.execute("SET temp_directory = $folder", {"folder": str(workspace)})
             connection.execute("SET preserve_insertion_order = false")
+            connection.execute(f"SET threads = {_THREADS}")
             connection.register("excluded", pa.table({"id": excluded}))
             connection.read_parquet([str(path) for path in sidecars]).create_view("observed")
             connection.execute(_TWINS.format(order=_sql_order(self.keep)))

@@ -138,28 +138,17 @@ class MinHashDedup(Barrier):
                 f"{self.name}: threshold {self.threshold} chooses bands and rows, but {self.bands} bands of "
                 f"{self.rows} rows are asked for, too; give one or the other"
             )
-        else:
-            self.banding  # noqa: B018  # raises where no bands fit
 
     @cached_property
     def banding(self) -> tuple[int, int]:
-        """Bands and rows in force.
-
-        Raises:
-            RecipeError: if the permutations cannot be split for the threshold.
-        """
+        """Bands and rows in force."""
         if self.threshold is None:
             return self.bands, self.rows
-        from datasketch import MinHashLSH  # imports SciPy, which takes a second
+        # Imports SciPy, which takes a second. Its public face, MinHashLSH, refuses the single band that is best near 1.
+        from datasketch.lsh import _optimal_param
 
-        try:
-            index = MinHashLSH(threshold=self.threshold, num_perm=self.permutations)
-        except ValueError as error:
-            raise RecipeError(
-                f"{self.name}.threshold: {self.threshold} cannot be met with {self.permutations} permutations "
-                f"({error}); raise permutations or give bands and rows"
-            ) from error
-        return index.b, index.r
+        bands, rows = _optimal_param(self.threshold, self.permutations, 0.5, 0.5)
+        return bands, rows
 
     @property
     def verification(self) -> Verification:

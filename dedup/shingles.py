@@ -118,11 +118,10 @@ class ShingleSets:
     def jaccard(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
         """Shared shingles over all shingles of each pair of documents, by number."""
         similarities = np.empty(len(left), np.float64)
-        if len(left):
-            sets = np.memmap(self._file, np.uint64, "r")
-            compare_sets(
-                frozen(np.array(self._ends, np.int64)), frozen(sets), frozen(left), frozen(right), similarities
-            )
+        ends = np.array(self._ends, np.int64)
+        # An empty file cannot be mapped.
+        sets = np.memmap(self._file, np.uint64, "r") if ends[-1] else np.empty(0, np.uint64)
+        compare_sets(frozen(ends), frozen(sets), frozen(left), frozen(right), similarities)
         return similarities
 
 

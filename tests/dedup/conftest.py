@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from corpusmill.dedup.contract import CLUSTERS, VERDICTS, Barrier, Decision
+from corpusmill.documents.batch import TextBatch
+from corpusmill.documents.schema import DOCUMENT
+from corpusmill.documents.shards import write_table
+
+
+@dataclass
+class Outcome:
+    """A decision with documents named by their numbers instead of their ids."""
+
+    decision: Decision
+    gone: dict[int, int]  # document -> the one that stays in its place
+    similarities: dict[int, float]
+    cluster_sizes: dict[int, int]
+    reads: list[list[int]] = field(default_factory=list)  # documents whose texts were read again, call by call
+
+
+def numbered(texts: Sequence[str], qualities: Sequence[float | None] | None = None) -> pa.RecordBatch:
+    """Documents whose ids sort as their numbers do."""
+    columns: dict[str, Any] = {column.name: pa.nulls(len(texts), column.type) for column in DOCUMENT}
+    columns["id"] = pa.array([f"{number:08}" for number in range(len(texts))])
+    columns["text"] = pa.array(texts, pa.string())
+    columns["source"] = pa.array(["test"] * len(texts))
+    if qualities is not None:
+        columns["quality"] = pa.array(qualities, pa.float32())
+    return pa.RecordBatch.from_arrays([columns[name] for name in DOCUMENT.names], schema=DOCUMENT)
+
+
+@pytest.fixture
+def decided(tmp_path: Path) -> Callable[..., Outcome]:
+    """Runs a barrier over texts as a run would: sidecar files in `parts` of `order`, then the decision."""
+    runs = 0
+
+    def run(
+        barrier: Barrier,
+        texts: Sequence[str],
+        *,
+        qualities: Sequence[float | None] | None = None,
+        order: Sequence[int] | None = None,
+        parts: int = 1,
+        excluded: Sequence[int] = (),
+        unreadable: Sequence[int] = (),
+    ) -> Outcome:
+        nonlocal runs
+        runs += 1
+        folder = tmp_path / str(runs)
+        workspace = folder / "workspace"
+        workspace.mkdir(parents=True)
+        documents = numbered(texts, qualities)
+        shuffled = documents.take(pa.array(np.arange(len(texts)) if order is None else np.array(order), pa.int64()))
+        bounds = np.linspace(0, len(texts), parts + 1).astype(int).tolist()
+        sidecars = []
+        for part, (begin, end) in enumerate(pairwise(bounds)):
+            sidecars.append(folder / f"{part}.parquet")
+            # A slice, so that kernels meet batches whose buffers begin before they do.
+            observed = barrier.observe(TextBatch(shuffled.slice(begin, end - begin)))
+            write_table(sidecars[-1], [observed], barrier.sidecar)
+        reads: list[list[int]] = []
+
+        def read_texts(ids: Sequence[str]) -> Iterator[TextBatch]:
+            wanted = sorted(map(int, ids), reverse=True)
+            reads.append(wanted)
+            readable = [number for number in wanted if number not in unreadable]
+            for begin in range(0, len(readable), 100):
+                yield TextBatch(documents.take(pa.array(readable[begin : begin + 100], pa.int64())))
+
+        decision = barrier.decide(
+            sidecars,
+            excluded=pa.array([f"{number:08}" for number in excluded], pa.string()),
+            read_texts=read_texts,
+            workspace=workspace,
+        )
+        assert decision.verdicts.schema == VERDICTS
+        assert decision.clusters.schema == CLUSTERS
+        assert set(decision.verdicts["reason"].to_pylist()) <= set(barrier.reasons)
+        rows = decision.verdicts.to_pylist()
+        assert [row["id"] for row in rows] == sorted({row["id"] for row in rows})
+        sizes = decision.clusters.to_pylist()
+        assert [row["id"] for row in sizes] == sorted({row["id"] for row in sizes})
+        return Outcome(
+            decision,
+            {int(row["id"]): int(row["kept_id"]) for row in rows},
+            {int(row["id"]): row["similarity"] for row in rows},
+            {int(row["id"]): row["cluster_size"] for row in sizes},
+            reads,
+        )
+
+    return run

@@ -1,0 +1,205 @@
+"""Banding, union and stars against plain Python."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from corpusmill.dedup import banding, clusters
+from corpusmill.dedup.banding import Bands
+from corpusmill.dedup.clusters import Verification, settle
+from corpusmill.dedup.ids import IdIndex, repeated_id
+from corpusmill.documents.errors import UsageError
+
+SIGNATURES = st.lists(st.lists(st.integers(0, 2), min_size=6, max_size=6), min_size=1, max_size=25)
+
+
+def components(signatures: list[list[int]], bands: int, rows: int, folder: Path, cut: int = 7) -> dict[int, int]:
+    """Document -> the least of its component, for those that are not alone."""
+    joined = Bands(bands, rows, documents=len(signatures), folder=folder)
+    for begin in range(0, len(signatures), cut):
+        batch = np.array(signatures[begin : begin + cut], np.uint16)
+        joined.add(batch, batch[:, 0] < 9)
+    members, roots = joined.components()
+    assert not list(folder.iterdir())
+    return dict(zip(members.tolist(), roots.tolist()))
+
+
+def plain_components(signatures: list[list[int]], bands: int, rows: int) -> dict[int, int]:
+    sets = [{document} for document in range(len(signatures))]
+    for band in range(bands):
+        buckets: dict[tuple[int, ...], int] = {}
+        for document, signature in enumerate(signatures):
+            if signature[0] < 9:
+                other = buckets.setdefault(tuple(signature[band * rows : (band + 1) * rows]), document)
+                together = sets[document] | sets[other]
+                for each in together:
+                    sets[each] = together
+    return {document: min(own) for document, own in enumerate(sets) if len(own) > 1}
+
+
+@given(SIGNATURES, st.sampled_from([(2, 3), (3, 2), (1, 6), (6, 1)]))
+@settings(deadline=None)
+def test_components_equal_those_of_plain_python(tmp_path_factory, signatures, shape):
+    signatures = [[9, *signature[1:]] if signature[:2] == [0, 1] else signature for signature in signatures]
+    folder = tmp_path_factory.mktemp("bands")
+    assert components(signatures, *shape, folder) == plain_components(signatures, *shape)
+
+
+def test_components_do_not_depend_on_the_number_of_partitions(tmp_path, monkeypatch):
+    signatures = np.random.default_rng(0).integers(0, 3, (400, 6)).tolist()
+    whole = components(signatures, 2, 3, tmp_path)
+    monkeypatch.setattr(banding, "PARTITION_ROWS", 30)
+    assert components(signatures, 2, 3, tmp_path, cut=64) == whole == plain_components(signatures, 2, 3)
+
+
+def test_more_documents_than_can_be_numbered_are_an_error_that_says_how_to_go_on(tmp_path):
+    with pytest.raises(
+        UsageError, match=r"5000000000 documents are more than .* split the source, for example by crawl"
+    ):
+        Bands(14, 8, documents=5_000_000_000, folder=tmp_path)
+
+
+class Exact:
+    """Exact similarities by a table, and what was asked for."""
+
+    def __init__(self, signatures: np.ndarray, seed: int) -> None:
+        self.signatures, self.seed, self.asked = signatures, seed, []
+
+    def __call__(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        assert (right < left).all()
+        self.asked.append(set(zip(left.tolist(), right.tolist())))
+        return np.array([self.of(*pair) for pair in zip(left.tolist(), right.tolist())])
+
+    def of(self, left: int, right: int) -> float:
+        """The estimate and some error."""
+        error = np.random.default_rng([self.seed, left, right]).uniform(-0.2, 0.2)
+        return float(np.clip(np.mean(self.signatures[left] == self.signatures[right]) + error, 0, 1))
+
+
+def settled(signatures, verification, exact, starts=None, bands=3, rows=2):
+    count = len(signatures)
+    return settle(
+        np.array(signatures, np.uint16),
+        np.arange(count, dtype=np.uint32),
+        np.array([0, count] if starts is None else starts),
+        bands=bands,
+        rows=rows,
+        verification=verification,
+        exact_similarity=exact,
+    )
+
+
+@given(SIGNATURES, st.integers(0, 3), st.sampled_from([0.4, 0.6]), st.sampled_from([0.0, 0.5, 1.0]))
+@settings(deadline=None)
+def test_stars_equal_those_of_plain_python(signatures, seed, min_similarity, margin):
+    """In keep order: a document goes if it is similar to one that stays."""
+    verification = Verification(min_similarity, margin, 6)
+    exact = Exact(np.array(signatures), seed)
+    stars = settled(signatures, verification, exact)
+
+    def similarity(left: int, right: int) -> float:
+        agree = sum(one == two for one, two in zip(signatures[left], signatures[right]))
+        if agree < verification.rejected_below:
+            return 0.0
+        return agree / 6 if agree >= verification.accepted_from else exact.of(left, right)
+
+    kept: list[int] = []
+    for document in range(len(signatures)):
+        if all(similarity(document, other) < min_similarity for other in kept):
+            kept.append(document)
+    assert np.flatnonzero(stars.twins < 0).tolist() == kept
+    for document in np.flatnonzero(stars.twins >= 0).tolist():
+        twin = int(stars.twins[document])
+        assert twin in kept
+        assert stars.similarities[document] == np.float32(similarity(document, twin)) >= np.float32(min_similarity)
+    pairs = [pair for asked in exact.asked for pair in asked]
+    assert len(pairs) == len(set(pairs))
+
+
+@given(SIGNATURES, st.integers(1, 5), st.integers(0, 3))
+@settings(max_examples=50, deadline=None)
+def test_a_component_is_settled_as_if_it_were_alone(signatures, cut, seed):
+    cut = min(cut, len(signatures))
+    verification = Verification(0.5, 0.0, 6)
+    starts = [0, cut] if cut == len(signatures) else [0, cut, len(signatures)]
+    both = settled(signatures, verification, Exact(np.array(signatures), seed), starts)
+    first = settled(signatures[:cut], verification, Exact(np.array(signatures[:cut]), seed))
+    assert both.twins[:cut].tolist() == first.twins.tolist()
+    assert (both.twins[cut:] < 0).tolist() == [twin < cut for twin in both.twins[cut:].tolist()] or (
+        both.twins[cut:][both.twins[cut:] >= 0] >= cut
+    ).all()
+
+
+def test_beyond_the_window_documents_meet_through_their_bands():
+    """Three hundred unlike documents fill the window; then copies of all of them come."""
+    chance = np.random.default_rng(0)
+    signatures = chance.integers(0, 2**16, (300, 112)).astype(np.uint16)
+    stars = settled(np.concatenate([signatures, signatures]), Verification(0.75, 3, 112), None, bands=14, rows=8)
+    assert stars.twins.tolist() == [-1] * 300 + list(range(300))
+
+
+def alike(count: int, similarity: float, seed: int = 0) -> np.ndarray:
+    """Signatures each pair of which agrees in that share of places."""
+    chance = np.random.default_rng(seed)
+    base = chance.integers(0, 2**16, 112)
+    return np.where(chance.random((count, 112)) < similarity**0.5, base, chance.integers(0, 2**16, (count, 112)))
+
+
+@pytest.mark.parametrize("similarity", [0.3, 0.7, 0.78])
+def test_work_stays_linear_where_thousands_of_documents_are_nearly_alike(similarity):
+    signatures = alike(4000, similarity).astype(np.uint16)
+    asked = []
+
+    def exact(left, right):
+        asked.append(left)
+        return np.mean(signatures[left] == signatures[right], axis=1)
+
+    stars = settled(signatures, Verification(0.75, 3, 112), exact, bands=14, rows=8)
+    _, per_document = np.unique(np.concatenate([np.empty(0, np.int64), *asked]), return_counts=True)
+    assert len(asked) <= clusters.ROUNDS
+    assert per_document.max(initial=0) <= clusters.BUDGET
+    gone = np.flatnonzero(stars.twins >= 0)
+    assert (stars.twins[stars.twins[gone]] < 0).all()
+    assert (np.mean(signatures[gone] == signatures[stars.twins[gone]], axis=1) >= 0.75).all()
+    assert (similarity > 0.7) == (len(gone) > 2000)
+
+
+def test_copies_of_an_undecided_document_wait_for_it_instead_of_asking_for_their_texts():
+    """Document 1 is near the threshold of 0, and a thousand others equal 1."""
+    signatures = np.tile(np.arange(112, dtype=np.uint16), (1002, 1))
+    signatures[0, :28] = 60_000
+    asked = defaultdict(int)
+
+    def exact(left, right):
+        for one in left.tolist():
+            asked[one] += 1
+        return np.full(len(left), 0.7)
+
+    stars = settled(signatures, Verification(0.75, 3, 112), exact, bands=14, rows=8)
+    assert stars.twins.tolist() == [-1, -1] + [1] * 1000
+    assert asked == {1: 1}
+
+
+@pytest.mark.parametrize(
+    ("min_similarity", "margin", "accepted_from", "rejected_below"),
+    [(0.75, 3.0, 98, 71), (0.75, 0.0, 84, 84), (1.0, 3.0, 113, 112), (0.99, 3.0, 113, 108), (0.01, 3.0, 5, -2)],
+)
+def test_signatures_settle_a_pair_only_where_they_are_clear(min_similarity, margin, accepted_from, rejected_below):
+    verification = Verification(min_similarity, margin, 112)
+    assert (verification.accepted_from, verification.rejected_below) == (accepted_from, rejected_below)
+
+
+@given(st.lists(st.text(max_size=4), max_size=20, unique=True), st.lists(st.text(max_size=4), max_size=20))
+@settings(deadline=None)
+def test_ids_are_found_where_they_stand(ids, asked):
+    found = IdIndex(pa.array(ids, pa.string())).find(pa.array(asked, pa.string()))
+    assert found.tolist() == [ids.index(one) if one in ids else -1 for one in asked]
+    assert repeated_id(pa.array(ids, pa.string())) is None
+    repeated = repeated_id(pa.array(ids + asked, pa.string()))
+    assert (repeated is None) == (len(set(ids + asked)) == len(ids + asked))
+    assert repeated is None or (ids + asked).count(repeated) > 1
