@@ -88,11 +88,11 @@ def _deal(verdicts: pa.Table, work: BarrierWork) -> None:
     with duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": str(work.workspace), "threads": 1}) as base:
         base.register("verdicts", verdicts)
         if names:
-            found = base.execute(
+            found = base.sql(
                 "select s.filename as part, v.* from verdicts v "
                 "join (select id, filename from read_parquet(?, filename = true)) s on s.id = v.id "
                 "order by part, v.id",
-                [names],
+                params=[names],
             ).to_arrow_table()
     for name, target in zip(names, work.verdicts, strict=True):
         mine = found.filter(pc.equal(found["part"], name)).drop_columns(["part"])

@@ -6,6 +6,7 @@ failed tasks, 130 interrupted. What is heavy is imported by the command that nee
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
@@ -73,13 +74,11 @@ def run(
     from corpusmill.pipeline.progress import progress_for
     from corpusmill.pipeline.run import run_recipe
     from corpusmill.pipeline.summary import summary
-    from corpusmill.pipeline.warm_up import warm_up
 
     loaded = _recipe(recipe, overrides, runs)
     executor = LocalExecutor(workers if workers is not None else _cores())
     progress = progress_for(sys.stderr)
     try:
-        warm_up(loaded, executor, progress.say)
         result = run_recipe(loaded, executor, progress)
     finally:
         executor.close()
@@ -168,8 +167,15 @@ def train_quality(
     from corpusmill.filters.quality_training import training_texts
 
     trained = fit(training_texts(positive), training_texts(negative), seed=seed)
-    trained.save(out)
-    typer.echo(json.dumps(trained.report()) if as_json else f"{trained.report_text()}\nwrote {out}")
+    digest = trained.save(out)
+    if as_json:
+        bins = [dataclasses.asdict(row) for row in trained.reliability]
+        typer.echo(json.dumps({"roc_auc": trained.auc, "reliability": bins, "model": str(out), "sha256": digest}))
+        return
+    from corpusmill.pipeline.summary import reliability_table
+
+    typer.echo(f"held-out ROC AUC {trained.auc:.4f}\n{reliability_table(trained.reliability)}")
+    typer.echo(f"wrote {out}, sha256 {digest}")
 
 
 def _recipe(path: Path, overrides: list[str] | None, runs: Path | None) -> Any:

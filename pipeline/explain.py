@@ -48,12 +48,14 @@ def _rows(ledger: Path, document: str) -> list[dict[str, Any]]:
     if not files:
         return []
     with duckdb.connect() as base:
-        found = base.execute(
-            "select * from read_parquet(?) where id = $2 or starts_with(id, $2) or url = $2 limit 6".replace("?", "$1"),
-            [files, document],
+        found = base.sql(
+            "select * from read_parquet($1) where id = $2 or starts_with(id, $2) or url = $2 limit 20",
+            params=[files, document],
         ).to_arrow_table()
     rows: list[dict[str, Any]] = found.to_pylist()
-    return [row for row in rows if row["id"] == document] or rows
+    # A page's request and metadata records have its URL, too; the page is what is asked for.
+    pages = [row for row in rows if row["reason"] != "not_response"]
+    return [row for row in rows if row["id"] == document] or pages or rows
 
 
 def _told(row: Mapping[str, Any], run: Path, manifest: Mapping[str, Any], source: str) -> dict[str, Any]:

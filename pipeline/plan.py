@@ -26,10 +26,12 @@ from corpusmill.pipeline.barriers import BarrierWork
 from corpusmill.pipeline.extraction import Extraction
 from corpusmill.pipeline.phases import FirstInput, LaterInput, MapWork
 from corpusmill.pipeline.recipe import Recipe, SourceSpec, StageSpec, build, nearest
-from corpusmill.pipeline.sources import EXTRACTED, READERS, find_files, reader_for
 from corpusmill.pipeline.sources.contract import ExtractReason, Origin, Reader, ReadReason, SourceFile, Split
+from corpusmill.pipeline.sources.find import find_files
+from corpusmill.pipeline.sources.registry import ALL_SUFFIXES, READERS, reader_for
 from corpusmill.pipeline.tasks import Outcome, Task, fingerprint
 
+_EXTRACTED = ("warc",)  # kinds whose records are pages, not text
 LAYOUT = 1
 """Raised when phases write other files or columns than before."""
 
@@ -94,15 +96,17 @@ class SourcePlan:
     def marker(self, phase: int, name: str) -> Path:
         return self.folder / self.phases[phase].name / "tasks" / f"{name}.json"
 
+    def stages(self) -> list[StageSpec]:
+        """Every stage in order, as it will be built."""
+        return [spec for phase in self.phases for spec in (*phase.stages, *phase.barriers)]
+
     def reasons(self) -> dict[str, list[str]]:
         """Every stage in order with every reason that it can give, so that a report can start each at zero."""
         declared: dict[str, list[str]] = {"read": [str(reason) for reason in ReadReason]}
         if self.origin.extraction is not None:
             declared["extract"] = [str(reason) for reason in ExtractReason]
-        for phase in self.phases:
-            for spec in (*phase.stages, *phase.barriers):
-                kind = spec.build()
-                declared[spec.name] = [str(reason) for reason in getattr(kind, "reasons", ())]
+        for spec in self.stages():
+            declared[spec.name] = [str(reason) for reason in getattr(spec.build(), "reasons", ())]
         return declared
 
     def map_tasks(self, phase: int, before: Mapping[int, Outcome], barrier: Outcome | None) -> dict[int, Task]:
@@ -227,7 +231,7 @@ def plan_sources(recipe: Recipe, run: Path) -> tuple[SourcePlan, ...]:
 def _plan_source(recipe: Recipe, spec: SourceSpec, folder: Path) -> SourcePlan:
     reader_class, files = _inputs(recipe, spec)
     reader = build(reader_class, spec.read, f"{spec.place}.read")
-    extraction = build(Extraction, spec.extract, f"{spec.place}.extract") if reader.kind in EXTRACTED else None
+    extraction = build(Extraction, spec.extract, f"{spec.place}.extract") if reader.kind in _EXTRACTED else None
     if spec.extract and extraction is None:
         raise RecipeError(f"{spec.place}.extract: {reader.kind} files hold text already; take this key out")
     stages = [_seeded(stage, recipe) for stage in spec.stages]
@@ -250,8 +254,7 @@ def _inputs(recipe: Recipe, spec: SourceSpec) -> tuple[type[Reader], list[Source
         near = nearest(spec.kind, READERS)
         mend = f'did you mean "{near}"?' if near else f"kinds: {', '.join(READERS)}"
         raise RecipeError(f'{spec.place}.kind: nothing reads "{spec.kind}"; {mend}')
-    candidates = [READERS[spec.kind]] if spec.kind is not None else list(READERS.values())
-    suffixes = sorted({suffix for reader in candidates for suffix in reader.suffixes})
+    suffixes = READERS[spec.kind].suffixes if spec.kind is not None else ALL_SUFFIXES
     try:
         files = find_files(spec.paths, base=recipe.folder, root=spec.root, suffixes=suffixes)
         return reader_for(files, spec.kind), files

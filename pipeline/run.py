@@ -30,6 +30,7 @@ from corpusmill.pipeline.mixing import Parts, mix_options, run_mix
 from corpusmill.pipeline.plan import SourcePlan, plan_sources
 from corpusmill.pipeline.recipe import Recipe
 from corpusmill.pipeline.tasks import Outcome, Task
+from corpusmill.pipeline.warm_up import warm_up
 
 
 class Progress(Protocol):
@@ -81,6 +82,7 @@ def run_recipe(recipe: Recipe, executor: Executor, progress: Progress) -> RunRes
     with _locked(folder):
         for plan in plans:
             _clear(plan)
+        warm_up([spec for plan in plans for spec in plan.stages()], executor, progress.say)
         runner = _Runner(executor, progress)
         sources = [_Progressing(plan, {}, None, [], []) for plan in plans]
         for level in range(max(len(plan.phases) for plan in plans)):

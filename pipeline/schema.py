@@ -10,7 +10,7 @@ from corpusmill.mix.options import MixOptions
 from corpusmill.pipeline import registry
 from corpusmill.pipeline.extraction import Extraction
 from corpusmill.pipeline.recipe import DEFAULT_SPLIT_BYTES
-from corpusmill.pipeline.sources import READERS
+from corpusmill.pipeline.sources.registry import READERS
 
 
 def recipe_schema() -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from corpusmill.filters.quality_training import ReliabilityRow
 from corpusmill.pipeline.plan import SourcePlan, plan_sources
 from corpusmill.pipeline.recipe import Recipe
 from corpusmill.pipeline.tasks import Outcome, Task
@@ -164,6 +165,15 @@ def status_as_text(data: Mapping[str, Any]) -> str:
     ]
     ended = "finished" if data["finished"] else "not finished"
     return f"{data['run']}: {ended}\n" + _indented(table(("", "done", "left"), rows))
+
+
+def reliability_table(bins: Sequence[ReliabilityRow]) -> str:
+    """How often held-out texts of each score were good ones: a calibrated score says its own share."""
+    rows = [
+        (f"{row.low:.1f} to {row.high:.1f}", count(row.documents), f"{row.mean_score:.3f}", f"{row.positive_share:.3f}")
+        for row in bins
+    ]
+    return table(("score", "texts", "mean score", "share good"), rows)
 
 
 def _indented(text: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -50,8 +51,7 @@ class Task:
         try:
             kept = json.loads(self.marker.read_text())
             sizes = kept["outputs"]
-            fresh = kept["fingerprint"] == self.fingerprint and set(sizes) == {path.name for path in self.outputs}
-            if not fresh or any(path.stat().st_size != sizes[path.name] for path in self.outputs):
+            if kept["fingerprint"] != self.fingerprint or sizes != self._sizes():
                 return None
             counts: Counts = kept["counts"]
             return counts
@@ -64,10 +64,13 @@ class Task:
         self.forget()
         module, _, name = self.function.partition(":")
         counts: Counts = getattr(import_module(module), name)(self.arguments)
-        sizes = {path.name: path.stat().st_size for path in self.outputs}
-        marker = {"task": self.key, "fingerprint": self.fingerprint, "outputs": sizes, "counts": counts}
+        marker = {"task": self.key, "fingerprint": self.fingerprint, "outputs": self._sizes(), "counts": counts}
         atomic_text(self.marker, json.dumps(marker, indent=1))
         return counts
+
+    def _sizes(self) -> dict[str, int]:
+        """Bytes of each output, by its path from the marker's folder: a run's folder can be moved."""
+        return {os.path.relpath(path, self.marker.parent): path.stat().st_size for path in self.outputs}
 
     def forget(self) -> None:
         """Removes the marker first, then the outputs: half a removal reads as not done."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,9 @@ from corpusmill.dedup.contract import Barrier
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.shards import content_hashes, write_table
 from corpusmill.filters.contract import Filter
-from corpusmill.pipeline.executors import LocalExecutor
+from corpusmill.pipeline.executors import Executor
 from corpusmill.pipeline.phases import built
-from corpusmill.pipeline.recipe import Recipe, StageSpec
+from corpusmill.pipeline.recipe import StageSpec
 from corpusmill.pipeline.tasks import Counts
 
 SECONDS_WORTH_A_LINE = 3.0
@@ -49,13 +49,13 @@ class Errand:
         return {}
 
 
-def warm_up(recipe: Recipe, executor: LocalExecutor, say: Callable[[str], None]) -> None:
-    """Sees to it that every kernel of the recipe's stages is compiled.
+def warm_up(stages: Iterable[StageSpec], executor: Executor, say: Callable[[str], None]) -> None:
+    """Sees to it that every kernel of these stages is compiled.
 
     Raises:
         RecipeError, InputError: for a stage that cannot be built.
     """
-    specs = {(spec.stage, str(spec.options)): spec for source in recipe.sources for spec in source.stages}
+    specs = {(spec.stage, str(spec.options)): spec for spec in stages}
     told = threading.Timer(SECONDS_WORTH_A_LINE, say, ["compiling kernels: once on this machine, under a minute"])
     told.start()
     try:

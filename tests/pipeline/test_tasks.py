@@ -1,5 +1,5 @@
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +60,22 @@ def test_a_task_whose_output_changed_size_or_went_is_not_done(tmp_path):
     assert task.done() is None
 
 
+def test_outputs_of_the_same_name_in_other_folders_are_told_apart(tmp_path):
+    first, second = tmp_path / "a" / "part.txt", tmp_path / "b" / "part.txt"
+    first.parent.mkdir()
+    second.parent.mkdir()
+    task = word_task(tmp_path)
+    twice = replace(task, arguments=Words(first, "x"), outputs=(first, second))
+    second.write_text("longer than the other")
+    assert twice.done() is None
+    first.write_text("x")
+    marker = {"fingerprint": twice.fingerprint, "outputs": {"a/part.txt": 1, "b/part.txt": 21}, "counts": {"n": 1}}
+    twice.marker.write_text(json.dumps(marker))
+    assert twice.done() == {"n": 1}
+    first.write_text("xx")
+    assert twice.done() is None
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"fingerprint": 3}', '{"outputs": null, "counts": {}}', "\x00"])
 def test_a_marker_that_somebody_else_wrote_means_not_done(tmp_path, content):
     task = word_task(tmp_path)
@@ -71,7 +87,7 @@ def test_a_marker_that_somebody_else_wrote_means_not_done(tmp_path, content):
 def test_running_again_removes_the_old_marker_before_it_works(tmp_path):
     task = word_task(tmp_path)
     task.run()
-    broken = Task(**{**{name: getattr(task, name) for name in Task.__slots__}, "function": f"{__name__}:missing"})
+    broken = replace(task, function=f"{__name__}:missing")
     with pytest.raises(AttributeError):
         broken.run()
     assert not task.marker.exists()
