@@ -13,7 +13,7 @@ import io
 import zlib
 from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import Any, Protocol
+from typing import Protocol
 
 from corpusmill.pipeline.sources.contract import ReadReason, SourceFile
 from corpusmill.pipeline.sources.storage import StoredFile
@@ -300,33 +300,34 @@ def expanded(payload: bytes, encoding: str, most: int, max_expansion: float) -> 
     if encoding in ("gzip", "x-gzip", "deflate"):
         return _inflated(payload, encoding, most, max_expansion)
     if encoding == "zstd":
-        return _read_bounded(_zstd_pieces(payload), len(payload), most, max_expansion, encoding)
-    return _read_bounded(_brotli_pieces(payload), len(payload), most, max_expansion, encoding)
+        return _read_bounded(_zstd_pieces(payload), most, max_expansion, encoding)
+    return _read_bounded(_brotli_pieces(payload), most, max_expansion, encoding)
 
 
 def _inflated(payload: bytes, encoding: str, most: int, max_expansion: float) -> bytes:
     # "deflate" means zlib by RFC 9110, and raw deflate to some servers.
     modes = (31,) if encoding != "deflate" else (15, -15)
     for mode in modes:
-        state = zlib.decompressobj(mode)
-
-        def pieces(state: Any = state) -> Iterator[bytes]:
-            rest = payload
-            while rest and not state.eof:
-                yield state.decompress(rest, PIECE_BYTES)
-                rest = state.unconsumed_tail
-            if not state.eof:
-                raise MemberDamageError(ReadReason.TRUNCATED_GZIP, f"the body ends within its {encoding} encoding")
-
         try:
-            return _read_bounded(pieces(), len(payload), most, max_expansion, encoding)
+            return _read_bounded(_inflated_pieces(payload, encoding, mode), most, max_expansion, encoding)
         except zlib.error as error:
             if mode == modes[-1]:
                 raise MemberDamageError(ReadReason.CORRUPT_GZIP, f"Content-Encoding: {encoding}: {error}") from error
     raise ValueError(encoding)
 
 
-def _zstd_pieces(payload: bytes) -> Iterator[bytes]:
+def _inflated_pieces(payload: bytes, encoding: str, mode: int) -> Iterator[tuple[bytes, int]]:
+    state = zlib.decompressobj(mode)
+    rest = payload
+    while rest and not state.eof:
+        piece = state.decompress(rest, PIECE_BYTES)
+        rest = state.unconsumed_tail
+        yield piece, len(payload) - len(rest)
+    if not state.eof:
+        raise MemberDamageError(ReadReason.TRUNCATED_GZIP, f"the body ends within its {encoding} encoding")
+
+
+def _zstd_pieces(payload: bytes) -> Iterator[tuple[bytes, int]]:
     decoder = _Zstd(None)
     view = memoryview(payload)
     while view and not decoder.eof:
@@ -335,32 +336,32 @@ def _zstd_pieces(payload: bytes) -> Iterator[bytes]:
         except _errors("zstd") as error:
             raise MemberDamageError(ReadReason.CORRUPT_GZIP, f"Content-Encoding: zstd: {error}") from error
         view = view[taken:]
-        yield decoded
+        yield decoded, len(payload) - len(view)
     if not decoder.eof:
         raise MemberDamageError(ReadReason.TRUNCATED_GZIP, "the body ends within its zstd encoding")
 
 
-def _brotli_pieces(payload: bytes) -> Iterator[bytes]:
+def _brotli_pieces(payload: bytes) -> Iterator[tuple[bytes, int]]:
     from fastwarc.stream_io import BrotliReader
 
     reader = BrotliReader(io.BytesIO(payload))
     try:
         while piece := reader.read(PIECE_BYTES):
-            yield piece
+            yield piece, len(payload)  # it reads ahead, and does not say how far it has come
     except OSError as error:
         raise MemberDamageError(ReadReason.CORRUPT_GZIP, f"Content-Encoding: br: {error}") from error
 
 
-def _read_bounded(pieces: Iterator[bytes], compressed: int, most: int, max_expansion: float, encoding: str) -> bytes:
+def _read_bounded(pieces: Iterator[tuple[bytes, int]], most: int, max_expansion: float, encoding: str) -> bytes:
     parts: list[bytes] = []
     size = 0
-    for piece in pieces:
+    for piece, taken in pieces:
         parts.append(piece)
         size += len(piece)
-        if size > max(EXPANSION_FLOOR, max_expansion * compressed):
+        if size > min(most, EXPANSION_FLOOR) and size > max_expansion * taken:
             raise MemberDamageError(
                 ReadReason.BOMB,
-                f"{encoding}: {compressed:,} bytes expand to more than {size:,}; max_expansion is {max_expansion:g}",
+                f"{encoding}: {taken:,} bytes expand to more than {size:,}; max_expansion is {max_expansion:g}",
             )
         if size > most:
             raise MemberDamageError(ReadReason.TOO_LARGE, f"over {most:,} bytes once its {encoding} encoding is undone")
