@@ -17,6 +17,8 @@ What this does not see: random but pronounceable words, shuffled words, mojibake
 
 from __future__ import annotations
 
+from string import ascii_lowercase, ascii_uppercase, digits
+
 import numpy as np
 from numba import int64, uint8, uint32
 from numpy.typing import NDArray
@@ -41,6 +43,18 @@ _LONG_DIGEST = 32  # letters and digits: MD5 in hexadecimal and longer
 _LONG_MIXED_DIGEST = 20  # small and capital letters and digits: base64
 
 _SPACE, _SOLO = SPACE, SOLO
+_SMALL, _CAPITAL, _DIGIT, _VOWEL = 1, 2, 4, 8
+
+
+def _ascii_kinds() -> NDArray[np.uint8]:
+    kinds = np.zeros(256, np.uint8)
+    for characters, kind in ((ascii_lowercase, _SMALL), (ascii_uppercase, _CAPITAL), (digits, _DIGIT)):
+        kinds[list(characters.encode())] = kind
+    kinds[list(b"aeiouyAEIOUY")] |= _VOWEL
+    return frozen(kinds)
+
+
+_ASCII = _ascii_kinds()  # 0: neither letter nor digit
 _CP1252 = frozen(
     np.array([ord(bytes([byte]).decode("cp1252", "replace")) for byte in range(0x80, 0xA0)], np.uint32)
 )  # the character of each byte from 0x80 to 0x9F; 0xFFFD where there is none
@@ -102,27 +116,34 @@ def is_unreadable(code: np.uint32) -> bool:
 @kernel
 def non_language_length(text: NDArray[np.uint8], position: int, end: int) -> int:
     """Bytes of the run of ASCII letters and digits at `position`, negative where it is like no word of a language."""
-    small = capital = digits = vowels = 0
+    seen = uint8(0)
+    capitals = 0
     probe = position
     while probe < end:
-        byte = text[probe]
-        if uint8(97) <= byte <= uint8(122):
-            small += 1
-        elif uint8(65) <= byte <= uint8(90):
-            capital += 1
-        elif uint8(48) <= byte <= uint8(57):
-            digits += 1
-        else:
+        kind = _ASCII[text[probe]]
+        if kind == 0:
             break
-        folded = byte | uint8(32)
-        if folded == 97 or folded == 101 or folded == 105 or folded == 111 or folded == 117 or folded == 121:
-            vowels += 1
+        seen |= kind
+        capitals += (kind & uint8(_CAPITAL)) != 0
         probe += 1
     length = probe - position
-    no_vowel = vowels == 0 and digits == 0 and capital <= 1 and small + capital >= _LONG_WITHOUT_VOWEL
-    mixed = length >= _LONG_MIXED_DIGEST and small > 0 and capital > 0 and digits > 0
-    digest = length >= _LONG_DIGEST and digits > 0 and small + capital > 0
+    letters = seen & uint8(_SMALL | _CAPITAL)
+    has_digits = (seen & uint8(_DIGIT)) != 0
+    no_vowel = (seen & uint8(_VOWEL)) == 0 and not has_digits and capitals <= 1 and length >= _LONG_WITHOUT_VOWEL
+    mixed = length >= _LONG_MIXED_DIGEST and letters == uint8(_SMALL | _CAPITAL) and has_digits
+    digest = length >= _LONG_DIGEST and letters != 0 and has_digits
     return -length if no_vowel or mixed or digest else length
+
+
+@inlined
+def add_window(lost: NDArray[np.float64], window: int, garbled: int, unreadable: int, strange: int) -> None:
+    """Adds to `lost` the bytes of a window that are lost to each kind."""
+    to_mojibake = min(1.0, garbled / (RUINED * window))
+    to_unreadable = min(1.0 - to_mojibake, unreadable / (RUINED * window))
+    beyond = (strange / window - NON_LANGUAGE_NATURAL) / (NON_LANGUAGE_RUINED - NON_LANGUAGE_NATURAL)
+    lost[0] += to_mojibake * window
+    lost[1] += to_unreadable * window
+    lost[2] += min(1.0 - to_mojibake - to_unreadable, max(0.0, beyond)) * window
 
 
 @kernel
@@ -133,24 +154,24 @@ def find_corruption(
     for document in range(offsets.shape[0] - 1):
         position = offsets[document]
         end = offsets[document + 1]
+        lost[document] = 0.0
         total = 0
-        window = garbled = unreadable = gibberish = 0
-        sums = np.zeros(3)
+        window = garbled = unreadable = strange = 0
         while position < end:
-            # One token: garbled (1), unreadable (2), or neither, with the bytes of its runs that are no language.
+            # One token: mojibake (1), unreadable (2), or neither, with the bytes of its runs that are no language.
             start = position
             defect = 0
             while position < end:
+                byte = text[position]
+                if _ASCII[byte]:
+                    run = non_language_length(text, position, end)
+                    strange -= min(run, 0)
+                    position += abs(run)
+                    continue
                 length = mojibake_length(text, position, end)
                 if length:
                     defect = 1
                     position += length
-                    continue
-                byte = text[position]
-                if uint8(97) <= (byte | uint8(32)) <= uint8(122) or uint8(48) <= byte <= uint8(57):
-                    run = non_language_length(text, position, end)
-                    gibberish -= min(run, 0)
-                    position += abs(run)
                     continue
                 code = decoded(text, position)
                 kind = classes[code]
@@ -168,17 +189,11 @@ def find_corruption(
             while position < end and classes[decoded(text, position)] & _SPACE:
                 position += width(text[position])
             if window >= WINDOW_BYTES or (position >= end and window > 0):
-                to_mojibake = min(1.0, garbled / (RUINED * window))
-                to_unreadable = min(1.0 - to_mojibake, unreadable / (RUINED * window))
-                strange = (gibberish / window - NON_LANGUAGE_NATURAL) / (NON_LANGUAGE_RUINED - NON_LANGUAGE_NATURAL)
-                to_gibberish = min(1.0 - to_mojibake - to_unreadable, max(0.0, strange))
-                sums[0] += to_mojibake * window
-                sums[1] += to_unreadable * window
-                sums[2] += to_gibberish * window
+                add_window(lost[document], window, garbled, unreadable, strange)
                 total += window
-                window = garbled = unreadable = gibberish = 0
-        for kind_number in range(3):
-            lost[document, kind_number] = sums[kind_number] / total if total else 0.0
+                window = garbled = unreadable = strange = 0
+        if total:
+            lost[document] /= total
 
 
 def corruption(offsets: NDArray[np.int32], text: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -144,7 +144,7 @@ def scatter(part: Path, measured: Path, source: str, selection: Selection, out: 
             ids = measurement.column("id").slice(first, len(table))
             if not table.column("id").equals(ids):
                 raise DamagedRunError(_mismatch(part, measured))
-            for run in _runs(table, rows.slice(first, len(table)), chosen, selection):
+            for run in _runs(table, rows.piece(first, len(table)), chosen, selection):
                 for batch in run:
                     writer.write_batch(batch)
 
@@ -192,9 +192,9 @@ class _PartRows:
         held = held_out(hashes, selection.seed, selection.validation)
         return cls(hashes, keys, held, measurement.column("units").to_numpy(), chosen.taken(keys, 0))
 
-    def slice(self, first: int, count: int) -> _PartRows:
-        piece = slice(first, first + count)
-        return _PartRows(self.hashes[piece], self.keys[piece], self.held[piece], self.units[piece], self.wanted[piece])
+    def piece(self, first: int, count: int) -> _PartRows:
+        rows = slice(first, first + count)
+        return _PartRows(self.hashes[rows], self.keys[rows], self.held[rows], self.units[rows], self.wanted[rows])
 
 
 def _pieces(file: pq.ParquetFile, wanted: NDArray[np.bool_]) -> Iterator[tuple[pa.Table, int]]:
