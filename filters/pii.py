@@ -152,9 +152,8 @@ def _with_more(spans: NDArray[np.int32], more: NDArray[np.int32]) -> NDArray[np.
     """
     more = more[np.lexsort((-more[:, 1], more[:, 0]))]
     if len(spans):
-        following = np.searchsorted(
-            spans[:, 1], more[:, 0], side="right"
-        )  # the first span that ends behind the row's start
+        # For each row, the first span that ends behind the row's start.
+        following = np.searchsorted(spans[:, 1], more[:, 0], side="right")
         next_start = np.append(spans[:, 0], np.iinfo(np.int32).max)[following]
         more = more[next_start >= more[:, 1]]
     rows, done = [], -1

@@ -70,7 +70,7 @@ _VERSION_BEFORE = re.compile(
     rb"appendix|annex|figures?|fig|tables?|rules?|oid|theorem|lemma|definition|equation|eq|exercise|example|step|item)|"
     rb"\xc2\xa7{1,2})(?:\s+(?:number|no|is|was))?[\s.:=#(\[\"'-]{0,3}\Z"
 )
-_GLUED_BEFORE = re.compile(rb"[A-Za-z0-9_][-.+~]?\Z|[.\\]\Z|[\x80-\xff]\Z")
+_GLUED_BEFORE = re.compile(rb"[A-Za-z0-9_][-.+~]?\Z|[.\\]\Z|[A-Za-z]/\Z|[\x80-\xff]\Z")  # also `Browser/1.2.3.4`
 _GLUED_AFTER = re.compile(rb"[A-Za-z0-9_\\]|[-.+~][A-Za-z0-9]")
 # Legal and technical texts are full of section numbers of four levels: small numbers, of which one is next to nothing.
 # Of random addresses 0.2 % look like that; they count where a word or a sign of networks stands beside them.
@@ -277,7 +277,8 @@ _EXTENSION = re.compile(rb"[ ,;]{0,2}(?i:x|ext\.?|extn\.?|extension)[ .:]{0,2}[0
 
 
 def phone_bounds(candidate: bytes, before: bytes, after: bytes, regions: tuple[str, ...]) -> tuple[int, int] | None:
-    """Where around a national number's candidate a valid one stands: first byte (-1: a parenthesis) and last but one.
+    """Where around a national number's candidate a valid one stands: its first byte (-1: a parenthesis), and
+    the byte after its last.
 
     The number must be valid in one of the regions and grouped as it is written there; without groups it must stand
     behind a word such as "phone".
@@ -326,7 +327,9 @@ def _first_number(
 ) -> tuple[int, int] | None:
     """First byte and byte after the last of the first number in `front`, `candidate` and an extension behind."""
     extension = _EXTENSION.match(after)
-    return _first_in(front + candidate.decode() + (extension.group().decode() if extension else ""), region, leniency)
+    # A candidate of the greatest length may end within a character.
+    window = front + candidate.decode(errors="ignore") + (extension.group().decode() if extension else "")
+    return _first_in(window, region, leniency)
 
 
 @lru_cache(maxsize=8192)  # libphonenumber takes 50 to 150 µs, and the same numbers stand again and again
