@@ -85,16 +85,17 @@ def run_map(work: MapWork) -> Counts:
             for name, barrier in barriers
         }
         for chunk, verdicts in _incoming(work.input):
-            batch, page = _through(chunk, verdicts, work, stages, schema, tally, samples)
-            rows.write(page)
+            living = _through(chunk, verdicts, work, stages, schema, tally, samples)
+            rows.write(living.page.rows())
             if chunk.rejects:
                 rows.write(ledger.reject_rows(chunk.rejects, work.source, schema))
                 tally.rejects(chunk)
-            survivors.write(batch.documents)
             for name, barrier in barriers:
-                sidecars[name].write(barrier.observe(batch))
+                sidecars[name].write(living.alive(barrier.observe(living.batch)))
+            living.compact()
+            survivors.write(living.batch.documents)
             if work.last:
-                samples.stayed(batch)
+                samples.stayed(living.batch)
     samples.write(work.samples)
     return tally.counts(survivors)
 
@@ -107,8 +108,8 @@ def _through(
     schema: pa.Schema,
     tally: _Tally,
     samples: Samples,
-) -> tuple[TextBatch, pa.RecordBatch]:
-    """Takes a chunk through the stages: the documents that are left, and a ledger row for each that came."""
+) -> _Living:
+    """Takes a chunk through the stages: the documents that are left, with a ledger row for each that came."""
     page = ledger.ChunkLedger(chunk.documents, schema)
     page.set("file", chunk.files)
     page.set("offset", chunk.offsets)
@@ -121,8 +122,7 @@ def _through(
             _filter(living, spec.name, stage)
         else:
             _rewrite(living, spec.name, stage)
-    living.compact()
-    return living.batch, page.rows()
+    return living
 
 
 class _Living:
@@ -149,6 +149,10 @@ class _Living:
         if "words" not in self.batch.__dict__ or self.mask.mean() < 0.5:
             self.compact()
 
+    def alive(self, results: pa.RecordBatch) -> pa.RecordBatch:
+        """Of a result for each row of the batch, those of the rows that are alive."""
+        return results if self.mask.all() else results.filter(pa.array(self.mask))
+
     def compact(self) -> None:
         self.batch = self.batch.kept(self.mask)
         self.mask = np.ones(len(self.batch), np.bool_)
@@ -157,9 +161,8 @@ class _Living:
 def _filter(living: _Living, name: str, stage: Filter) -> None:
     if len(living.batch) == 0:
         return
-    mask = pa.array(living.mask)
     whole = stage.measure(living.batch)
-    measures = whole if living.mask.all() else whole.filter(mask)
+    measures = living.alive(whole)
     living.page.record(name, measures)
     verdicts = stage.judge(measures)
     for column, measure in stage.annotations.items():
@@ -173,13 +176,15 @@ def _filter(living: _Living, name: str, stage: Filter) -> None:
 
 
 def _rewrite(living: _Living, name: str, stage: Rewriter) -> None:
-    living.compact()
     if len(living.batch) == 0:
         return
+    # The few dead rows go along, for the sake of what the stages before have found in this very batch: c4 has cleaned
+    # the lines that c4_lines now takes out.
     texts, done = stage.rewrite(living.batch)
-    living.page.record(name, done)
+    living.page.record(name, living.alive(done))
     if texts is not living.batch.texts:
         living.batch = living.batch.with_texts(texts)
+    living.compact()
 
 
 def _apply_verdicts(living: _Living, verdicts: pa.Table) -> None:

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 import yaml
 
-from corpusmill.documents.errors import UsageError
+from corpusmill.documents.errors import CorpusmillError, UsageError
 from corpusmill.documents.shards import ContentHash, atomic_text, remove_partial_files
 from corpusmill.mix.options import MixOptions
 from corpusmill.pipeline.executors import Executor
@@ -92,7 +92,7 @@ def run_recipe(recipe: Recipe, executor: Executor, progress: Progress) -> RunRes
         if not runner.failed:
             manifest["content_hash"] = _content_hash(sources)
         if options is not None:
-            manifest["mix"] = run_mix(folder, options, _curated(options, sources), runner, manifest)
+            manifest |= _mixed(folder, options, _curated(options, sources), runner, manifest)
             manifest["failed"] = failures(runner.failed)
         atomic_text(folder / "recipe.yaml", yaml.safe_dump(dict(recipe.resolved), sort_keys=False, allow_unicode=True))
         write_manifest(folder, manifest)
@@ -151,6 +151,19 @@ def _run_phase(level: int, sources: Sequence[_Progressing], runner: _Runner) -> 
 def _merge_ledgers(sources: Sequence[_Progressing], runner: _Runner) -> None:
     tasks = [task for source in sources for task in source.plan.ledger_tasks(source.parts).values()]
     runner.run("ledger", tasks)
+
+
+def _mixed(
+    folder: Path, options: MixOptions, parts: Parts, runner: _Runner, manifest: dict[str, Any]
+) -> dict[str, Any]:
+    """The manifest's part on the mix. Where tasks have failed, what they would have given may be what the mix lacks."""
+    try:
+        mix = run_mix(folder, options, parts, runner, manifest)
+    except CorpusmillError as error:
+        if not runner.failed:
+            raise
+        return {"mix_error": str(error)}
+    return {"mix": mix} if mix is not None else {}
 
 
 def _curated(options: MixOptions, sources: Sequence[_Progressing]) -> Parts:

@@ -71,6 +71,8 @@ def summary(manifest: Mapping[str, Any], folder: Path) -> str:
         parts = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in quality["parts"].items())
         blocks.append(f"Q = {quality['q']:.3f}; lost to: {parts}")
         blocks.append(f"dataset: {folder / 'dataset'}  ({mix['documents']:,} documents, {mix['shards']} shards)")
+    if "mix_error" in manifest:
+        blocks.append(f"no mix, as long as tasks are failed: {manifest['mix_error']}")
     if manifest["failed"]:
         blocks.append(
             f"{len(manifest['failed'])} tasks failed; run the same command again to try only these:\n"
