@@ -125,11 +125,15 @@ def _through(
     return living
 
 
+_FINDINGS = {"words", "lines", "paragraphs", "cache"}
+"""Of a TextBatch: what is found in its texts when first asked for."""
+
+
 class _Living:
     """A batch and which of its rows are still in.
 
-    Dropped rows are taken out when the texts have not been segmented yet, or when they are most of the batch: to find
-    the words of the others again would cost more than to carry a few dead rows to the end of the phase.
+    Dropped rows are taken out when nothing has been found in the texts yet, or when they are most of the batch: to find
+    the others' words again would cost more than to carry a few dead rows to the end of the phase.
     """
 
     def __init__(self, batch: TextBatch, page: ledger.ChunkLedger, tally: _Tally, samples: Samples) -> None:
@@ -146,7 +150,7 @@ class _Living:
         self._samples.dropped(stage, reasons[gone], self.batch, rows)
         self.page.drop(stage, reasons, gone)
         self.mask[rows] = False
-        if "words" not in self.batch.__dict__ or self.mask.mean() < 0.5:
+        if _FINDINGS.isdisjoint(self.batch.__dict__) or self.mask.mean() < 0.5:
             self.compact()
 
     def alive(self, results: pa.RecordBatch) -> pa.RecordBatch:
