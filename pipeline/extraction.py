@@ -71,7 +71,8 @@ _WIDE = {
     (False, True, False, True): "utf-16-le",
     (True, False, True, False): "utf-16-be",
 }
-_WIDE_HEAD_BYTES = 256
+_WIDE_HEAD_BYTES = 8
+_DECODED = re.compile("[^\x00-\x7f\ufffd]")
 _META_BYTES = 8192  # the standard looks at 1,024; real pages put scripts before their meta tags
 _FEW = 3  # so many characters beyond ASCII may be valid UTF-8 by chance
 
@@ -238,13 +239,15 @@ def decoded(payload: bytes, content_type: str | None, *, markup: bool = True) ->
     guess = _detected(payload)
     with contextlib.suppress(UnicodeDecodeError):
         return payload.decode(guess)
-    return payload.decode(encodings[0] if encodings else guess, "replace")
+    text = payload.decode(encodings[0] if encodings else guess, "replace")
+    # Where nothing beyond ASCII decodes as it should, it is no damaged UTF-8 but another encoding.
+    return text if _DECODED.search(text) else payload.decode("cp1252", "replace")
 
 
 def _wide(head: bytes) -> str | None:
-    """The encoding of a page without a mark whose ASCII characters have two or four bytes, by where their zeros are."""
-    quarter = len(head) // 4
-    first, second, third, fourth = (head[place : 4 * quarter : 4].count(0) > quarter // 2 for place in range(4))
+    """The encoding of a page without a mark whose characters have two or four bytes, by where the zeros of the first
+    are: a page begins with ASCII."""
+    first, second, third, fourth = (head[place::4].count(0) > 0 for place in range(4))
     return _WIDE.get((first, second, third, fourth))
 
 

@@ -112,7 +112,7 @@ _COLUMNS = ("url", "date", "language", "license")
 class _Rows:
     """Rows of a CSV file, each with the offset where it begins, or with what is wrong with it."""
 
-    def __init__(self, lines: Iterator[tuple[int, bytes | None]], delimiter: str, most: int) -> None:
+    def __init__(self, lines: Iterator[tuple[int, list[bytes] | None]], delimiter: str, most: int) -> None:
         self._lines = lines
         self._delimiter = delimiter
         self._most = most
@@ -144,11 +144,11 @@ class _Rows:
             self._wrong = None
 
     def _fed(self) -> Iterator[str]:
-        for offset, line in self._lines:
+        for offset, parts in self._lines:
             if self._size == 0:
                 self._begin = offset
-            if line is None or self._size + len(line) > self._most:
-                self._size += 1
+            line = b"".join(parts or [])
+            if parts is None or self._size + len(line) > self._most:
                 raise _RowTooLargeError
             if offset == 0:
                 line = line.removeprefix(_BYTE_ORDER_MARK)

@@ -34,18 +34,21 @@ def find_files(paths: Sequence[str], *, base: Path, root: str | None, suffixes: 
         InputError: if a path names nothing, or a variable is not set, or a store cannot be reached.
     """
     start = expanded(root) if root is not None else str(base)
-    if not is_remote(start):
+    if is_remote(start):
+        system, path = file_system(start)
+        start = str(system.unstrip_protocol(path))
+    else:
         start = os.path.normpath(os.path.join(base, local_path(start)))
     found: dict[str, SourceFile] = {}
-    for path in paths:
-        whole = expanded(path)
+    for named in paths:
+        whole = expanded(named)
         files = _remote(whole, suffixes) if is_remote(whole) else _local(whole, base, suffixes)
         count = 0
         for uri, size, identity in files:
             count += 1
             found.setdefault(uri, SourceFile(uri, _name(uri, start), size, identity))
         if count == 0:
-            raise InputError(_nothing_at(path, whole, base, suffixes))
+            raise InputError(_nothing_at(named, whole, base, suffixes))
     return sorted(found.values(), key=lambda file: (file.name, file.uri))
 
 
@@ -155,6 +158,7 @@ def _nothing_at(path: str, whole: str, base: Path, suffixes: Sequence[str]) -> s
     folder, missing = os.path.split(full)
     while not os.path.isdir(folder):
         folder, missing = os.path.split(folder)
-    near = difflib.get_close_matches(missing, os.listdir(folder), 1)
-    hint = f'; did you mean "{near[0]}"?' if near else ""
+    there = {name.lower(): name for name in sorted(os.listdir(folder))}
+    near = difflib.get_close_matches(missing.lower(), there, 1)
+    hint = f'; did you mean "{there[near[0]]}"?' if near else ""
     return f'{message}: there is no "{missing}" in {folder}{hint}'

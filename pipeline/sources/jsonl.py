@@ -73,15 +73,17 @@ class Jsonl(Reader):
             start = piece.file.size if line_end is None else line_end + 1
         members = Members(file, form, decodes, self.max_expansion)
         blocks = decoded_blocks(members, start, name, gathering)
-        for offset, line in lines_of(blocks, start, stop, self.max_record_bytes):
-            if line is None:
+        for offset, parts in lines_of(blocks, start, stop, self.max_record_bytes):
+            if parts is None:
                 detail = f"the line has more than {self.max_record_bytes:,} bytes, which is max_record_bytes"
                 gathering.reject(name, offset, ReadReason.TOO_LARGE, detail)
             else:
-                self._take(line, name, offset, gathering)
+                self._take(parts, name, offset, gathering)
             yield
 
-    def _take(self, line: bytes, name: str, offset: int, gathering: Gathering) -> None:
+    def _take(self, parts: list[bytes], name: str, offset: int, gathering: Gathering) -> None:
+        line = b"".join(parts)
+        parts.clear()
         if offset == 0:
             line = line.removeprefix(_BYTE_ORDER_MARK)
         try:

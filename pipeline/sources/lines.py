@@ -37,15 +37,18 @@ def decoded_blocks(members: Members, start: int, name: str, gathering: Gathering
 
 def lines_of(
     blocks: Iterator[bytes], start: int, stop: int | None, most: int, *, blank: bool = False
-) -> Iterator[tuple[int, bytes | None]]:
+) -> Iterator[tuple[int, list[bytes] | None]]:
     """Lines without their line feed, with their offsets; None for one of more than `most` bytes, which is not held.
+
+    A line comes as its parts, from different blocks. Whoever joins them may clear the list, so that a line of hundreds
+    of megabytes is there once.
 
     Args:
         start: offset of the first block.
         stop: lines that begin here or after belong to another split.
         blank: whether blank lines come, too.
     """
-    rest: list[bytes] = []  # the beginning of a line that goes on in the next block
+    parts: list[bytes] = []
     size = 0
     begin = position = start
     for block in blocks:
@@ -57,12 +60,10 @@ def lines_of(
             if size > most:
                 yield begin, None
             else:
-                line = b"".join([*rest, block[at:end]]) if rest else block[at:end]
-                rest.clear()
-                if blank or not _is_blank(line):
-                    yield begin, line
-                del line
-            rest.clear()
+                parts.append(block[at:end])
+                if blank or not _are_blank(parts):
+                    yield begin, parts
+            parts.clear()
             size = 0
             at = end + 1
             begin = position + at
@@ -71,15 +72,13 @@ def lines_of(
         position += len(block)
         size += len(block) - at
         if size > most:
-            rest.clear()
+            parts.clear()
         elif at < len(block):
-            rest.append(block[at:])
+            parts.append(block[at:])
     if size > most:
         yield begin, None
-    elif size and (blank or not _is_blank(b"".join(rest))):
-        line = b"".join(rest)
-        rest.clear()
-        yield begin, line
+    elif parts and (blank or not _are_blank(parts)):
+        yield begin, parts
 
 
 def decodes(head: bytes) -> bool:
@@ -91,5 +90,5 @@ def decodes(head: bytes) -> bool:
     return True
 
 
-def _is_blank(line: bytes) -> bool:
-    return line[:1] in (b"", b" ", b"\t", b"\r") and not line.strip(_BLANK)
+def _are_blank(parts: list[bytes]) -> bool:
+    return parts[0][:1] in (b"", b" ", b"\t", b"\r") and not any(part.strip(_BLANK) for part in parts)

@@ -7,7 +7,6 @@ goes on.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -91,7 +90,7 @@ class Parquet(Reader):
             return
         with _opened(piece.file) as stream:
             try:
-                file = pq.ParquetFile(stream)
+                file = pq.ParquetFile(stream, page_checksum_verification=True)
                 names = set(file.schema_arrow.names)
                 groups = [file.metadata.row_group(index).num_rows for index in range(file.metadata.num_row_groups)]
             except (pa.ArrowException, OSError, ValueError) as error:
@@ -126,9 +125,8 @@ class Parquet(Reader):
                 return
             if batch is None:
                 return
-            for start in range(0, batch.num_rows, _rows_at_once(batch, self.text)):
-                part = batch.slice(start, _rows_at_once(batch, self.text))
-                yield self._chunk(part, row + start, name, origin)
+            for start, stop in _parts(batch.column(self.text)):
+                yield self._chunk(batch.slice(start, stop - start), row + start, name, origin)
             row += batch.num_rows
 
     def _chunk(self, batch: pa.RecordBatch, row: int, name: str, origin: Origin) -> Chunk:
@@ -252,9 +250,21 @@ def _rejects_alone(rejects: list[Reject]) -> Chunk:
     )
 
 
-def _rows_at_once(batch: pa.RecordBatch, text: str) -> int:
-    """How many rows make a chunk: a file's own figures may promise little and hold much."""
-    return max(1, math.ceil(batch.num_rows * CHUNK_TEXT_BYTES / max(CHUNK_TEXT_BYTES, batch.column(text).nbytes)))
+def _parts(texts: pa.Array) -> Iterator[tuple[int, int]]:
+    """Ranges of rows that hold about CHUNK_TEXT_BYTES, whatever the file's figures promised."""
+    if pa.types.is_dictionary(texts.type) and _is_textual(texts.type.value_type):
+        lengths = pc.binary_length(texts.dictionary).take(texts.indices)
+    elif _is_textual(texts.type):
+        lengths = pc.binary_length(texts)
+    else:
+        lengths = pa.repeat(pa.scalar(0), len(texts))
+    ends = np.cumsum(pc.fill_null(lengths, 0).to_numpy(zero_copy_only=False), dtype=np.int64)
+    start = 0
+    while start < len(texts):
+        before = int(ends[start - 1]) if start else 0
+        stop = int(np.searchsorted(ends, before + CHUNK_TEXT_BYTES)) + 1
+        yield start, min(stop, len(texts))
+        start = stop
 
 
 def _rows(mask: pa.Array) -> NDArray[np.int64]:
