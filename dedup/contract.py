@@ -25,7 +25,9 @@ VERDICTS = pa.schema(
         pa.field("similarity", pa.float32()),  # to the twin; 1 for exact duplicates
     ]
 )
-CLUSTERS = pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("cluster_size", pa.int32(), nullable=False)])
+CLUSTERS = pa.schema(
+    [pa.field("id", pa.string(), nullable=False), pa.field("cluster_size", pa.int32(), nullable=False)]
+)
 """For each document that stays and had twins: how many documents it stands for, itself included."""
 
 ReadTexts = Callable[[Sequence[str]], Iterator[TextBatch]]

@@ -1,4 +1,4 @@
-"""What each Unicode code point is to the kernels: class bits and case folding, from a table that ships with the package.
+"""What each Unicode code point is to the kernels: class bits and case folding, from a table that ships with us.
 
 The table is fixed at one Unicode version (`UNICODE_VERSION`), so that decisions do not change with the Python that runs
 them. `PUNCTUATION` is the set that FineWeb's filters count as punctuation (datatrove 0.10, `utils/text.py`), which is

@@ -1,15 +1,15 @@
 """The document: its columns, declared once and never inferred from data.
 
-    id              string, not null   24 hex digits: hash of source, file and offset (`document_id`)
-    text            string, not null   UTF-8
-    source          string, not null   the recipe's name for the source, such as `web`
-    url             string             where it was published
-    date            string             ISO 8601, as the source states it
-    language        string             ISO 639 code, set by the language stage or by the source
-    language_score  float32            probability of `language`, 0 to 1
-    quality         float32            score of the quality stage, 0 to 1
-    license         string             SPDX expression where known
-    metadata        string             a JSON object with everything else that the source said
+id              string, not null   24 hex digits: hash of source, file and offset (`document_id`)
+text            string, not null   UTF-8
+source          string, not null   the recipe's name for the source, such as `web`
+url             string             where it was published
+date            string             ISO 8601, as the source states it
+language        string             ISO 639 code, set by the language stage or by the source
+language_score  float32            probability of `language`, 0 to 1
+quality         float32            score of the quality stage, 0 to 1
+license         string             SPDX expression where known
+metadata        string             a JSON object with everything else that the source said
 """
 
 from __future__ import annotations

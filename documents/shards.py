@@ -3,8 +3,8 @@
 Layout for readers (facts: Hugging Face, nanochat, torchtitan): zstd level 3, row groups of 1,024 documents, page index,
 no dictionary for text. Every shard reports rows, bytes, sha256 and a content hash.
 
-The content hash of a set of documents is the sum, modulo 2^128, of a 128-bit hash of each document's id and text: it does
-not depend on order, sharding or compression, and hashes of parts add up to the hash of the whole.
+The content hash of a set of documents is the sum, modulo 2^128, of a 128-bit hash of each document's id and text: it
+does not depend on order, sharding or compression, and hashes of parts add up to the hash of the whole.
 """
 
 from __future__ import annotations
@@ -209,7 +209,12 @@ class ShardWriter:
                 raise
             self._file.__exit__(None, None, None)
             self.shard = Shard(
-                self.path.name, self._rows, self.path.stat().st_size, self._text_bytes, sha256_of(self.path), str(self._hash)
+                self.path.name,
+                self._rows,
+                self.path.stat().st_size,
+                self._text_bytes,
+                sha256_of(self.path),
+                str(self._hash),
             )
         else:
             with contextlib.suppress(OSError, pa.ArrowException):

@@ -1,7 +1,7 @@
 """The contract of filters and rewriters: measure, then judge.
 
-A **filter**'s `measure` knows no threshold; its `judge` reads no text. So thresholds can be changed over measures that are
-already in the ledger. A filter never edits and a rewriter never drops.
+A **filter**'s `measure` knows no threshold; its `judge` reads no text. So thresholds can be changed over measures
+that are already in the ledger. A filter never edits and a rewriter never drops.
 
 A filter is a frozen, keyword-only dataclass whose fields are its thresholds (defaults live there, once). The recipe's
 schema, the fingerprint and the documentation come from those fields.
