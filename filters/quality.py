@@ -197,7 +197,7 @@ class QualityModel:
         if str(arrays.pop("digest", "")) != _digest(arrays):
             raise InputError(f"{path}: differs from the quality model that was written there; restore it or {again}")
         settings = json.loads(str(arrays["settings"]))
-        if settings["hashes"] != hashes_sign():
+        if settings.get("hashes") != hashes_sign():
             raise InputError(f"{path}: its words were hashed by another version of corpusmill than this; {again}")
         return cls(
             bits=int(settings["bits"]),
