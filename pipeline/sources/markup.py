@@ -33,28 +33,31 @@ _RAW = ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "nof
 """Elements whose content is text up to their own end tag."""
 
 
-def _numbers(names: tuple[str, ...]) -> NDArray[np.uint64]:
-    return frozen(np.array(sorted(int.from_bytes(name.encode()[:8], "little") for name in names), np.uint64))
+_FLAT, _REOPENED, _TEXT = 1, 2, 4
+_MULTIPLIER = 0x9E3779BBD4F4D1BD  # spreads the names over the table's 256 places without a collision
+_SHIFT = 56
 
 
-_FLAT = _numbers(_VOID + _OPTIONAL_END)
-_REOPENED = _numbers(_FORMATTING)
-_TEXT = _numbers(_RAW)
+def _table() -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+    """Names by the place that the multiplier gives them, and what is known of each."""
+    names, kinds = np.zeros(256, np.uint64), np.zeros(256, np.uint8)
+    for group, kind in ((_VOID, _FLAT), (_OPTIONAL_END, _FLAT), (_FORMATTING, _REOPENED), (_RAW, _TEXT)):
+        for name in group:
+            number = int.from_bytes(name.encode()[:8], "little")
+            place = number * _MULTIPLIER % 2**64 >> _SHIFT
+            names[place] = number
+            kinds[place] |= kind
+    return frozen(names), frozen(kinds)
+
+
+_NAMES, _KINDS = _table()
 
 
 def cost_of(html: bytes) -> tuple[int, int]:
     """How deep a page nests, and how many steps its parser would take, both at most about."""
     words = np.frombuffer(html, np.uint64, count=len(html) // 8)
-    depth, steps = _cost(frozen(np.frombuffer(html, np.uint8)), frozen(words), _FLAT, _REOPENED, _TEXT)
+    depth, steps = _cost(frozen(np.frombuffer(html, np.uint8)), frozen(words), _NAMES, _KINDS)
     return int(depth), int(steps)
-
-
-@inlined
-def _among(name: np.uint64, names: NDArray[np.uint64]) -> bool:
-    found = False
-    for index in range(len(names)):
-        found |= names[index] == name
-    return found
 
 
 @inlined
@@ -117,9 +120,8 @@ def _end_of_tag(html: NDArray[np.uint8], at: int) -> tuple[int, int, bool]:
 def _cost(
     html: NDArray[np.uint8],
     words: NDArray[np.uint64],
-    flat: NDArray[np.uint64],
-    reopened: NDArray[np.uint64],
-    raw: NDArray[np.uint64],
+    names: NDArray[np.uint64],
+    kinds: NDArray[np.uint8],
 ) -> tuple[int, int]:
     size = len(html)
     depth = deepest = steps = formatting = 0
@@ -140,19 +142,21 @@ def _cost(
             continue
         at, attributes, slash = _end_of_tag(html, at + letters)
         steps += _TAG_STEPS + depth + attributes * attributes // 4
-        if not _among(name, reopened):
+        place = (name * uint64(_MULTIPLIER)) >> uint64(_SHIFT)
+        kind = kinds[place] if names[place] == name else 0
+        if not kind & _REOPENED:
             steps += _CLONE_STEPS * formatting
         elif closing:
             formatting = max(0, formatting - 1)
         else:
             formatting += 1
         if closing:
-            if not _among(name, flat):
+            if not kind & _FLAT:
                 depth = max(0, depth - 1)
-        elif not slash and not _among(name, flat):
+        elif not slash and not kind & _FLAT:
             depth += 1
             deepest = max(deepest, depth)
-        if not closing and _among(name, raw):  # goes on at its own end tag
+        if not closing and kind & _TEXT:  # goes on at its own end tag
             at = _find(html, words, at, 60)
             while at + 2 < size and not (html[at + 1] == 47 and _name(html, at + 2)[0] == name):
                 at = _find(html, words, at + 1, 60)

@@ -113,7 +113,10 @@ class Parquet(Reader):
         end = row + rows
         size = max(1, file.metadata.row_group(group).total_byte_size // max(1, rows))
         batches = file.iter_batches(
-            batch_size=max(1, min(_MAX_ROWS, CHUNK_TEXT_BYTES // size)), row_groups=[group], columns=columns
+            batch_size=max(1, min(_MAX_ROWS, CHUNK_TEXT_BYTES // size)),
+            row_groups=[group],
+            columns=columns,
+            use_threads=False,
         )
         while True:
             try:

@@ -32,6 +32,7 @@ _DUMP = re.compile(r"CC-MAIN-\d{4}(?:-\d{2,4})?")
 _STATUS = re.compile(rb"(?:HTTP/\S+[ \t]+){1,2}(\d{3})\b")  # some tools wrote the version twice
 _HTTP_HEAD_BYTES = 64 << 10
 _PAGE_TYPES = ("text/html", "application/xhtml+xml", "text/plain")
+_EXTRACTION = Extraction()
 _CODINGS = ("gzip", "x-gzip", "deflate", "br", "zstd")
 _MARKUP = re.compile(rb"\s*(?:<!doctype\s+html|<html|<head|<body|<meta|<title|<!--)", re.IGNORECASE)
 
@@ -116,7 +117,7 @@ class Warc(_ArchiveReader):
             detail = f"says {page.media}, holds binary data: {payload[:12]!r}"
             gathering.reject(name, record.offset, ReadReason.NOT_HTML, detail, url=_url(record))
             return
-        extracted = (gathering.origin.extraction or Extraction()).extract(payload, page.content_type)
+        extracted = (gathering.origin.extraction or _EXTRACTION).extract(payload, page.content_type)
         if isinstance(extracted, ExtractReject):
             gathering.reject(name, record.offset, extracted.reason, extracted.detail, url=_url(record), stage="extract")
             return

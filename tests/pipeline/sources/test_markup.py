@@ -7,7 +7,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from corpusmill.pipeline.sources.markup import _FORMATTING, _OPTIONAL_END, _RAW, _VOID, STEPS_PER_SECOND, cost_of
+from corpusmill.pipeline.sources.markup import (
+    _FORMATTING,
+    _NAMES,
+    _OPTIONAL_END,
+    _RAW,
+    _VOID,
+    STEPS_PER_SECOND,
+    cost_of,
+)
 
 NAME = re.compile(rb"[a-zA-Z][a-zA-Z0-9]*")
 
@@ -85,6 +93,17 @@ PARTS = (
 @example(b"<!-->x<b>-->")
 @example(b"<script></scrip")
 def test_the_scan_equals_its_twin(html):
+    assert cost_of(html) == twin(html)
+
+
+def test_each_known_name_has_a_place_of_its_own():
+    names = {*_VOID, *_OPTIONAL_END, *_FORMATTING, *_RAW}
+    assert np.count_nonzero(_NAMES) == len(names)
+
+
+@pytest.mark.parametrize("name", sorted({*_VOID, *_OPTIONAL_END, *_FORMATTING, *_RAW, "div", "span", "h1"}))
+def test_each_name_is_known_for_what_it_is(name):
+    html = f"<{name}><{name.upper()}>x</{name}><p>".encode()
     assert cost_of(html) == twin(html)
 
 
