@@ -1,0 +1,69 @@
+"""Commands and what they take: seconds by the wall clock, CPU seconds of all their processes, and peak memory.
+
+Linux only: /proc says it of processes that are no children of ours, too, such as those of a fork server.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one command took."""
+
+    seconds: float
+    cpu_seconds: float
+    worker_mb: float
+    """The most memory (VmHWM) that any of its processes held, that of the command itself apart."""
+
+
+def watched(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Usage:
+    """Runs a command in a session of its own, by which its processes are known; what it says goes to `log`.
+
+    What a process took in its last fifth of a second is not counted to its CPU seconds.
+    """
+    seen: dict[int, tuple[float, float]] = {}
+    ended = threading.Event()
+    with open(log, "wb") as stream:
+        begun = time.perf_counter()
+        process = subprocess.Popen(
+            command, env=dict(environment), stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        watcher = threading.Thread(target=_watch, args=(process.pid, seen, ended))
+        watcher.start()
+        code = process.wait()
+        seconds = time.perf_counter() - begun
+        ended.set()
+        watcher.join()
+    if code != 0:
+        raise SystemExit(f"{' '.join(command)} ended with {code}:\n{log.read_text(errors='replace')[-4000:]}")
+    workers = [peak for pid, (_, peak) in seen.items() if pid != process.pid]
+    return Usage(seconds, sum(cpu for cpu, _ in seen.values()), max(workers, default=0.0))
+
+
+def _watch(session: int, seen: dict[int, tuple[float, float]], ended: threading.Event) -> None:
+    """Keeps the last CPU seconds and peak MB of each process of a session."""
+    tick = os.sysconf("SC_CLK_TCK")
+    while not ended.wait(_POLL_SECONDS):
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit():
+                continue
+            try:
+                fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
+                if int(fields[3]) != session:
+                    continue
+                status = Path(f"/proc/{entry}/status").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it ended meanwhile
+            peak = next((line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")), None)
+            if peak is not None:  # a zombie has none
+                seen[int(entry)] = ((int(fields[11]) + int(fields[12])) / tick, int(peak) / 1e3)

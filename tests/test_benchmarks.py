@@ -1,0 +1,151 @@
+"""The scripts in benchmarks/: how they are called, that they say what their figures are, and how they count.
+
+None of them is run; that takes minutes and says nothing on a busy machine.
+"""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import importlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BENCHMARKS = ROOT / "benchmarks"
+SCRIPTS = sorted(path.stem for path in BENCHMARKS.glob("*.py") if "from harness import Benchmark" in path.read_text())
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """end_to_end.py, imported as it is when run: beside the others."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    yield importlib.import_module("end_to_end")
+    for name in set(sys.modules) - before:
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == BENCHMARKS:
+            del sys.modules[name]
+
+
+def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "CORPUSMILL_REALDATA"}
+    command = [sys.executable, str(BENCHMARKS / f"{script}.py"), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_there_are_scripts() -> None:
+    assert {"end_to_end", "language"} <= set(SCRIPTS)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_names_the_options_and_every_figure(script: str) -> None:
+    answer = run(script, "--help")
+    assert answer.returncode == 0, answer.stderr
+    assert "--quick" in answer.stdout
+    assert "--data" in answer.stdout
+    assert re.search(r"^ +figure \w+ +\S", answer.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_without_the_real_data_a_script_says_how_to_name_it(script: str) -> None:
+    answer = run(script, "--quick")
+    assert answer.returncode == 1
+    assert answer.stderr.strip().endswith(
+        "the real data is not there; name its folder with --data or in the environment variable CORPUSMILL_REALDATA"
+    )
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_figures_that_a_script_prints_are_those_that_it_documents(script: str) -> None:
+    tree = ast.parse((BENCHMARKS / f"{script}.py").read_text())
+    documented = set(re.findall(r"^ +figure (\w+)", ast.get_docstring(tree) or "", re.MULTILINE))
+    calls = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "figure"
+    ]
+    printed = {ast.literal_eval(call.args[0]) for call in calls}
+    assert printed == documented
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_section_of_the_document_was_written_by_its_script(script: str) -> None:
+    text = (ROOT / "docs" / "benchmarks.md").read_text()
+    section = re.search(rf"<!-- begin {script} -->\n(.*?)\n<!-- end {script} -->", text, re.DOTALL)
+    assert section is not None, f"run benchmarks/{script}.py"
+    assert f" run of benchmarks/{script}.py on " in section[1].splitlines()[-1]
+
+
+def test_every_version_of_the_peers_is_exact() -> None:
+    lines = (BENCHMARKS / "peers.txt").read_text().splitlines()
+    requirements = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9._-]+==[0-9][a-z0-9.]*", line) for line in requirements)
+    assert "datatrove==0.10.1" in requirements
+    writers_of_fasttext = [line for line in requirements if re.match(r"fasttext", line)]
+    assert len(writers_of_fasttext) == 1, "two packages that write the module fasttext overwrite each other"
+
+
+def test_a_slope_leaves_the_start_up_out(module: ModuleType) -> None:
+    ours, theirs = module.Slope((10, 20)), module.Slope((5, 10))
+    for slope, start_up, each in ((ours, 3.0, 0.1), (theirs, 8.0, 4.0)):
+        for size in slope.sizes:
+            for load in (1.0, 2.0, 1.0):
+                slope.add(size, module.Usage(load * (start_up + each * size), load * each * size, 100.0 + size))
+    assert ours.per_unit() == pytest.approx([0.1, 0.2, 0.1])
+    assert ours.median(20) == pytest.approx(5.0)
+    assert ours.median(20, "worker_mb") == 120.0
+    race = module.Race(ours, theirs)
+    assert race.steady() == pytest.approx(40.0)
+    assert race.with_start_up() == pytest.approx(48.0 / 4.0)
+
+
+def test_a_command_is_charged_for_the_processes_that_it_starts(module: ModuleType, tmp_path: Path) -> None:
+    grandchild = "data = bytearray(80_000_000)\nimport time\nend = time.time() + 1.2\nwhile time.time() < end: pass"
+    program = (
+        f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grandchild!r}], check=True); print('done')"
+    )
+    usage = module.watched([sys.executable, "-c", program], os.environ, tmp_path / "log.txt")
+    assert (tmp_path / "log.txt").read_text() == "done\n"
+    assert usage.seconds > 1.2
+    assert usage.cpu_seconds > 0.1
+    assert 80 < usage.worker_mb < 200
+
+
+def test_a_command_that_fails_shows_its_last_words(module: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="ended with 3:\nno such luck"):
+        module.watched([sys.executable, "-c", "print('no such luck'); exit(3)"], os.environ, tmp_path / "log.txt")
+
+
+def test_pages_are_cut_out_of_an_archive_member_by_member(module: ModuleType, tmp_path: Path) -> None:
+    bodies = [b"WARC/1.0\r\nA: b\r\n" + os.urandom(size) for size in (1, 200_000, 0, 70_000, 30)]
+    archive = b"".join(map(gzip.compress, bodies))
+    pages = [body.replace(b"A:", b"WARC-Identified-Payload-Type: text/html\r\nA:", 1) for body in bodies]
+    (tmp_path / "warc").mkdir()
+    (tmp_path / "warc" / "pages.warc.gz").write_bytes(archive)
+    module.write_pages(tmp_path, {4: tmp_path / "four", 5: tmp_path / "five"}, files=2)
+    assert gzip.open(tmp_path / "five" / "00000.warc.gz").read() == pages[0] + pages[2] + pages[4]
+    assert gzip.open(tmp_path / "five" / "00001.warc.gz").read() == pages[1] + pages[3]
+    assert gzip.open(tmp_path / "four" / "00000.warc.gz").read() == pages[0] + pages[2]
+    with pytest.raises(SystemExit, match="holds 5 pages, and 6 were asked for"):
+        module.write_pages(tmp_path, {6: tmp_path / "six"}, files=2)
+    (tmp_path / "warc" / "pages.warc.gz").write_bytes(archive[:-3])
+    with pytest.raises(SystemExit, match="the archive ends within the member that begins at byte"):
+        module.write_pages(tmp_path, {4: tmp_path / "cut"}, files=2)
+
+
+@pytest.mark.realdata
+def test_a_smaller_input_is_the_beginning_of_a_larger_one(module: ModuleType, realdata: Path, tmp_path: Path) -> None:
+    items = module.prose(realdata, 600_000)
+    fewer = module.prose(realdata, 100_000)
+    assert items[: len(fewer)] == fewer
+    assert len({name for name, _ in items}) == len(items)
+    assert 600_000 <= sum(len(text.encode()) for _, text in items) < 800_000
+    folder = module.beginning(items, 100_000, tmp_path / "text")
+    assert len(list(folder.glob("*.parquet"))) == 2
