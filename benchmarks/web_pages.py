@@ -1,8 +1,8 @@
 """Real web pages for the benchmarks of whole chains: slices of the shared real data's warc/pages.warc.gz.
 
 Some 3,000 pages in German, English, Chinese, Greek, Polish and Russian, in the order of the packs that they come from.
-Each gets the line that Common Crawl's records have, `WARC-Identified-Payload-Type: text/html`: without it datatrove asks
-libmagic, which takes a fifth of these pages for something else, and leaves them out.
+Each gets the line that Common Crawl's records have, `WARC-Identified-Payload-Type: text/html`: without it datatrove
+asks libmagic, which takes a fifth of these pages for something else, and leaves them out.
 """
 
 from __future__ import annotations

@@ -130,9 +130,9 @@ def test_pages_are_cut_out_of_an_archive_member_by_member(module: ModuleType, tm
     (tmp_path / "warc").mkdir()
     (tmp_path / "warc" / "pages.warc.gz").write_bytes(archive)
     module.write_pages(tmp_path, {4: tmp_path / "four", 5: tmp_path / "five"}, files=2)
-    assert gzip.open(tmp_path / "five" / "00000.warc.gz").read() == pages[0] + pages[2] + pages[4]
-    assert gzip.open(tmp_path / "five" / "00001.warc.gz").read() == pages[1] + pages[3]
-    assert gzip.open(tmp_path / "four" / "00000.warc.gz").read() == pages[0] + pages[2]
+    assert gzip.decompress((tmp_path / "five" / "00000.warc.gz").read_bytes()) == pages[0] + pages[2] + pages[4]
+    assert gzip.decompress((tmp_path / "five" / "00001.warc.gz").read_bytes()) == pages[1] + pages[3]
+    assert gzip.decompress((tmp_path / "four" / "00000.warc.gz").read_bytes()) == pages[0] + pages[2]
     with pytest.raises(SystemExit, match="holds 5 pages, and 6 were asked for"):
         module.write_pages(tmp_path, {6: tmp_path / "six"}, files=2)
     (tmp_path / "warc" / "pages.warc.gz").write_bytes(archive[:-3])
