@@ -43,7 +43,6 @@ class Record:
     headers: dict[str, str]  # names in lower case
     content: bytes = b""
     length: int = 0  # of the content, which is cut short where it is over the bound
-    arc: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +263,7 @@ def _arc_header(run: _Run, offset: int) -> Record | None:
         "warc-date": _arc_date(moment),
         "content-type": media,
     }
-    return Record(offset, kind, headers, length=int(length), arc=True)
+    return Record(offset, kind, headers, length=int(length))
 
 
 def _arc_date(moment: str) -> str:

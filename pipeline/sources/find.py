@@ -38,7 +38,7 @@ def find_files(paths: Sequence[str], *, base: Path, root: str | None, suffixes: 
         system, path = file_system(start)
         start = str(system.unstrip_protocol(path))
     else:
-        start = os.path.normpath(os.path.join(base, local_path(start)))
+        start = os.path.abspath(os.path.join(base, local_path(start)))
     found: dict[str, SourceFile] = {}
     for named in paths:
         whole = expanded(named)
@@ -71,7 +71,7 @@ def expanded(path: str) -> str:
 
 
 def _local(path: str, base: Path, suffixes: Sequence[str]) -> Iterator[tuple[str, int, str]]:
-    full = os.path.normpath(os.path.join(base, os.path.expanduser(local_path(path))))
+    full = os.path.abspath(os.path.join(base, os.path.expanduser(local_path(path))))
     if os.path.isdir(full):
         names: Iterator[str] = _below(full, suffixes)
     elif os.path.exists(full):
@@ -95,7 +95,10 @@ def _below(folder: str, suffixes: Sequence[str]) -> Iterator[str]:
 
 
 def _wanted(name: str, suffixes: Sequence[str]) -> bool:
-    return not name.startswith(".") and ".partial-" not in name and name.lower().endswith(tuple(suffixes))
+    if name.startswith(".") or ".partial-" in name:
+        return False
+    # A suffix without a dot is a whole name, such as "makefile".
+    return any(name.lower().endswith(end) if end.startswith(".") else name.lower() == end for end in suffixes)
 
 
 def _globbed(pattern: str) -> Iterator[str]:
@@ -152,7 +155,7 @@ def _nothing_at(path: str, whole: str, base: Path, suffixes: Sequence[str]) -> s
     message = f"{path}: matches no file"
     if is_remote(whole):
         return f"{message} at {whole}; check its spelling and that it may be read"
-    full = os.path.normpath(os.path.join(base, os.path.expanduser(local_path(whole))))
+    full = os.path.abspath(os.path.join(base, os.path.expanduser(local_path(whole))))
     if os.path.isdir(full):
         return f"{message}: the folder {full} has none that ends in {', '.join(suffixes)}; name the files by a glob"
     folder, missing = os.path.split(full)

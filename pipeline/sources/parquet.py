@@ -7,6 +7,7 @@ goes on.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -91,13 +92,13 @@ class Parquet(Reader):
         with _opened(piece.file) as stream:
             try:
                 file = pq.ParquetFile(stream, page_checksum_verification=True)
-                names = set(file.schema_arrow.names)
+                names = [column for column, count in Counter(file.schema_arrow.names).items() if count == 1]
                 groups = [file.metadata.row_group(index).num_rows for index in range(file.metadata.num_row_groups)]
             except (pa.ArrowException, OSError, ValueError) as error:
                 yield _rejects_alone([Reject(name, 0, "read", ReadReason.CORRUPT_PARQUET, printable(str(error)))])
                 return
             if self.text not in names:
-                detail = f'no column "{self.text}" among: {", ".join(sorted(names))}'
+                detail = f'no column "{self.text}" (or several) among: {", ".join(sorted(names))}'
                 yield _rejects_alone([Reject(name, 0, "read", ReadReason.NO_TEXT, printable(detail))])
                 return
             asked = [getattr(self, column) for column in _COLUMNS]

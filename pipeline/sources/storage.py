@@ -11,6 +11,7 @@ import os
 import random
 import tempfile
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import IO, Any
 
@@ -64,7 +65,7 @@ class StoredFile:
             self._system, self._path = file_system(file.uri)
         else:
             try:
-                self._spool = open(file.uri.removeprefix("file://"), "rb")  # noqa: SIM115  closed by __exit__
+                self._spool = open(local_path(file.uri), "rb")  # noqa: SIM115  closed by __exit__
             except OSError as error:
                 raise InputError(f"{file.uri}: cannot be opened any more: {error.strerror}") from error
 
@@ -99,8 +100,7 @@ class StoredFile:
     def whole(self) -> bytes:
         """The file's bytes, held once."""
         if self._spool is None:
-            content: bytes = self._patiently(0, lambda: self._system.cat_file(self._path))
-            return content
+            return self._patiently(0, lambda: self._system.cat_file(self._path))
         try:
             self._spool.seek(0)
             return self._spool.read()
@@ -135,7 +135,7 @@ class StoredFile:
         size = min(REMOTE_BLOCK_BYTES, self.file.size - position)
         if size <= 0:
             return b""
-        block: bytes = self._patiently(position, lambda: self._system.cat_file(self._path, position, position + size))
+        block = self._patiently(position, lambda: self._system.cat_file(self._path, position, position + size))
         if len(block) <= size:
             return block
         # A server that does not know ranges sends the whole file each time: keep it.
@@ -144,19 +144,20 @@ class StoredFile:
         self._spool.flush()
         return block[position : position + size]
 
-    def _patiently(self, position: int, fetch: Any) -> Any:
-        for pause in (*_PAUSES, None):
+    def _patiently(self, position: int, fetch: Callable[[], bytes]) -> bytes:
+        pauses = iter(_PAUSES)
+        while True:
             try:
                 return fetch()
             except FileNotFoundError as error:
                 raise InputError(f"{self.file.uri}: is not there any more") from error
             except Exception as error:  # each store has exceptions of its own
+                pause = next(pauses, None)
                 if pause is None:
                     raise InputError(
                         f"{self.file.uri}: cannot be read at byte {position}, {len(_PAUSES) + 1} attempts: {error!r}"
                     ) from error
-                time.sleep(pause * random.uniform(0.5, 1.5))
-        raise AssertionError("unreachable")  # the last round returns or raises
+                time.sleep(pause * random.uniform(0.5, 1.5))  # so that workers do not come back all at once
 
 
 def local_path(uri: str) -> str:

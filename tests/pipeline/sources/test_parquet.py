@@ -87,7 +87,13 @@ def test_numbers_are_no_text(read, write):
 
 def test_a_file_without_the_column_says_which_it_has(read, write):
     [reject] = read(Parquet(), write({"content": ["a"], "id": [1]})).rejects
-    assert (reject.reason, reject.detail) == ("no_text", 'no column "text" among: content, id')
+    assert (reject.reason, reject.detail) == ("no_text", 'no column "text" (or several) among: content, id')
+
+
+def test_a_file_with_the_column_twice_is_refused(read, tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), path)
+    assert read(Parquet(), path).reasons == ["read/no_text"]
 
 
 def test_a_damaged_row_group_costs_itself(read, write):
