@@ -186,7 +186,7 @@ def read(*paths: Path | str, field: str = "text") -> list[str]:
     [
         ("a.jsonl", LINES + b"\n"),
         ("a.ndjson", LINES),
-        ("a.jsonl.gz", gzip.compress(LINES[:41]) + gzip.compress(LINES[41:])),
+        ("a.jsonl.gz", gzip.compress(LINES[:41], mtime=0) + gzip.compress(LINES[41:], mtime=0)),
         ("a.jsonl.zst", zstandard.compress(LINES[:41]) + zstandard.compress(LINES[41:])),
     ],
 )
@@ -224,7 +224,7 @@ def test_long_inputs_come_in_several_batches(tmp_path: Path) -> None:
         ("a.jsonl", b'{"text": 7}\n', r'a.jsonl: line 1 has no string "text"'),
         ("a.jsonl", b'{"text": "\xff"}\n', r"a.jsonl: is no UTF-8"),
         ("a.txt", b"\xff\xfe", r"a.txt: is no UTF-8 .*; convert it"),
-        ("a.jsonl.gz", gzip.compress(LINES)[:-12], r"a.jsonl.gz: cannot be read to its end"),
+        ("a.jsonl.gz", gzip.compress(LINES, mtime=0)[:-12], r"a.jsonl.gz: cannot be read to its end"),
         ("a.jsonl.zst", zstandard.compress(LINES * 9)[:-9], r"a.jsonl.zst: cannot be read to its end"),
         ("a.parquet", b"PAR1 nothing PAR1", r"a.parquet: cannot be read to its end"),
         ("a.docx", b"", r"a.docx: training texts are read from .txt, .md, .jsonl"),
