@@ -33,6 +33,8 @@ ROW_GROUP_ROWS = 1024
 ZSTD_LEVEL = 3
 _HASH_BITS = 128
 _PARTIAL = ".partial-"
+# Arrow's, the system's and duckdb's words; the last stands where duckdb may not spill as much as it must.
+_FULL_DISK_SIGNS = ("No space left", "quota exceeded", f"[errno {errno.ENOSPC}]", "max_temp_directory_size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,10 @@ def storage_errors(path: Path) -> Iterator[None]:
     """Turns a full disk or quota, whichever library met it, into a `StorageError` that says what to do."""
     try:
         yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT) or any(
-            sign in str(error) for sign in ("No space left", "quota exceeded", f"[errno {errno.ENOSPC}]")
-        )
-        if full:
+    except Exception as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
+            sign in str(error) for sign in _FULL_DISK_SIGNS
+        ):
             raise StorageError(
                 f"{path}: no space left on its disk; free some or point `runs` at another disk, then run the same "
                 "command again: finished tasks are kept"

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from corpusmill.dedup.contract import ReadTexts
 from corpusmill.documents.batch import TextBatch
-from corpusmill.documents.shards import write_table
+from corpusmill.documents.shards import storage_errors, write_table
 from corpusmill.pipeline.phases import built
 from corpusmill.pipeline.recipe import StageSpec
 from corpusmill.pipeline.tasks import Counts
@@ -46,7 +46,19 @@ class BarrierWork:
 
 
 def run_barriers(work: BarrierWork) -> Counts:
-    """Lets each barrier decide over what those before it left, and deals the verdicts out by part."""
+    """Lets each barrier decide over what those before it left, and deals the verdicts out by part.
+
+    Raises:
+        StorageError: if the disk is full.
+    """
+    try:
+        with storage_errors(work.workspace):
+            return _decided(work)
+    finally:
+        shutil.rmtree(work.workspace, ignore_errors=True)
+
+
+def _decided(work: BarrierWork) -> Counts:
     tables: list[pa.Table] = []
     sizes: Counter[str] = Counter()
     excluded = pa.array([], pa.string())
@@ -97,7 +109,6 @@ def _deal(verdicts: pa.Table, work: BarrierWork) -> None:
     for name, target in zip(names, work.verdicts, strict=True):
         mine = found.filter(pc.equal(found["part"], name)).drop_columns(["part"])
         write_table(target, mine.cast(PART_VERDICTS).to_batches(), PART_VERDICTS, row_group_rows=65_536)
-    shutil.rmtree(work.workspace, ignore_errors=True)
 
 
 def _reader(documents: Sequence[Path]) -> ReadTexts:

@@ -2,21 +2,22 @@
 
 `LocalExecutor` runs tasks in processes of this machine. A worker that dies (`kill -9`, out of memory, a crash in native
 code) costs its task one retry in a fresh worker, never a hang and never another task's result. A task that fails
-twice is reported and the others go on. Workers watch a pipe to the parent and leave when it is gone.
+twice is reported and the others go on. Workers end with their parent, however that ends.
 """
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import signal
-import threading
 import time
 import traceback
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -142,6 +143,7 @@ class LocalExecutor(Executor):
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         lifeline, alive = self._context.Pipe(duplex=False)
+        _start_fork_server()
         process = self._context.Process(target=serve, args=(theirs, lifeline), daemon=True)
         process.start()
         theirs.close()
@@ -155,10 +157,23 @@ class LocalExecutor(Executor):
         worker.stop()
 
 
+def _start_fork_server() -> None:
+    """Starts the process that workers are forked from, with Ctrl-C blocked, as it will be in each of them.
+
+    Ctrl-C goes to every process of the terminal's group, and a worker that met it before `serve` would end with a
+    traceback. The parent decides what comes of it.
+    """
+    resource_tracker.ensure_running()  # by itself it would unblock the signal again
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def serve(pipe: Connection, lifeline: Connection) -> None:
     """A worker's life: tasks in, counts or an error out, until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    threading.Thread(target=_leave_with_parent, args=(lifeline,), daemon=True).start()
+    _end_with_parent(lifeline)
     _use_one_core()
     while True:
         try:
@@ -177,10 +192,16 @@ def serve(pipe: Connection, lifeline: Connection) -> None:
         pipe.send(answer)
 
 
-def _leave_with_parent(lifeline: Connection) -> None:
-    try:
-        lifeline.recv()
-    except (EOFError, OSError):
+def _end_with_parent(lifeline: Connection) -> None:
+    """Has the system end this process by SIGIO when the parent's end of the pipe closes.
+
+    A thread that waited for that would need the interpreter's lock, which native code may hold for seconds; by then the
+    next run may be at work on the same files.
+    """
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+    if lifeline.poll():  # it was gone before
         os._exit(1)
 
 

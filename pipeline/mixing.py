@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from corpusmill.documents.shards import atomic_text, remove_partial_files, sha256_of
+from corpusmill.documents.shards import atomic_text, sha256_of
 from corpusmill.mix.manifest import MANIFEST, finish, publish
 from corpusmill.mix.measurement import measure_part
 from corpusmill.mix.options import MixOptions
@@ -23,6 +23,7 @@ from corpusmill.mix.quality_score import LOSSES, combine, sampling_bits, score_p
 from corpusmill.mix.selection import Selection, select
 from corpusmill.mix.shuffle import ShardReport, Split, gather, scatter, shard_name
 from corpusmill.mix.table import mix_table
+from corpusmill.mix.units import load_tokenizer
 from corpusmill.pipeline.recipe import Recipe, build
 from corpusmill.pipeline.tasks import Counts, Outcome, Task, fingerprint
 
@@ -69,6 +70,7 @@ def mix_options(recipe: Recipe) -> MixOptions | None:
 
     Raises:
         RecipeError: if a value cannot be used, or a ratio names no source.
+        InputError: if the tokenizer cannot be read.
     """
     if recipe.mix is None:
         return None
@@ -77,6 +79,8 @@ def mix_options(recipe: Recipe) -> MixOptions | None:
         given["tokenizer"] = str(recipe.folder / given["tokenizer"])
     options = build(MixOptions, given, f"{recipe.file}: mix")
     options.check_sources([source.name for source in recipe.sources])
+    if options.tokenizer is not None:
+        load_tokenizer(options.tokenizer)
     return options
 
 
@@ -102,8 +106,6 @@ def run_mix(
         for older in folder.glob(".dataset-*"):
             if older != building and older.name != ".dataset-retired":
                 shutil.rmtree(older)
-        if building.is_dir():
-            remove_partial_files(building)
         shards = _shuffle(folder, building, measured, selection, wanted, runner)
         if shards is None:
             return None
@@ -112,8 +114,7 @@ def run_mix(
         finish(building, options, selection, reports, score, inputs)
         publish(building, final)
         atomic_text(published, json.dumps({"fingerprint": wanted}))
-        for spent in ("scattered", "scores"):
-            shutil.rmtree(folder / "mix" / spent, ignore_errors=True)
+    _remove_spent(folder)
     return _told(final, options, selection)
 
 
@@ -135,7 +136,9 @@ def _measure(folder: Path, options: MixOptions, parts: Parts, runner: Runner) ->
         ]
         for source, found in parts.items()
     }
-    ended = runner.run("mix: count", [task for found in tasks.values() for task in found])
+    every = [task for found in tasks.values() for task in found]
+    _remove_others(folder, every)
+    ended = runner.run("mix: count", every)
     return tasks if _all_well(ended) else None
 
 
@@ -185,6 +188,22 @@ def _shuffle(
     return gathered if _all_well(gathered) else None
 
 
+def _remove_others(folder: Path, tasks: Sequence[Task]) -> None:
+    """Removes measurements of parts that are not in the mix any more."""
+    wanted = {path for task in tasks for path in (task.marker, *task.outputs)}
+    for path in (*folder.glob("mix/measured/*/*"), *folder.glob("mix/tasks/measure-*")):
+        if path not in wanted:
+            path.unlink()
+
+
+def _remove_spent(folder: Path) -> None:
+    """Removes what only served to build the dataset, markers first; a run that was killed here left the rest to us."""
+    for marker in (*folder.glob("mix/tasks/scatter-*"), *folder.glob("mix/tasks/gather-*")):
+        marker.unlink()
+    for spent in (folder / "mix" / "scattered", folder / "mix" / "scores", *folder.glob(".dataset-*")):
+        shutil.rmtree(spent, ignore_errors=True)
+
+
 def _all_well(outcomes: Sequence[Outcome]) -> bool:
     return all(outcome.error is None for outcome in outcomes)
 
@@ -223,8 +242,15 @@ def _told(final: Path, options: MixOptions, selection: Selection) -> dict[str, A
     """What the run's manifest says of the dataset."""
     manifest = json.loads((final / MANIFEST).read_text())
     rows = [
-        [row.source, f"{row.asked:.2%}", f"{row.achieved:.2%}"]
-        + [f"{row.units:,}", f"{row.documents:,}", f"{row.epochs:.2f}", f"{row.available:,}"]
+        [
+            row.source,
+            f"{row.asked:.2%}",
+            f"{row.achieved:.2%}",
+            f"{row.units:,}",
+            f"{row.documents:,}",
+            f"{row.epochs:.2f}",
+            f"{row.available:,}",
+        ]
         for row in mix_table(selection)
     ]
     return {

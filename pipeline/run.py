@@ -14,15 +14,16 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import yaml
 
-from corpusmill.documents.errors import CorpusmillError, UsageError
-from corpusmill.documents.shards import ContentHash, atomic_text, remove_partial_files
+from corpusmill.documents.errors import CorpusmillError, StorageError, UsageError
+from corpusmill.documents.shards import ContentHash, atomic_text, remove_partial_files, storage_errors
 from corpusmill.mix.options import MixOptions
 from corpusmill.pipeline.executors import Executor
 from corpusmill.pipeline.manifest import failures, run_manifest, write_manifest
@@ -79,7 +80,9 @@ def run_recipe(recipe: Recipe, executor: Executor, progress: Progress) -> RunRes
     folder = recipe.runs / recipe.name
     options = mix_options(recipe)
     plans = plan_sources(recipe, folder)
-    with _locked(folder):
+    with _locked(folder), _leaving_nothing_partial(folder, executor):
+        remove_partial_files(folder)
+        _remove_gone_sources(folder, plans)
         for plan in plans:
             _clear(plan)
         warm_up([spec for plan in plans for spec in plan.stages()], executor, progress.say)
@@ -187,11 +190,30 @@ def _content_hash(sources: Sequence[_Progressing]) -> str:
     return str(whole)
 
 
+@contextlib.contextmanager
+def _leaving_nothing_partial(folder: Path, executor: Executor) -> Iterator[None]:
+    """Ends the workers of a run that is given up, and removes what they were writing: on a full disk it counts."""
+    try:
+        yield
+    except BaseException:
+        executor.close()
+        remove_partial_files(folder)
+        raise
+
+
+def _remove_gone_sources(folder: Path, plans: Sequence[SourcePlan]) -> None:
+    """Removes the folders of sources that the recipe had once: `*/ledger/*.parquet` must be this recipe's alone."""
+    names = {plan.name for plan in plans}
+    for phase in folder.glob("*/phase-1/tasks"):
+        source = phase.parent.parent
+        if source.name not in names:
+            shutil.rmtree(source)
+
+
 def _clear(plan: SourcePlan) -> None:
-    """Removes what killed writers and older plans left in the source's folder."""
+    """Removes what older plans left in the source's folder."""
     if not plan.folder.is_dir():
         return
-    remove_partial_files(plan.folder)
     expected = plan.expected_files()
     for path in sorted(plan.folder.rglob("*"), reverse=True):
         if path.is_dir():
@@ -204,21 +226,32 @@ def _clear(plan: SourcePlan) -> None:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """One run at a time in a folder. The lock goes with the process, however that ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a+") as stream:
+    with _lock_file(folder) as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            stream.seek(0)
+            owner = stream.read().decode("ascii", "replace").strip()
             raise UsageError(
-                f"{folder}: another run (process {stream.read().strip() or 'unknown'}) is at work in this folder; "
+                f"{folder}: another run (process {owner or 'unknown'}) is at work in this folder; "
                 "wait for it, or give this recipe another `name`"
             ) from error
-        stream.seek(0)
-        stream.truncate()
-        stream.write(str(os.getpid()))
-        stream.flush()
+        with storage_errors(folder):
+            stream.truncate()
+            stream.write(str(os.getpid()).encode())
         yield
+
+
+def _lock_file(folder: Path) -> IO[bytes]:
+    """The lock's file in the run's folder, which is made if need be. Unbuffered: a full disk is met here, not later."""
+    try:
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            return open(os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0)
+    except OSError as error:
+        raise StorageError(
+            f"{folder}: the run's folder cannot be made or written ({error.strerror}); point `runs` in the recipe, or "
+            "--runs, at a folder that can"
+        ) from error
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
