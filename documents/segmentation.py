@@ -9,7 +9,7 @@ Spans are byte positions in the batch's UTF-8 buffer. Hashes are 64 bits: at 10^
 chance of any collision is below 3e-8.
 
 The kernels read eight bytes at a time where they can. Words of up to eight ASCII characters, nine of ten in English,
-are classified, delimited and hashed without a loop, whose end no branch predictor can foresee (250 → 400 MB/s).
+are classified, delimited and hashed without a loop, whose end no branch predictor can foresee (272 → 423 MB/s).
 """
 
 from __future__ import annotations
@@ -130,13 +130,19 @@ def character_count(text: NDArray[np.uint8], start: int, end: int) -> int:
 
 
 @inlined
+def places_of(block: np.uint64, byte: int) -> np.uint64:
+    """The high bit of each byte that equals `byte` (not 0): sure for the lowest, and there is none if there is none."""
+    other = block ^ (uint64(byte) * uint64(_EACH))
+    return (other - uint64(_EACH)) & ~other & uint64(_HIGH)
+
+
+@inlined
 def next_newline(text: NDArray[np.uint8], position: int, end: int) -> int:
     """Where the next `\\n` stands, or `end`."""
     while position < end:
-        other = block_at(text, position, end) ^ (uint64(0x0A) * uint64(_EACH))
-        zeros = (other - uint64(_EACH)) & ~other & uint64(_HIGH)
-        if zeros:
-            return min(end, position + (trailing_zeros(zeros) >> 3))
+        places = places_of(block_at(text, position, end), 0x0A)
+        if places:
+            return position + (trailing_zeros(places) >> 3)
         position += 8
     return end
 

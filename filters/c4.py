@@ -24,16 +24,18 @@ from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-from numba import uint32
+from numba import uint32, uint64
 from numpy.typing import NDArray
 
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.codepoints import CLASSES, DIGIT, LINE_BREAK, SPACE, TERMINAL, WORD
-from corpusmill.documents.compiled import frozen, inlined, kernel
-from corpusmill.documents.segmentation import before_space, decoded, width
+from corpusmill.documents.compiled import frozen, inlined, kernel, trailing_zeros
+from corpusmill.documents.segmentation import before_space, block_at, decoded, places_of, width
 from corpusmill.filters.contract import Filter, Rewriter, Rule
 
 _DIGIT, _LINE_BREAK, _SPACE, _TERMINAL, _WORD = DIGIT, LINE_BREAK, SPACE, TERMINAL, WORD
+_FULL_STOP = 0x2E
+_HIGH = np.uint64(0x8080808080808080)  # the bit of each byte that ASCII leaves unset
 
 POLICY_PHRASES = (
     "terms of use",
@@ -338,7 +340,7 @@ def copied_without_citations(
                 position = after + 1
                 citations += 1
                 continue
-            size = listed_at(_CITATION_BYTES, text, position, stop)
+            size = listed_length(_CITATION_BYTES, text, position, stop, False)
             if size:
                 position += size
                 citations += 1
@@ -350,13 +352,13 @@ def copied_without_citations(
 
 
 @kernel
-def listed_at(strings: NDArray[np.uint8], text: NDArray[np.uint8], position: int, end: int) -> int:
-    """Length of the first of `strings` (rows of length and bytes) that stands at `position`, or 0."""
+def listed_length(strings: NDArray[np.uint8], text: NDArray[np.uint8], start: int, end: int, whole: bool) -> int:
+    """Length of the first of `strings` (rows of length and bytes) that `text[start:end]` begins with, or is; else 0."""
     for row in range(strings.shape[0]):
         size = int(strings[row, 0])
-        if position + size <= end:
+        if size == end - start or (size < end - start and not whole):
             byte = 0
-            while byte < size and text[position + byte] == strings[row, byte + 1]:
+            while byte < size and text[start + byte] == strings[row, byte + 1]:
                 byte += 1
             if byte == size:
                 return size
@@ -405,7 +407,7 @@ def found_phrases(text: NDArray[np.uint8], start: int, end: int) -> int:
 @inlined
 def lower_case(byte: np.uint8) -> int:
     """The byte, as a small letter if it is a capital one of ASCII (which else only the Kelvin sign becomes)."""
-    return int(byte) + 32 if 0x41 <= byte <= 0x5A else int(byte)
+    return int(byte) + 32 if is_capital(byte) else int(byte)
 
 
 @kernel
@@ -413,74 +415,68 @@ def count_sentences(text: NDArray[np.uint8], classes: NDArray[np.uint8], start: 
     """Sentences in a line: one, and one more for each word that is the first behind the end of a sentence.
 
     A sentence ends at a character of Unicode's Sentence_Terminal; but `.`, `?` and `!` end one only where white space
-    or the line's end follows, other signs such as quotation marks aside, and a full stop only as `is_full_stop` says.
+    follows, other signs such as quotation marks aside, and a full stop only as `may_be_full_stop` says. A full stop
+    also ends one between a small and a capital letter (`end.Start`), where a line break got lost.
     """
     sentences = 1
     ended = False
+    may_end = False  # if white space comes before the next word
     position = start
     while position < end:
+        if not (ended or may_end):
+            block = block_at(text, position, end)
+            marks = (
+                places_of(block, _FULL_STOP) | places_of(block, 0x3F) | places_of(block, 0x21) | (block & uint64(_HIGH))
+            )
+            if not marks:
+                position += 8
+                continue
+            position += trailing_zeros(marks) >> 3
         lead = text[position]
-        if lead < 0x80:
-            kind = classes[lead]
-            if kind & _TERMINAL:
-                if lead == 0x2E:
-                    ended |= is_full_stop(text, classes, start, position, end)
-                else:
-                    ended |= word_is_over(text, classes, position + 1, end)
-            elif ended and kind & _WORD:
-                sentences += 1
-                ended = False
-            position += 1
-        else:
-            kind = classes[decoded(text, position)]
-            if kind & _TERMINAL:
+        kind = classes[lead] if lead < 0x80 else classes[decoded(text, position)]
+        if kind & _WORD:
+            sentences += ended
+            ended = may_end = False
+        elif kind & _SPACE:
+            ended |= may_end
+            may_end = False
+        elif kind & _TERMINAL:
+            if lead >= 0x80:
                 ended = True
-            elif ended and kind & _WORD:
-                sentences += 1
-                ended = False
-            position += width(lead)
+            elif lead != _FULL_STOP:
+                may_end = True
+            elif may_be_full_stop(text, start, position, end):
+                may_end = True
+                if position + 1 < end and is_small(text[position - 1]) and is_capital(text[position + 1]):
+                    ended = True
+        position += width(lead)
     return sentences
 
 
 @kernel
-def word_is_over(text: NDArray[np.uint8], classes: NDArray[np.uint8], position: int, end: int) -> bool:
-    """Whether white space or the end comes before the next word character."""
-    while position < end:
-        kind = classes[decoded(text, position)]
-        if kind & _SPACE:
-            return True
-        if kind & _WORD:
-            return False
-        position += width(text[position])
-    return True
+def may_be_full_stop(text: NDArray[np.uint8], start: int, position: int, end: int) -> bool:
+    """Whether the `.` at `position` can end a sentence by what stands before it.
 
-
-@kernel
-def is_full_stop(text: NDArray[np.uint8], classes: NDArray[np.uint8], start: int, position: int, end: int) -> bool:
-    """Whether the `.` at `position` ends a sentence.
-
-    It does not in an ellipsis (`..`), within a word or number, after a single capital letter (an initial), after a
-    letter that follows another full stop (`e.g.`), and after one of `ABBREVIATIONS`. It does between a small and a
-    capital letter (`end.Start`), where a line break got lost.
+    It cannot at the beginning, in an ellipsis (`..`), after a single capital letter (an initial), after a letter that
+    follows another full stop (`e.g.`), and after one of `ABBREVIATIONS`.
     """
-    if position + 1 < end and text[position + 1] == 0x2E:
+    if position == start or text[position - 1] == _FULL_STOP:
         return False
-    if position == start or text[position - 1] == 0x2E:
+    if position + 1 < end and text[position + 1] == _FULL_STOP:
         return False
-    before = text[position - 1]
-    if not word_is_over(text, classes, position + 1, end):
-        return 0x61 <= before <= 0x7A and 0x41 <= text[position + 1] <= 0x5A
-    if not (0x41 <= before <= 0x5A or 0x61 <= before <= 0x7A):
-        return True
-    word = position - 1
-    while word > start and position - word < 8 and is_letter(text[word - 1]):
+    word = position
+    while word > start and position - word < 8 and (is_small(text[word - 1]) or is_capital(text[word - 1])):
         word -= 1
     if position - word == 1:
-        return not (0x41 <= before <= 0x5A or (word > start and text[word - 1] == 0x2E))
-    return listed_at(_ABBREVIATION_BYTES, text, word, position) != position - word
+        return not (is_capital(text[word]) or (word > start and text[word - 1] == _FULL_STOP))
+    return listed_length(_ABBREVIATION_BYTES, text, word, position, True) == 0
 
 
 @inlined
-def is_letter(byte: np.uint8) -> bool:
-    """Whether the byte is a letter of ASCII or part of any other character."""
-    return bool(byte >= 0x80 or 0x41 <= byte <= 0x5A or 0x61 <= byte <= 0x7A)
+def is_small(byte: np.uint8) -> bool:
+    return bool(0x61 <= byte <= 0x7A)
+
+
+@inlined
+def is_capital(byte: np.uint8) -> bool:
+    return bool(0x41 <= byte <= 0x5A)
