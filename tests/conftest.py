@@ -16,10 +16,14 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
+
+from corpusmill.documents.codepoints import CLASSES, SOLO
 
 # A kernel's first call compiles it, which takes seconds and says nothing of the test.
 settings.register_profile("corpusmill", deadline=None)
@@ -85,7 +89,7 @@ def english_texts(realdata: Path) -> list[str]:
         re.sub(r"<[^>]+>", "", gzip.decompress(path.read_bytes()).decode("utf-8", "replace"))
         for path in sorted((realdata / "web/scrapinghub_article_extraction").rglob("*.html.gz"))[:40]
     ]
-    return [
+    texts_found = [
         *pieces(texts("text/books_classic_markdown_a", "*", 80), (300, 1500, 4000, 20000), 450),
         *texts("text/newsgroups20_bydate", "*", 500, "latin-1"),
         *texts("text/reuters21578_webtext_speeches", "*", 500, "latin-1"),
@@ -99,3 +103,26 @@ def english_texts(realdata: Path) -> list[str]:
         *(article["articleBody"] for article in articles.values()),
         *pages,
     ]
+    # The oracles are slow, and nothing happens behind 15,000 characters that does not happen before.
+    return [text[:15_000] for text in texts_found]
+
+
+@pytest.fixture(scope="session")
+def words_of() -> Callable[..., list[str]]:
+    """The words of a text as the segmentation finds them, by `re`: what the oracles get for a word tokenizer."""
+    solo = {chr(code) for code in np.flatnonzero(CLASSES & SOLO)}
+
+    def find(text: str, language: str | None = None) -> list[str]:
+        if solo.isdisjoint(text):
+            return re.findall(r"\w+|[^\w\s]", text)
+        words = []
+        for word in re.findall(r"\w+|[^\w\s]", text):
+            start = 0
+            for place, character in enumerate(word):
+                if character in solo:
+                    words += [word[start:place]] * (place > start) + [character]
+                    start = place + 1
+            words += [word[start:]] * (start < len(word))
+        return words
+
+    return find
