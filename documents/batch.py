@@ -87,8 +87,8 @@ class TextBatch:
 
     @cached_property
     def words(self) -> Spans:
-        # Few texts have a word in every two bytes. Arrays half as long as the text stay below the size that malloc takes
-        # from the system and gives back each time (32 MB), which costs a page fault for each 4 kB: 355 -> 395 MB/s.
+        # Few texts have a word in every two bytes. Arrays half as long as the text stay below the size (32 MB) that
+        # malloc takes from the system and gives back each time, at a page fault for each 4 kB: 355 -> 395 MB/s.
         return self._found(segmentation.find_words, self.n_bytes // 2, self.n_bytes)
 
     @cached_property

@@ -10,7 +10,7 @@ What counts as a token, a word and a line follows datatrove 0.10.1, its word tok
 **token** is one of the batch's words. A **word** is a token that is not punctuation throughout.
 
 An n-gram can repeat only where both (n−1)-grams in it repeat. So the passes for n = 3 to 10 look only at what the pass
-before left over, and name an n-gram by the first places of its two halves: no n-gram but the shortest is ever hashed.
+before left over, and tell n-grams apart by the names of the two (n−1)-grams in them: only 2-grams are made of words.
 """
 
 from __future__ import annotations
