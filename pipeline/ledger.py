@@ -11,7 +11,8 @@
     reason        string   the rule that it broke, such as too_few_words
     kept_id       string   of a duplicate: the document that stays in its place
     similarity    float32  of a duplicate: to that document
-    cluster_size  int32    of a document that stays and had duplicates: how many it stands for, itself included
+    cluster_size  int32    of a document that stayed where duplicates went: how many it stands for, itself included;
+                           not those that its duplicates stood for in an earlier phase
     detail        string   of an unreadable record: what the reader said
     <stage>.<measure>      what each stage measured; null where it was not reached
 
@@ -55,7 +56,7 @@ BASE = pa.schema(
     ]
 )
 # What a later phase knows better than an earlier one.
-_LATER = ("verdict", "stage", "reason", "kept_id", "similarity", "cluster_size")
+_LATER = ("verdict", "stage", "reason", "kept_id", "similarity")
 
 
 def ledger_schema(measures: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
@@ -150,6 +151,10 @@ def merged(phases: Sequence[Path], out: Path) -> dict[str, int]:
             found = later[name].take(places)
             if name in _LATER:
                 column = pc.if_else(seen, found, whole[name])
+                whole = whole.set_column(whole.column_names.index(name), whole.schema.field(name), column)
+            elif name == "cluster_size":
+                both = pc.subtract(pc.add(whole[name], found), pa.scalar(1, pa.int32()))
+                column = pc.coalesce(both, found, whole[name])
                 whole = whole.set_column(whole.column_names.index(name), whole.schema.field(name), column)
             elif name not in BASE.names:
                 whole = whole.append_column(later.schema.field(name), found)

@@ -2,7 +2,8 @@
 
 schema_version, tool, recipe (resolved) and its hash, seeds, python and library versions
 inputs         for each source: files with size and identity
-sources        for each source: records, stages in order with what came, what each rule dropped and what was left
+sources        for each source: records, stages in order with what came, what each rule dropped and what was left; of
+               those that rewrite also how many documents they changed, and the sums of their measures
 failed         tasks that failed, with what they said
 content_hash   of all curated documents, whatever their order; absent while tasks are failed
 mix            the dataset: ratios asked and achieved, shards, Q
@@ -20,6 +21,7 @@ from typing import Any
 
 from corpusmill.documents.codepoints import UNICODE_VERSION
 from corpusmill.documents.shards import atomic_text
+from corpusmill.pipeline import registry
 from corpusmill.pipeline.plan import SourcePlan
 from corpusmill.pipeline.recipe import Recipe
 from corpusmill.pipeline.tasks import Outcome, fingerprint
@@ -79,11 +81,14 @@ def _funnel(
     first = [outcome.counts for outcome in maps[0].values() if outcome.error is None]
     last = [outcome.counts for outcome in maps[-1].values() if outcome.error is None]
     records = left = sum(counts["records"] for counts in first)
-    stages = []
+    rewritten = _rewritten(plan, ended)
+    stages: list[dict[str, Any]] = []
     for stage, reasons in plan.reasons().items():
         gone = {reason: dropped.get(stage, Counter())[reason] for reason in reasons}
         gone |= {reason: count for reason, count in dropped.get(stage, Counter()).items() if reason not in gone}
         stages.append({"stage": stage, "in": left, "dropped": gone, "kept": left - sum(gone.values())})
+        if stage in rewritten:
+            stages[-1]["rewritten"] = rewritten[stage]
         left -= sum(gone.values())
     return {
         "records": records,
@@ -93,6 +98,21 @@ def _funnel(
         "stages": stages,
         "shards": [counts["shard"] for counts in last],
     }
+
+
+def _rewritten(plan: SourcePlan, ended: Sequence[Outcome]) -> dict[str, Any]:
+    """For each stage that rewrites, the sums of what its tasks counted."""
+    whole: dict[str, Any] = {
+        spec.name: {"documents": 0, "measures": dict.fromkeys(spec.build().measures.names, 0)}
+        for spec in plan.stages()
+        if spec.stage in registry.REWRITERS
+    }
+    for outcome in ended:
+        for stage, counts in outcome.counts["rewritten"].items():
+            whole[stage]["documents"] += counts["documents"]
+            for name, count in counts["measures"].items():
+                whole[stage]["measures"][name] += count
+    return whole
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:

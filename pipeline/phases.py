@@ -65,7 +65,8 @@ class MapWork:
 
 
 def run_map(work: MapWork) -> Counts:
-    """Runs a phase's stages over one part. Counts documents and bytes in and out, and drops by stage and reason."""
+    """Runs a phase's stages over one part. Counts documents and bytes in and out, drops by stage and reason, and
+    what was rewritten."""
     stages = [built(spec) for spec in work.stages]
     barriers = [(spec.name, built(spec)) for spec in work.barriers]
     measured = [(spec.name, stage.measures) for spec, stage in zip(work.stages, stages, strict=True)]
@@ -157,6 +158,16 @@ class _Living:
         """Of a result for each row of the batch, those of the rows that are alive."""
         return results if self.mask.all() else results.filter(pa.array(self.mask))
 
+    def rewrite(self, stage: str, texts: pa.StringArray, done: pa.RecordBatch) -> None:
+        """`texts` and `done` are for every row of the batch."""
+        done = self.alive(done)
+        self.page.record(stage, done)
+        changed = pc.not_equal(texts, self.batch.texts).to_numpy(zero_copy_only=False) & self.mask
+        self._tally.rewrote(stage, int(changed.sum()), done)
+        if changed.any():
+            self.batch = self.batch.with_texts(texts)
+        self.compact()
+
     def compact(self) -> None:
         self.batch = self.batch.kept(self.mask)
         self.mask = np.ones(len(self.batch), np.bool_)
@@ -184,11 +195,7 @@ def _rewrite(living: _Living, name: str, stage: Rewriter) -> None:
         return
     # The few dead rows go along, for the sake of what the stages before have found in this very batch: c4 has cleaned
     # the lines that c4_lines now takes out.
-    texts, done = stage.rewrite(living.batch)
-    living.page.record(name, living.alive(done))
-    if texts is not living.batch.texts:
-        living.batch = living.batch.with_texts(texts)
-    living.compact()
+    living.rewrite(name, *stage.rewrite(living.batch))
 
 
 def _apply_verdicts(living: _Living, verdicts: pa.Table) -> None:
@@ -249,6 +256,7 @@ class _Tally:
     def __init__(self) -> None:
         self._records = self._documents = self._bytes = 0
         self._dropped: Counter[tuple[str, str]] = Counter()
+        self._rewritten: dict[str, dict[str, Any]] = {}
 
     def came(self, batch: TextBatch) -> None:
         self._records += len(batch)
@@ -262,6 +270,13 @@ class _Tally:
     def dropped(self, stage: str, reasons: Any) -> None:
         self._dropped.update((stage, str(reason)) for reason in reasons)
 
+    def rewrote(self, stage: str, documents: int, done: pa.RecordBatch) -> None:
+        """`documents`: how many texts changed; `done`: the measures of all that came."""
+        whole = self._rewritten.setdefault(stage, {"documents": 0, "measures": dict.fromkeys(done.schema.names, 0)})
+        whole["documents"] += documents
+        for name, column in zip(done.schema.names, done.columns, strict=True):
+            whole["measures"][name] += pc.sum(column).as_py() or 0
+
     def counts(self, survivors: ShardWriter) -> Counts:
         by_stage: dict[str, dict[str, int]] = {}
         for (stage, reason), count in sorted(self._dropped.items()):
@@ -273,6 +288,7 @@ class _Tally:
             "documents_in": self._documents,
             "bytes_in": self._bytes,
             "dropped": by_stage,
+            "rewritten": self._rewritten,
             "documents_out": shard.rows,
             "bytes_out": shard.text_bytes,
             "shard": shard.as_dict(),

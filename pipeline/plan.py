@@ -32,8 +32,8 @@ from corpusmill.pipeline.sources.registry import ALL_SUFFIXES, READERS, reader_f
 from corpusmill.pipeline.tasks import Outcome, Task, fingerprint
 
 _EXTRACTED = ("warc",)  # kinds whose records are pages, not text
-LAYOUT = 1
-"""Raised when phases write other files or columns than before."""
+LAYOUT = 2
+"""Raised when phases write other files or columns, or count other things, than before."""
 
 
 @dataclass(frozen=True, slots=True)
