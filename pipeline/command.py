@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,8 +26,9 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
-train = typer.Typer(help="Train the models that stages use.", no_args_is_help=True)
+train = typer.Typer(help="Train the models that stages use.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(train, name="train")
 
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", metavar="RECIPE")]
@@ -36,9 +38,10 @@ Overrides = Annotated[
         "--set", help="Change one value: path.to.key=value. Can be given more than once.", metavar="KEY=VALUE"
     ),
 ]
-Runs = Annotated[Path | None, typer.Option(help="Where runs are written, instead of the recipe's `runs`.")]
+Runs = Annotated[
+    Path | None, typer.Option(help="Where runs are written, instead of the recipe's `runs`.", metavar="FOLDER")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -53,6 +56,9 @@ def answering(command: Command) -> Command:
         except CorpusmillError as error:
             typer.echo(f"corpusmill: {error}", err=True)
             raise typer.Exit(error.exit_code) from error
+        except PermissionError as error:
+            typer.echo(f"corpusmill: {error.filename}: may not be read or written by this user", err=True)
+            raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             typer.echo("corpusmill: interrupted; run the same command again to go on", err=True)
             raise typer.Exit(130) from error
@@ -64,40 +70,48 @@ def answering(command: Command) -> Command:
 @answering
 def run(
     recipe: RecipeFile,
-    workers: Annotated[int | None, typer.Option(help="Processes; default: one for each core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; default: one for each core.", metavar="NUMBER")
+    ] = None,
     overrides: Overrides = None,
     runs: Runs = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a recipe, or go on with it where it stopped."""
+    import time
+
     from corpusmill.pipeline.executors import LocalExecutor
-    from corpusmill.pipeline.progress import progress_for
+    from corpusmill.pipeline.progress import duration, progress_for
     from corpusmill.pipeline.run import run_recipe
     from corpusmill.pipeline.summary import summary
 
     loaded = _recipe(recipe, overrides, runs)
     executor = LocalExecutor(workers if workers is not None else _cores())
-    progress = progress_for(sys.stderr)
+    progress, began = progress_for(sys.stderr), time.monotonic()
     try:
         result = run_recipe(loaded, executor, progress)
     finally:
         executor.close()
         progress.close()
+    typer.echo(f"ended after {duration(time.monotonic() - began)}\n", err=True)
     if as_json:
-        typer.echo(json.dumps(result.manifest, ensure_ascii=False))
+        _print_json({"run": str(result.folder), **result.manifest})
     else:
-        typer.echo(summary(result.manifest, result.folder))
+        typer.echo(summary(result.manifest, result.folder, _width()))
     raise typer.Exit(result.exit_code)
 
 
 @app.command()
 @answering
 def plan(recipe: RecipeFile, overrides: Overrides = None, runs: Runs = None, as_json: AsJson = False) -> None:
-    """Show what a run would read and do. Writes nothing."""
+    """Show what a run would read and do, and write nothing."""
     from corpusmill.pipeline.summary import plan_as_data, plan_as_text
 
     data = plan_as_data(_recipe(recipe, overrides, runs))
-    typer.echo(json.dumps(data, ensure_ascii=False) if as_json else plan_as_text(data))
+    if as_json:
+        _print_json(data)
+    else:
+        typer.echo(plan_as_text(data, _width()))
 
 
 @app.command()
@@ -107,7 +121,10 @@ def status(recipe: RecipeFile, overrides: Overrides = None, runs: Runs = None, a
     from corpusmill.pipeline.summary import status_as_data, status_as_text
 
     data = status_as_data(_recipe(recipe, overrides, runs))
-    typer.echo(json.dumps(data, ensure_ascii=False) if as_json else status_as_text(data))
+    if as_json:
+        _print_json(data)
+    else:
+        typer.echo(status_as_text(data))
 
 
 @app.command()
@@ -117,7 +134,8 @@ def explain(
         str, typer.Argument(help="A document's id, the beginning of one, or a URL.", metavar="DOCUMENT_ID")
     ],
     run_folder: Annotated[
-        Path | None, typer.Option("--run", help="The run's folder; default: the runs below ./runs.")
+        Path | None,
+        typer.Option("--run", help="The run's folder; default: the latest below ./runs that has it.", metavar="FOLDER"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -125,7 +143,10 @@ def explain(
     from corpusmill.pipeline.explain import explain_as_text, explain_document, find_runs
 
     found = explain_document(document, [run_folder] if run_folder else find_runs(Path("runs")))
-    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else explain_as_text(found))
+    if as_json:
+        _print_json(found)
+    else:
+        typer.echo(explain_as_text(found))
 
 
 @app.command()
@@ -170,7 +191,7 @@ def train_quality(
     digest = trained.save(out)
     if as_json:
         bins = [dataclasses.asdict(row) for row in trained.reliability]
-        typer.echo(json.dumps({"roc_auc": trained.auc, "reliability": bins, "model": str(out), "sha256": digest}))
+        _print_json({"roc_auc": trained.auc, "reliability": bins, "model": str(out), "sha256": digest})
         return
     from corpusmill.pipeline.summary import reliability_table
 
@@ -185,6 +206,15 @@ def _recipe(path: Path, overrides: list[str] | None, runs: Path | None) -> Any:
 
     loaded = load_recipe(path, overrides or ())
     return replace(loaded, runs=runs) if runs is not None else loaded
+
+
+def _print_json(data: Any) -> None:
+    typer.echo(json.dumps(data, ensure_ascii=False))
+
+
+def _width() -> int:
+    """Columns of the terminal; of a pipe or file, those of a wide page."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 120
 
 
 def _cores() -> int:

@@ -1,25 +1,45 @@
-"""What the command prints: the funnel of each source, the mix, Q; the plan; the status."""
+"""What the command prints: the funnel of each source, the mix, Q; the plan; the status.
+
+Plain text, aligned, no wider than it is told where reasons can be cut off; the whole is in the manifest and the report.
+"""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from corpusmill.documents.errors import UsageError
 from corpusmill.filters.quality_training import ReliabilityRow
 from corpusmill.pipeline.plan import SourcePlan, plan_sources
 from corpusmill.pipeline.recipe import Recipe
-from corpusmill.pipeline.tasks import Outcome, Task
+from corpusmill.pipeline.tasks import Outcome, Task, fingerprint
+
+WIDTH = 120
+"""Columns, where nobody says how many there are."""
+_LOSSES = {
+    "epochs": "repeated passes",
+    "duplicates": "exact duplicates",
+    "mojibake": "mojibake",
+    "unreadable": "unreadable characters",
+    "non_language": "text of no language",
+    "repetition": "repetition within documents",
+    "overlap": "overlap between documents",
+}
+"""The parts of 1 - Q (mix/quality_score.py), in words."""
+_NEARLY = 0.98  # whole documents rarely fill a pass exactly
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A plain table: the first column to the left, the others to the right."""
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], widths: Sequence[int] = ()) -> str:
+    """A plain table: the first column to the left, the others to the right. `widths`: the least of each column."""
     lines = [list(head), *(list(row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    least = [*widths, *(0 for _ in head[len(widths) :])]
+    wide = [max(least[column], *(len(line[column]) for line in lines)) for column in range(len(head))]
     return "\n".join(
         "  ".join(
             cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+            for column, (cell, width) in enumerate(zip(line, wide, strict=True))
         ).rstrip()
         for line in lines
     )
@@ -29,61 +49,168 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
-def megabytes(number: int) -> str:
-    return f"{number / 1e6:,.1f} MB"
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "task"), counted(1200, "task")
+    ('1 task', '1,200 tasks')
+    """
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def size(number: float) -> str:
+    """Bytes in the unit that leaves one to three digits before the point.
+
+    >>> size(4), size(6785), size(35_200_000), size(1e12)
+    ('4 bytes', '6.8 kB', '35.2 MB', '1.0 TB')
+    """
+    if number < 1000:
+        return counted(round(number), "byte")
+    for unit in ("kB", "MB", "GB"):
+        number /= 1000
+        if number < 999.95:
+            return f"{number:.1f} {unit}"
+    return f"{number / 1000:,.1f} TB"
 
 
 def share(part: float, whole: float) -> str:
-    return f"{part / whole:.1%}" if whole else "–"
+    """A share in percent; one that is there but small does not read as none.
+
+    >>> share(1, 3), share(0, 3), share(1, 30_000), share(29_999, 30_000), share(0, 0)
+    ('33.3%', '0.0%', '<0.1%', '>99.9%', '–')
+    """
+    if not whole:
+        return "–"
+    part = part / whole
+    if 0 < part < 0.0005:
+        return "<0.1%"
+    return ">99.9%" if 0.9995 <= part < 1 else f"{part:.1%}"
 
 
-def funnel_rows(source: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
-    """A row for each stage: what came, what was dropped, its share, and the reasons that did it, most first."""
-    rows = []
-    for stage in source["stages"]:
-        dropped = stage["in"] - stage["kept"]
-        if not stage["dropped"]:
-            rows.append((stage["stage"], count(stage["in"]), "rewrites", "", ""))
-            continue
-        reasons = sorted((item for item in stage["dropped"].items() if item[1]), key=lambda item: (-item[1], item[0]))
-        named = ", ".join(f"{reason} {number:,}" for reason, number in reasons[:4])
-        more = f", {len(reasons) - 4} more reasons" if len(reasons) > 4 else ""
-        rows.append((stage["stage"], count(stage["in"]), count(dropped), share(dropped, stage["in"]), named + more))
-    return rows
+def fired(stage: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """The reasons for which a stage of the manifest dropped documents, most first."""
+    return sorted((item for item in stage["dropped"].items() if item[1]), key=lambda item: (-item[1], item[0]))
 
 
-def summary(manifest: Mapping[str, Any], folder: Path) -> str:
-    """What a finished run came to."""
-    blocks = []
-    for name, source in manifest["sources"].items():
-        kept = f"{source['documents_out']:,} of {source['records']:,} records kept, {megabytes(source['bytes_out'])}"
-        head = ("stage", "came", "dropped", "share", "reasons")
-        lines = table(head[:4], [row[:4] for row in funnel_rows(source)]).splitlines()
-        notes = ["reasons", *(row[4] for row in funnel_rows(source))]
-        lines = [
-            f"{line.ljust(max(map(len, lines)))}  {note}".rstrip() for line, note in zip(lines, notes, strict=True)
-        ]
-        blocks.append("\n".join([f"{name}: {kept}", *(f"  {line}" for line in lines)]))
+def rewrites(stage: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """What a rewriting stage of the manifest counted, in its own order."""
+    return [item for item in stage["rewritten"]["measures"].items() if item[1]]
+
+
+def listed(items: Sequence[tuple[str, int]], room: int, noun: str = "reason") -> str:
+    """Names with numbers, as many as fit into `room` columns, but at least one; then how many are left out.
+
+    >>> listed([("empty", 12), ("too_long", 3), ("binary", 1)], 24)
+    'empty 12, 2 more reasons'
+    """
+    texts = [f"{name} {number:,}" for name, number in items]
+    for shown in range(len(texts), 1, -1):
+        line = ", ".join([*texts[:shown], *_left_out(len(texts) - shown, noun)])
+        if len(line) <= room:
+            return line
+    return ", ".join([*texts[:1], *_left_out(len(texts) - 1, noun)])
+
+
+def _left_out(number: int, noun: str) -> list[str]:
+    return [counted(number, f"more {noun}")] if number > 0 else []
+
+
+def summary(manifest: Mapping[str, Any], folder: Path, width: int = WIDTH) -> str:
+    """What a finished run came to: each source's funnel, the mix, Q, and where things are."""
+    blocks = [*_funnels(manifest["sources"], width)]
     mix = manifest.get("mix")
     if mix:
-        blocks.append(f"mix, in {mix['unit']}\n" + _indented(table(mix["table"]["head"], mix["table"]["rows"])))
-        quality = mix["quality"]
-        parts = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in quality["parts"].items())
-        blocks.append(f"Q = {quality['q']:.3f}; lost to: {parts}")
-        blocks.append(f"dataset: {folder / 'dataset'}  ({mix['documents']:,} documents, {mix['shards']} shards)")
+        blocks += [_mix(mix, manifest["recipe"].get("mix") or {}), _q(mix["quality"], width)]
     if "mix_error" in manifest:
         blocks.append(f"no mix, as long as tasks are failed: {manifest['mix_error']}")
     if manifest["failed"]:
         blocks.append(
-            f"{len(manifest['failed'])} tasks failed; run the same command again to try only these:\n"
+            f"{counted(len(manifest['failed']), 'task')} failed; run the same command again to try only what failed:\n"
             + "\n".join(f"  {item['task']}: {item['error'].strip().splitlines()[-1]}" for item in manifest["failed"])
         )
-    blocks.append(f"report:  {folder / 'report' / 'index.html'}")
+    places = [f"report:   {folder / 'report' / 'index.html'}"]
+    if mix:
+        held_out = sum(source["validation_documents"] for source in mix["sources"])
+        parts = f"{mix['documents'] - held_out:,} documents for training"
+        if held_out:
+            parts += f", {held_out:,} for validation"
+        places.insert(0, f"dataset:  {folder / 'dataset'}  ({parts}, {counted(mix['shards'], 'shard')})")
+    blocks.append("\n".join(places))
     return "\n\n".join(blocks)
+
+
+_HEAD = ("stage", "came", "dropped", "share")
+
+
+def _funnels(sources: Mapping[str, Any], width: int) -> list[str]:
+    """A block for each source, their columns in line with one another."""
+    rows = {name: [_funnel_row(stage) for stage in source["stages"]] for name, source in sources.items()}
+    cells = [_HEAD, *(row for of_source in rows.values() for row in of_source)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(_HEAD))]
+    indent, room = 2, width - 2 - sum(widths) - 2 * len(_HEAD)
+    blocks = []
+    for name, source in sources.items():
+        notes = ["why", *(_why(stage, room) for stage in source["stages"])]
+        lines = table(_HEAD, rows[name], widths).splitlines()
+        whole = sum(widths) + 2 * (len(_HEAD) - 1)
+        told = [" " * indent + f"{line.ljust(whole)}  {note}".rstrip() for line, note in zip(lines, notes, strict=True)]
+        kept = f"{source['documents_out']:,} of {counted(source['records'], 'record')} kept"
+        text = f"{size(source['bytes_out'])} of {size(source['bytes_in'])} of text"
+        blocks.append(
+            "\n".join([f"{name}: {kept} ({share(source['documents_out'], source['records'])}), {text}", *told])
+        )
+    return blocks
+
+
+def _funnel_row(stage: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    came = count(stage["in"])
+    if "rewritten" in stage:
+        return (stage["stage"], came, "–", "")
+    dropped = stage["in"] - stage["kept"]
+    return (stage["stage"], came, count(dropped), share(dropped, stage["in"]) if stage["in"] else "")
+
+
+def _why(stage: Mapping[str, Any], room: int) -> str:
+    if "rewritten" not in stage:
+        reasons = fired(stage)
+        return listed(reasons, room) if reasons else ""
+    changed = stage["rewritten"]["documents"]
+    if not changed:
+        return "rewrote none"
+    head = f"rewrote {changed:,}: "
+    return head + listed(rewrites(stage), room - len(head), "count")
+
+
+def _mix(mix: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+    lines = [f"mix, in {mix['unit']}", _indented(table(mix["table"]["head"], mix["table"]["rows"]))]
+    most = float(options.get("max_epochs") or 1)
+    used_up = [source["source"] for source in mix["sources"] if source["epochs"] >= _NEARLY * most]
+    if options.get("budget") is None and used_up:
+        passes = "once" if most == 1 else f"{most:g} times"
+        lines.append(f"  no budget was set: {' and '.join(used_up)}, read {passes}, set the size")
+    return "\n".join(lines)
+
+
+def _q(quality: Mapping[str, Any], width: int) -> str:
+    lost = [(loss_name(name), value) for name, value in quality["parts"].items() if value >= 0.0005]
+    lost.sort(key=lambda item: -item[1])
+    head = f"Q = {quality['q']:.3f}"
+    meaning = "the share of the training tokens that are neither corrupted nor redundant"
+    if not lost:
+        return f"{head}, {meaning}"
+    told = "lost to " + ", ".join(f"{name} {value:.1%}" for name, value in lost)
+    return f"{head}, {meaning};\n" + textwrap.fill(told, width, initial_indent="  ", subsequent_indent="  ")
+
+
+def loss_name(name: str) -> str:
+    """A part of 1 - Q in words."""
+    return _LOSSES.get(name, name.replace("_", " "))
 
 
 def plan_as_data(recipe: Recipe) -> dict[str, Any]:
     """What a run would read and do. Writes nothing."""
+    from corpusmill.pipeline.mixing import mix_options
+
     folder = recipe.runs / recipe.name
     sources = {}
     for source in plan_sources(recipe, folder):
@@ -101,33 +228,80 @@ def plan_as_data(recipe: Recipe) -> dict[str, Any]:
                 for phase in source.phases
             ],
         }
-    from corpusmill.pipeline.mixing import mix_options
-
     options = mix_options(recipe)
-    return {"run": str(folder), "sources": sources, "mix": dict(options.ratios) if options is not None else None}
+    mix = options and {
+        "ratios": dict(options.ratios),
+        "unit": options.unit,
+        "budget": options.budget,
+        "max_epochs": options.max_epochs,
+        "when_short": options.when_short,
+        "validation": options.validation,
+    }
+    return {"run": str(folder), "seed": recipe.seed, "sources": sources, "mix": mix}
 
 
-def plan_as_text(data: Mapping[str, Any]) -> str:
-    blocks = [f"run folder: {data['run']}"]
+def plan_as_text(data: Mapping[str, Any], width: int = WIDTH) -> str:
+    blocks = [f"run folder: {data['run']}, seed {data['seed']}"]
     for name, source in data["sources"].items():
-        lines = [
-            f"{name}: {source['files']} {source['kind']} files, {megabytes(source['bytes'])}, {source['splits']} tasks"
-        ]
+        cut = counted(source["splits"], "task")
+        files = counted(source["files"], f"{source['kind']} file")
+        lines = [f"{name}: {files}, {size(source['bytes'])}, in {cut} a phase"]
         for phase in source["phases"]:
-            stages = ", ".join(phase["stages"]) or "no stage"
-            ends = f"; then over the whole source: {', '.join(phase['barriers'])}" if phase["barriers"] else ""
-            lines.append(f"  {phase['name']}: {stages}{ends}")
+            lines += _filled(phase["name"], ", ".join(phase["stages"]) or _nothing(phase), width)
+            if phase["barriers"]:
+                lines += _filled("", f"then over all of {name}: {', '.join(phase['barriers'])}", width)
         blocks.append("\n".join(lines))
-    if data["mix"]:
-        blocks.append("mix: " + ", ".join(f"{name} {part:.1%}" for name, part in data["mix"].items()))
+    mix = data["mix"]
+    if mix:
+        ratios = ", ".join(f"{name} {part:.1%}" for name, part in mix["ratios"].items())
+        budget = f"{mix['budget']:,}" if mix["budget"] is not None else "as many as the ratios allow"
+        most = "1 pass" if mix["max_epochs"] == 1 else f"{mix['max_epochs']:g} passes"
+        rules = f"at most {most} over a source; when one is short: {mix['when_short']}"
+        lines = _filled("ratios", ratios, width) + _filled("budget", f"{budget}, in {mix['unit']}; {rules}", width)
+        lines += _filled("held out", f"{mix['validation']:.1%} of the documents, for validation", width)
+        blocks.append("\n".join(["mix", *lines]))
     return "\n\n".join(blocks)
+
+
+def _nothing(phase: Mapping[str, Any]) -> str:
+    return "no stage" if phase["barriers"] or phase["name"] == "phase-1" else "writes what is left"
+
+
+def _filled(label: str, text: str, width: int) -> list[str]:
+    """Text in lines that stand in from a label."""
+    indent = 12
+    first = f"  {label}".ljust(indent)
+    return textwrap.wrap(
+        text, max(width, 40), initial_indent=first, subsequent_indent=" " * indent, break_on_hyphens=False
+    )
 
 
 def status_as_data(recipe: Recipe) -> dict[str, Any]:
     """For each source and phase, how many tasks are done. Tasks whose inputs are not there yet count as left."""
     folder = recipe.runs / recipe.name
     sources = {source.name: _source_status(source) for source in plan_sources(recipe, folder)}
-    return {"run": str(folder), "sources": sources, "finished": (folder / "manifest.json").is_file()}
+    rows = [row for of_source in sources.values() for row in of_source]
+    tasks, done = sum(row["tasks"] for row in rows), sum(row["done"] for row in rows)
+    manifest = _manifest(folder)
+    ended = manifest is not None and manifest["recipe_hash"] == fingerprint(recipe.resolved) and done == tasks
+    return {
+        "run": str(folder),
+        "state": "finished" if ended else "not finished" if done else "not begun",
+        "tasks": tasks,
+        "done": done,
+        "failed": len(manifest["failed"]) if manifest else 0,
+        "sources": sources,
+        "dataset": bool(ended and manifest and "mix" in manifest) if recipe.mix is not None else None,
+    }
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    from corpusmill.pipeline.run import read_manifest
+
+    try:
+        return read_manifest(folder)
+    except UsageError:  # there is none, which is what a status is asked for
+        return None
 
 
 def _source_status(source: SourcePlan) -> list[dict[str, Any]]:
@@ -136,37 +310,39 @@ def _source_status(source: SourcePlan) -> list[dict[str, Any]]:
     barrier: Outcome | None = None
     open_before = False
     for phase, here in enumerate(source.phases):
-        names = {"phase": here.name, "tasks": len(source.splits)}
-        if open_before:
-            rows.append({**names, "done": 0})
-            continue
-        tasks = source.map_tasks(phase, parts, barrier)
-        done = {part: outcome for part, task in tasks.items() if (outcome := _done(task)) is not None}
-        rows.append({**names, "done": len(done)})
-        parts, open_before = done, len(done) < len(tasks)
-        task = None if open_before else source.barrier_task(phase, parts)
+        tasks = {} if open_before else source.map_tasks(phase, parts, barrier)
+        parts = _done(tasks)
+        rows.append({"phase": here.name, "tasks": len(source.splits), "done": len(parts)})
+        open_before = open_before or len(parts) < len(source.splits)
         if here.barriers:
-            barrier = _done(task) if task is not None else None
-            rows.append(
-                {"phase": "+".join(spec.name for spec in here.barriers), "tasks": 1, "done": int(barrier is not None)}
-            )
+            task = None if open_before else source.barrier_task(phase, parts)
+            barrier = _done({0: task}).get(0) if task is not None else None
+            name = "+".join(spec.name for spec in here.barriers)
+            rows.append({"phase": name, "tasks": 1, "done": int(barrier is not None)})
             open_before = open_before or barrier is None
+    merged = {} if open_before else _done(source.ledger_tasks(parts))
+    rows.append({"phase": "ledger", "tasks": len(source.splits), "done": len(merged)})
     return rows
 
 
-def _done(task: Task) -> Outcome | None:
-    counts = task.done()
-    return Outcome(task, counts, reused=True) if counts is not None else None
+def _done(tasks: Mapping[int, Task]) -> dict[int, Outcome]:
+    """The tasks that an earlier run has done, by part."""
+    found = {part: (task, task.done()) for part, task in tasks.items()}
+    return {part: Outcome(task, counts, reused=True) for part, (task, counts) in found.items() if counts is not None}
 
 
 def status_as_text(data: Mapping[str, Any]) -> str:
-    rows = [
-        (f"{name}/{row['phase']}", count(row["done"]), count(row["tasks"] - row["done"]))
+    head = f"{data['run']}: {data['state']}, {data['done']:,} of {counted(data['tasks'], 'task')} done"
+    if data["failed"]:
+        head += f"; {data['failed']:,} failed when it last ran"
+    rows = {
+        name: ", ".join(f"{row['phase']} {row['done']:,}/{row['tasks']:,}" for row in source)
         for name, source in data["sources"].items()
-        for row in source
-    ]
-    ended = "finished" if data["finished"] else "not finished"
-    return f"{data['run']}: {ended}\n" + _indented(table(("", "done", "left"), rows))
+    }
+    if data["dataset"] is not None:
+        rows["mix"] = "the dataset stands" if data["dataset"] else "the dataset is to be made"
+    longest = max(map(len, rows))
+    return "\n".join([head, *(f"  {name.ljust(longest)}  {told}" for name, told in rows.items())])
 
 
 def reliability_table(bins: Sequence[ReliabilityRow]) -> str:
