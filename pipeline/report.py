@@ -1,24 +1,36 @@
-"""The report: one HTML page with the funnel, the reasons, the mix, Q, and samples of what was kept and dropped.
+"""The report: one HTML page with the mix and Q, and of each source the funnel, the reasons, measures and samples.
 
-It is made from the manifest and the samples alone, so it can be made again without running anything. All text of
-documents is hostile: the template escapes everything, and the page's policy forbids scripts, frames and every outside
-address.
+It is made from the manifest, the ledgers and the samples alone, so it can be made again without running anything. All
+text of documents is hostile: the template escapes everything, characters that would change how the text around them
+is shown are written out, and the page's policy forbids scripts, frames, forms and every outside address.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from corpusmill.documents.shards import atomic_text
+from corpusmill.pipeline.explain import ledger_rows, number, recipe_stages
+from corpusmill.pipeline.histograms import Histogram, bars, histograms
 from corpusmill.pipeline.run import read_manifest
-from corpusmill.pipeline.samples import read_samples
-from corpusmill.pipeline.summary import count, megabytes, share
+from corpusmill.pipeline.samples import SAMPLES_PER_REASON, read_samples
+from corpusmill.pipeline.summary import count, counted, fired, loss_name, rewrites, share, size
 
 _BAR_WIDTH = 320
+_CHART_WIDTH, _CHART_HEIGHT = 320, 90
+_SHOWN_CHARACTERS = 2000
+_UNREADABLE = ("read", "extract")
+# Controls, and what reorders or hides text: bidi marks, embeddings and isolates, separators, the byte order mark, tags.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
 
 
 def write_report(folder: Path) -> Path:
@@ -34,36 +46,119 @@ def render(manifest: Mapping[str, Any], folder: Path) -> str:
         loader=PackageLoader("corpusmill.pipeline", "templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"count": count, "megabytes": megabytes}
-    sources = [_source(name, source, folder / name) for name, source in manifest["sources"].items()]
-    return environment.get_template("report.html").render(manifest=manifest, sources=sources, mix=manifest.get("mix"))
+    environment.filters |= {"count": count, "size": size, "shown": shown, "number": number}
+    sources = [_source(name, source, manifest, folder) for name, source in manifest["sources"].items()]
+    return environment.get_template("report.html").render(
+        manifest=manifest,
+        folder=folder,
+        sources=sources,
+        mix=_mix(manifest.get("mix")),
+        counted=counted,
+        share=share,
+    )
 
 
-def _source(name: str, source: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    records = max(source["records"], 1)
-    stages = []
-    for stage in source["stages"]:
-        dropped = stage["in"] - stage["kept"]
-        reasons = [
-            {"reason": reason, "count": number, "share": share(number, stage["in"])}
-            for reason, number in stage["dropped"].items()
-        ]
-        stages.append(
-            {
-                **stage,
-                "gone": dropped,
-                "share": share(dropped, stage["in"]),
-                "reasons": reasons,
-                "kept_width": round(_BAR_WIDTH * stage["kept"] / records, 1),
-                "gone_width": round(_BAR_WIDTH * dropped / records, 1),
-            }
-        )
-    samples = read_samples(sorted(folder.glob("phase-*/samples/part-*.parquet")))
-    shown = [
-        {"stage": stage["stage"], "reason": reason, "samples": samples[stage["stage"], reason]}
-        for stage in source["stages"]
-        for reason in stage["dropped"]
-        if (stage["stage"], reason) in samples
+def shown(text: object, characters: int = _SHOWN_CHARACTERS) -> Markup:
+    """Text of others as HTML that shows it as it is: escaped, cut, with controls written out.
+
+    >>> shown("<b>\\u202eevil")
+    Markup('&lt;b&gt;<span class="control">U+202E</span>evil')
+    """
+    whole = str(text)
+    safe = str(escape(whole[:characters]))
+    safe = _CONTROL.sub(lambda match: f'<span class="control">U+{ord(match.group()):04X}</span>', safe)
+    left = len(whole) - characters
+    more = f'<span class="control">… {counted(left, "more character")}</span>' if left > 0 else ""
+    return Markup(safe + more)  # all of it was escaped above
+
+
+def _mix(mix: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if mix is None:
+        return None
+    parts = [{"name": loss_name(name), "value": value} for name, value in mix["quality"]["parts"].items()]
+    held_out = sum(source["validation_documents"] for source in mix["sources"])
+    return {**mix, "losses": parts, "validation": held_out, "train": mix["documents"] - held_out}
+
+
+def _source(name: str, source: Mapping[str, Any], manifest: Mapping[str, Any], run: Path) -> dict[str, Any]:
+    ledger = run / name / "ledger"
+    dropped = {stage["stage"]: stage["dropped"] for stage in source["stages"]}
+    return {
+        **source,
+        "name": name,
+        "stages": [_stage(stage, max(source["records"], 1)) for stage in source["stages"]],
+        "silent": [f"{stage}/{reason}" for stage, reasons in dropped.items() for reason, n in reasons.items() if not n],
+        "charts": [_chart(histogram) for histogram in histograms(ledger, recipe_stages(manifest, run, name), dropped)],
+        **_samples(run / name, source["stages"]),
+    }
+
+
+def _stage(stage: Mapping[str, Any], records: int) -> dict[str, Any]:
+    gone = stage["in"] - stage["kept"]
+    reasons = [{"reason": reason, "count": n, "share": share(n, stage["in"])} for reason, n in fired(stage)]
+    return {
+        **stage,
+        "gone": gone,
+        "share": share(gone, stage["in"]),
+        "reasons": reasons,
+        "changes": rewrites(stage) if "rewritten" in stage else None,
+        "kept_width": round(_BAR_WIDTH * stage["kept"] / records, 1),
+        "gone_width": round(_BAR_WIDTH * gone / records, 1),
+    }
+
+
+def _chart(histogram: Histogram) -> dict[str, Any]:
+    lines = [
+        {
+            "x": round(_CHART_WIDTH * histogram.place(value), 1),
+            "sign": "≥" if kind == "at_least" else "≤",
+            "value": value,
+        }
+        for kind, value in histogram.bounds
     ]
-    kept = samples.get((None, None), [])
-    return {**source, "name": name, "stages": stages, "dropped_samples": shown, "kept_samples": kept}
+    return {
+        "stage": histogram.stage,
+        "measure": histogram.measure,
+        "documents": sum(histogram.counts),
+        "broken": sum(histogram.broken),
+        "highest": histogram.highest,
+        "logarithmic": histogram.logarithmic,
+        "bars": bars(histogram, _CHART_WIDTH, _CHART_HEIGHT),
+        "lines": lines,
+    }
+
+
+def _samples(source: Path, stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Samples of what each reason dropped and of what was kept, with what the ledger says of each."""
+    samples = read_samples(sorted(source.glob("phase-*/samples/part-*.parquet")))
+    known = _rows_of(source / "ledger", [sample["id"] for group in samples.values() for sample in group])
+    found = {key: [{**known.get(sample["id"], {}), **sample} for sample in group] for key, group in samples.items()}
+    found |= _unreadable(source / "ledger")
+    groups = [
+        {"stage": stage["stage"], "reason": reason, "count": n, "samples": found[stage["stage"], reason]}
+        for stage in stages
+        for reason, n in fired(stage)
+        if (stage["stage"], reason) in found
+    ]
+    return {"dropped_samples": groups, "kept_samples": found.get((None, None), [])}
+
+
+def _rows_of(ledger: Path, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The ledger's rows of these documents, by id."""
+    query = 'select id, url, file, "offset", detail, kept_id, similarity from ledger where id in (select unnest($ids))'
+    return {row["id"]: row for row in ledger_rows(ledger, query, ids=list(ids))}
+
+
+def _unreadable(ledger: Path) -> dict[tuple[str | None, str | None], list[dict[str, Any]]]:
+    """For each reason of reading and extraction, the records with the smallest ids: a random sample, as ids are
+    hashes."""
+    rows = ledger_rows(
+        ledger,
+        'select stage, reason, id, url, file, "offset", detail, kept_id, similarity from ledger '
+        f"where stage in {_UNREADABLE} "
+        f"qualify row_number() over (partition by stage, reason order by id) <= {SAMPLES_PER_REASON} order by id",
+    )
+    found: dict[tuple[str | None, str | None], list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault((row["stage"], row["reason"]), []).append({**row, "text": None, "text_bytes": 0})
+    return found
