@@ -39,7 +39,7 @@ types:
 	$(BIN)/mypy
 
 tests:
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 clean:
 	rm -rf $(VENV) runs sample_corpora/built

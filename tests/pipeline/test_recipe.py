@@ -67,7 +67,9 @@ def test_what_cannot_be_used_is_named_with_its_place_and_mend(changes, message):
 
 def test_an_unknown_option_of_a_stage_is_refused_with_the_nearest():
     spec = with_stages({"gopher_quality": {"min_word": 20}}).sources[0].stages[0]
-    with pytest.raises(RecipeError, match=r'stages\[0\].gopher_quality: unknown key "min_word"; did you mean "min_words"'):
+    with pytest.raises(
+        RecipeError, match=r'stages\[0\].gopher_quality: unknown key "min_word"; did you mean "min_words"'
+    ):
         spec.build()
 
 
