@@ -81,8 +81,7 @@ def _decided(work: BarrierWork) -> Counts:
     whole = pa.concat_tables(
         [_shaped(table) for table in (*tables, standing.cast(pa.schema([PART_VERDICTS[0], PART_VERDICTS[5]])))]
     )
-    _deal(whole, work)
-    return {"dropped": dropped}
+    return {"dropped": dropped, "verdicts": _deal(whole, work)}
 
 
 def _shaped(table: pa.Table) -> pa.Table:
@@ -93,8 +92,8 @@ def _shaped(table: pa.Table) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=PART_VERDICTS)
 
 
-def _deal(verdicts: pa.Table, work: BarrierWork) -> None:
-    """Writes each part's verdicts beside the others, from one join that may spill to disk."""
+def _deal(verdicts: pa.Table, work: BarrierWork) -> dict[str, str]:
+    """Writes each part's verdicts beside the others, from one join that may spill to disk; their hashes by part."""
     work.workspace.mkdir(parents=True, exist_ok=True)
     names = [str(path) for path in work.sidecars[0]]
     with duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": str(work.workspace), "threads": 1}) as base:
@@ -106,9 +105,12 @@ def _deal(verdicts: pa.Table, work: BarrierWork) -> None:
                 "order by part, v.id",
                 params=[names],
             ).to_arrow_table()
+    hashes = {}
     for name, target in zip(names, work.verdicts, strict=True):
         mine = found.filter(pc.equal(found["part"], name)).drop_columns(["part"])
-        write_table(target, mine.cast(PART_VERDICTS).to_batches(), PART_VERDICTS, row_group_rows=65_536)
+        shard = write_table(target, mine.cast(PART_VERDICTS).to_batches(), PART_VERDICTS, row_group_rows=65_536)
+        hashes[target.stem] = shard.sha256
+    return hashes
 
 
 def _reader(documents: Sequence[Path]) -> ReadTexts:

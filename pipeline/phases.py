@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpusmill.documents.batch import TextBatch
+from corpusmill.documents.errors import CorpusmillError, InputError
 from corpusmill.documents.schema import DOCUMENT
 from corpusmill.documents.shards import ShardWriter
 from corpusmill.filters.contract import Filter, Rewriter
@@ -214,8 +215,12 @@ def _apply_verdicts(living: _Living, verdicts: pa.Table) -> None:
 
 def _incoming(source: FirstInput | LaterInput) -> Iterator[tuple[Chunk, pa.Table | None]]:
     if isinstance(source, FirstInput):
-        for chunk in source.reader.read(source.split, source.origin):
-            yield chunk, None
+        try:
+            for chunk in source.reader.read(source.split, source.origin):
+                yield chunk, None
+        except InputError as error:
+            # It was there when the plan was made. One file costs its task and not the run, which may have millions.
+            raise CorpusmillError(str(error)) from error
         return
     verdicts = pq.read_table(source.verdicts)
     file = pq.ParquetFile(source.documents)

@@ -5,12 +5,14 @@
     curated   the documents of the last phase
 
 A part is what became of one split of the input, through all phases. Which splits there are depends on the files and on
-`split_bytes` alone, so results do not depend on the number of workers.
+`split_bytes` alone, so results do not depend on the number of workers. A part is named after what it was read from, not
+numbered, so that a file more or less leaves the names of the others' parts alone.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -32,7 +34,7 @@ from corpusmill.pipeline.sources.registry import ALL_SUFFIXES, READERS, reader_f
 from corpusmill.pipeline.tasks import Outcome, Task, fingerprint
 
 _EXTRACTED = ("warc",)  # kinds whose records are pages, not text
-LAYOUT = 2
+LAYOUT = 3
 """Raised when phases write other files or columns, or count other things, than before."""
 
 
@@ -63,6 +65,7 @@ class SourcePlan:
     origin: Origin
     files: tuple[SourceFile, ...]
     splits: tuple[Split, ...]
+    parts: tuple[str, ...]  # the name of each split's part
     phases: tuple[Phase, ...]
 
     @property
@@ -70,28 +73,25 @@ class SourcePlan:
         """Bytes of input."""
         return sum(split.size for split in self.splits)
 
-    def part(self, index: int) -> str:
-        return f"part-{index:05d}"
-
     def documents(self, phase: int, part: int) -> Path:
         last = phase == len(self.phases) - 1
         folder = self.folder / "curated" if last else self.folder / self.phases[phase].name / "documents"
-        return folder / f"{self.part(part)}.parquet"
+        return folder / f"{self.parts[part]}.parquet"
 
     def ledger(self, phase: int, part: int) -> Path:
-        return self.folder / self.phases[phase].name / "ledger" / f"{self.part(part)}.parquet"
+        return self.folder / self.phases[phase].name / "ledger" / f"{self.parts[part]}.parquet"
 
     def samples(self, phase: int, part: int) -> Path:
-        return self.folder / self.phases[phase].name / "samples" / f"{self.part(part)}.parquet"
+        return self.folder / self.phases[phase].name / "samples" / f"{self.parts[part]}.parquet"
 
     def sidecar(self, phase: int, barrier: str, part: int) -> Path:
-        return self.folder / self.phases[phase].name / "sidecars" / barrier / f"{self.part(part)}.parquet"
+        return self.folder / self.phases[phase].name / "sidecars" / barrier / f"{self.parts[part]}.parquet"
 
     def verdicts(self, phase: int, part: int) -> Path:
-        return self.folder / self.phases[phase].name / "verdicts" / f"{self.part(part)}.parquet"
+        return self.folder / self.phases[phase].name / "verdicts" / f"{self.parts[part]}.parquet"
 
     def merged_ledger(self, part: int) -> Path:
-        return self.folder / "ledger" / f"{self.part(part)}.parquet"
+        return self.folder / "ledger" / f"{self.parts[part]}.parquet"
 
     def marker(self, phase: int, name: str) -> Path:
         return self.folder / self.phases[phase].name / "tasks" / f"{name}.json"
@@ -132,7 +132,8 @@ class SourcePlan:
             else:
                 source = LaterInput(self.documents(phase - 1, part), self.verdicts(phase - 1, part))
                 assert barrier is not None  # a later phase begins where a barrier ended well
-                origin = (before[part].task.fingerprint, barrier.task.fingerprint)
+                # By the verdicts themselves: a part for which nothing was decided otherwise need not be done again.
+                origin = (before[part].task.fingerprint, barrier.counts["verdicts"][self.parts[part]])
                 size = before[part].counts["bytes_out"]
             work = MapWork(
                 source=self.name,
@@ -146,11 +147,11 @@ class SourcePlan:
                 last=phase == len(self.phases) - 1,
             )
             tasks[part] = Task(
-                key=f"{self.name}/{here.name}/{part:05d}",
+                key=f"{self.name}/{here.name}/{self.parts[part]}",
                 function="corpusmill.pipeline.phases:run_map",
                 arguments=work,
                 outputs=(work.documents, work.ledger, work.samples, *work.sidecars.values()),
-                marker=self.marker(phase, self.part(part)),
+                marker=self.marker(phase, self.parts[part]),
                 fingerprint=fingerprint(identity, origin),
                 size=size,
             )
@@ -189,11 +190,11 @@ class SourcePlan:
                 tuple(self.ledger(phase, part) for phase in range(len(self.phases))), self.merged_ledger(part)
             )
             tasks[part] = Task(
-                key=f"{self.name}/ledger/{part:05d}",
+                key=f"{self.name}/ledger/{self.parts[part]}",
                 function="corpusmill.pipeline.plan:merge_ledger",
                 arguments=work,
                 outputs=(work.out,),
-                marker=self.folder / "ledger" / "tasks" / f"{self.part(part)}.json",
+                marker=self.folder / "ledger" / "tasks" / f"{self.parts[part]}.json",
                 fingerprint=fingerprint(LAYOUT, outcome.task.fingerprint),
                 size=outcome.counts["bytes_in"],
             )
@@ -203,11 +204,11 @@ class SourcePlan:
         """Every file that this plan may write below the source's folder; anything else there is of an older plan."""
         files: set[Path] = set()
         for part in range(len(self.splits)):
-            files |= {self.merged_ledger(part), self.folder / "ledger" / "tasks" / f"{self.part(part)}.json"}
+            files |= {self.merged_ledger(part), self.folder / "ledger" / "tasks" / f"{self.parts[part]}.json"}
             for phase, here in enumerate(self.phases):
                 files |= {self.documents(phase, part), self.ledger(phase, part), self.samples(phase, part)}
                 files.add(self.verdicts(phase, part))
-                files |= {self.marker(phase, self.part(part)), self.marker(phase, "barriers")}
+                files |= {self.marker(phase, self.parts[part]), self.marker(phase, "barriers")}
                 files |= {self.sidecar(phase, spec.name, part) for spec in here.barriers}
         return files
 
@@ -237,15 +238,24 @@ def _plan_source(recipe: Recipe, spec: SourceSpec, folder: Path) -> SourcePlan:
     stages = [_seeded(stage, recipe) for stage in spec.stages]
     for stage in stages:
         stage.build().prepare()
+    splits = tuple(reader.splits(files, recipe.split_bytes))
     return SourcePlan(
         name=spec.name,
         folder=folder,
         reader=reader,
         origin=Origin(spec.name, spec.license, spec.language, extraction),
         files=tuple(files),
-        splits=tuple(reader.splits(files, recipe.split_bytes)),
+        splits=splits,
+        parts=tuple(_part_name(split) for split in splits),
         phases=_phases(stages),
     )
+
+
+def _part_name(split: Split) -> str:
+    """A part's name: the first file's, as far as it is plain and short, and a hash of all that the split holds."""
+    base = split.pieces[0].file.name.rsplit("/", 1)[-1].split(".")[0]
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", base)[:40]
+    return f"part-{readable}-{fingerprint([(piece.file.name, piece.start, piece.stop) for piece in split.pieces])}"
 
 
 def _inputs(recipe: Recipe, spec: SourceSpec) -> tuple[type[Reader], list[SourceFile]]:

@@ -29,7 +29,7 @@ Counts = dict[str, Any]
 class Task:
     """One unit of work.
 
-    key           unique in a run, such as `web/phase-1/00003`
+    key           unique in a run, such as `web/phase-1/part-crawl-8f3b2a1c9d0e4f55`
     function      `module:name` of a function that takes `arguments` and returns `Counts`
     arguments     picklable
     outputs       every file that the function writes
