@@ -1,7 +1,8 @@
 """Parquet shards that are complete or absent: written beside the target, synced, then renamed.
 
-Layout for readers (facts: Hugging Face, nanochat, torchtitan): zstd level 3, row groups of 1,024 documents, page index,
-no dictionary for text. Every shard reports rows, bytes, sha256 and a content hash.
+Layout for readers (facts: Hugging Face, nanochat, torchtitan): zstd level 3, row groups of 1,024 documents (fewer where
+these are books: whoever reads a row group holds it in memory), page index, no dictionary for text. Every shard reports
+rows, bytes, sha256 and a content hash.
 
 The content hash of a set of documents is the sum, modulo 2^128, of a 128-bit hash of each document's id and text: it
 does not depend on order, sharding or compression, and hashes of parts add up to the hash of the whole.
@@ -14,14 +15,16 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -30,6 +33,8 @@ from corpusmill.documents.batch import text_buffers
 from corpusmill.documents.errors import StorageError
 
 ROW_GROUP_ROWS = 1024
+ROW_GROUP_TEXT_BYTES = 64_000_000
+"""A row group ends with the document that reaches this many bytes of text, however few rows it has."""
 ZSTD_LEVEL = 3
 _HASH_BITS = 128
 _PARTIAL = ".partial-"
@@ -145,7 +150,8 @@ class ContentHash:
 class ShardWriter:
     """Writes one Parquet file atomically. As a context manager: the file stands only if the block ended well.
 
-    Batches of any size go in; row groups of `row_group_rows` come out.
+    Batches of any size go in; row groups of `row_group_rows` come out, or of fewer that have ROW_GROUP_TEXT_BYTES of
+    text. Where they end depends on the documents alone.
 
     Raises:
         StorageError: if the disk is full.
@@ -168,7 +174,7 @@ class ShardWriter:
         self._hashed = {"id", "text"} <= set(schema.names)
         self._rows = self._text_bytes = 0
         self._waiting: list[pa.RecordBatch] = []
-        self._waiting_rows = 0
+        self._waiting_rows = self._waiting_bytes = 0
         self.shard: Shard | None = None
 
     def __enter__(self) -> ShardWriter:
@@ -191,11 +197,13 @@ class ShardWriter:
             return
         if self._hashed:
             self._hash.add(batch.column("id"), batch.column("text"))
-            self._text_bytes += int(np.diff(text_buffers(batch.column("text"))[0][[0, -1]])[0])
+            text_bytes = int(np.diff(text_buffers(batch.column("text"))[0][[0, -1]])[0])
+            self._text_bytes += text_bytes
+            self._waiting_bytes += text_bytes
         self._rows += batch.num_rows
         self._waiting.append(batch)
         self._waiting_rows += batch.num_rows
-        if self._waiting_rows >= self.row_group_rows:
+        if self._waiting_rows >= self.row_group_rows or self._waiting_bytes >= ROW_GROUP_TEXT_BYTES:
             self._flush(everything=False)
 
     def __exit__(
@@ -224,13 +232,32 @@ class ShardWriter:
 
     def _flush(self, *, everything: bool) -> None:
         table = pa.Table.from_batches(self._waiting, schema=self.schema.remove_metadata())
-        whole = table.num_rows if everything else table.num_rows - table.num_rows % self.row_group_rows
+        ends = self._group_ends(table)
+        if everything and table.num_rows > (ends[-1] if ends else 0):
+            ends.append(table.num_rows)
         with storage_errors(self.path):
-            for start in range(0, whole, self.row_group_rows):
-                group = table.slice(start, min(self.row_group_rows, whole - start))
+            for start, end in pairwise([0, *ends]):
+                group = table.slice(start, end - start)
                 self._writer.write_table(group.replace_schema_metadata(self.schema.metadata))
-        self._waiting = table.slice(whole).to_batches()
-        self._waiting_rows = table.num_rows - whole
+        rest = table.slice(ends[-1]) if ends else table
+        self._waiting = rest.to_batches()
+        self._waiting_rows = rest.num_rows
+        self._waiting_bytes = pc.sum(pc.binary_length(rest["text"])).as_py() or 0 if self._hashed else 0
+
+    def _group_ends(self, table: pa.Table) -> list[int]:
+        """The rows after which a row group is full."""
+        sizes = np.cumsum(pc.binary_length(table["text"]).to_numpy(), dtype=np.int64) if self._hashed else None
+        ends: list[int] = []
+        start = 0
+        while True:
+            end = start + self.row_group_rows
+            if sizes is not None:
+                before = int(sizes[start - 1]) if start else 0
+                end = min(end, int(np.searchsorted(sizes, before + ROW_GROUP_TEXT_BYTES)) + 1)
+            if end > table.num_rows:
+                return ends
+            ends.append(end)
+            start = end
 
 
 def write_table(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema, **options: Any) -> Shard:
@@ -240,6 +267,12 @@ def write_table(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema
             writer.write(batch)
     assert writer.shard is not None  # set by the writer's clean exit
     return writer.shard
+
+
+def document_batches(file: pq.ParquetFile, columns: Sequence[str], rows: int = 256) -> Iterator[pa.RecordBatch]:
+    """A document file's rows in order, at most `rows` and a row group's text (ROW_GROUP_TEXT_BYTES) at a time."""
+    for group in range(file.num_row_groups):  # `iter_batches` alone fills a batch from several
+        yield from file.iter_batches(batch_size=rows, row_groups=[group], columns=list(columns))
 
 
 def _sync_folder(folder: Path) -> None:

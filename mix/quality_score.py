@@ -35,7 +35,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from corpusmill.documents.batch import TextBatch
-from corpusmill.documents.shards import atomic_file
+from corpusmill.documents.shards import atomic_file, document_batches
 from corpusmill.mix.corruption import KINDS, corruption
 from corpusmill.mix.keys import id_hashes
 from corpusmill.mix.repetition import repetition
@@ -48,7 +48,6 @@ DEFINITION = (
 )
 _SAMPLED_TEXT_BYTES = 40_000_000
 """Up to so much text, every run is kept: about 5 million runs, 160 MB in `combine`."""
-_BATCH_ROWS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +112,7 @@ def score_part(part: Path, out: Path, *, bits: int = 0) -> None:
     with pq.ParquetFile(part) as file:
         counts = [name for name in dict.fromkeys(COUNT_COLUMNS.values()) if name in file.schema_arrow.names]
         columns = ["id", "text", *counts[:1]]
-        pieces = [
-            _measured(TextBatch(batch), bits) for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns)
-        ]
+        pieces = [_measured(TextBatch(batch), bits) for batch in document_batches(file, columns)]
     joined = {name: np.concatenate([piece[name] for piece in [_EMPTY, *pieces]]) for name in _EMPTY}
     with atomic_file(out) as stream:
         np.savez(stream, **joined)

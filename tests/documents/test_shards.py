@@ -25,6 +25,7 @@ from corpusmill.documents.shards import (
     ContentHash,
     atomic_file,
     atomic_text,
+    document_batches,
     remove_partial_files,
     sha256_of,
     write_table,
@@ -71,6 +72,29 @@ def test_row_groups_have_1024_rows_however_the_batches_are_cut(tmp_path, sizes):
     write_table(tmp_path / "a.parquet", [whole.slice(start, size) for start, size in zip(starts, sizes)], DOCUMENT)
     metadata = pq.ParquetFile(tmp_path / "a.parquet").metadata
     assert [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)] == [1024, 1024, 452]
+
+
+@pytest.mark.parametrize("cut", [1, 7, 40])
+def test_row_groups_of_long_texts_end_by_bytes_however_the_batches_are_cut(tmp_path, monkeypatch, cut):
+    monkeypatch.setattr(shards, "ROW_GROUP_TEXT_BYTES", 1000)
+    texts = ["a" * size for size in (999, 1, 1000, 400, 400, 400, 5000, *[10] * 30, 999, 0, 0)]
+    whole = TextBatch.of_texts(texts).documents
+    pieces = [whole.slice(start, cut) for start in range(0, len(texts), cut)]
+    shard = write_table(tmp_path / "a.parquet", pieces, DOCUMENT, row_group_rows=20)
+    metadata = pq.ParquetFile(tmp_path / "a.parquet").metadata
+    groups = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
+    assert groups == [2, 1, 3, 1, 20, 11, 2]
+    assert pq.read_table(tmp_path / "a.parquet")["text"].to_pylist() == texts
+    assert shard.rows == len(texts)
+
+
+def test_documents_are_read_a_few_at_a_time_and_never_beyond_a_row_group(tmp_path):
+    whole = documents(30)
+    write_table(tmp_path / "a.parquet", [whole], DOCUMENT, row_group_rows=10)
+    with pq.ParquetFile(tmp_path / "a.parquet") as file:
+        batches = list(document_batches(file, ["id", "text"], rows=7))
+    assert [batch.num_rows for batch in batches] == [7, 3] * 3
+    assert pa.Table.from_batches(batches) == pa.Table.from_batches([whole]).select(["id", "text"])
 
 
 def test_the_layout_is_zstd_with_a_page_index_and_dictionaries_for_columns_of_few_values_only(tmp_path):
