@@ -205,3 +205,13 @@ def test_memory_does_not_grow_with_the_number_of_documents(tmp_path: Path) -> No
     achieved, grown = map(int, subprocess.run(run, check=True, capture_output=True, text=True).stdout.split())
     assert abs(achieved - budget) <= 500
     assert grown < 40  # MB; the 3,000,000 rows themselves are 72 MB
+
+
+def test_a_budget_that_reaches_only_empty_documents_is_refused(tmp_path):
+    ids = pa.array([document_id("web", "f", row) for row in range(41)], pa.string())
+    units = pa.array([0] * 40 + [70])
+    batch = pa.RecordBatch.from_arrays([ids, pa.array(id_hashes(ids)), units, units], schema=MEASUREMENT)
+    write_table(tmp_path / "web", [batch], MEASUREMENT)
+    options = MixOptions(ratios={"web": 1.0}, budget=3, validation=0)
+    with pytest.raises(RecipeError, match="raise it"):
+        select({"web": [tmp_path / "web"]}, options)
