@@ -8,8 +8,10 @@ import time
 from typing import Protocol, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, ProgressColumn, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
+from rich.progress import Task as Bar
+from rich.text import Text
 
 from corpusmill.pipeline.run import Progress
 from corpusmill.pipeline.summary import count, counted, size
@@ -86,6 +88,23 @@ class PlainProgress:
         return line if done else f"{line}, about {duration((self._size - self._read) / rate)} left"
 
 
+class _Pace(ProgressColumn):
+    """Rate and time left, from what this run has read: what was done before took no time.
+
+    rich's own columns leave the first of a bar's tasks out of the rate, which is most of it where tasks are few.
+    """
+
+    def render(self, task: Bar) -> Text:
+        fresh, seconds = task.completed - task.fields["reused"], task.fields["seconds"]
+        if task.finished:
+            return Text(f"{size(fresh / seconds)}/s in {duration(seconds)}" if fresh and seconds else "done before")
+        if not fresh or not seconds:
+            return Text("")
+        left = (task.total or 0) - task.completed
+        since = max((task.elapsed or 0) - seconds, 0)
+        return Text(f"{size(fresh / seconds)}/s, {duration(left * seconds / fresh - since)} left")
+
+
 class BarProgress:
     """A bar a level, with tasks, rate and time left."""
 
@@ -93,28 +112,28 @@ class BarProgress:
         self._console = console
         self._bars = RichProgress(
             TextColumn("{task.description:<12}"), BarColumn(bar_width=24), TextColumn("{task.fields[tasks]:>16}"),
-            DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(elapsed_when_finished=True), console=console,
+            DownloadColumn(), _Pace(), console=console,
         )  # fmt: skip
         self._bar: TaskID | None = None
         self._tasks = self._ended = self._reused = 0
+        self._began = 0.0
         self._bars.start()
 
     def level(self, title: str, tasks: int, size: int) -> None:
         self._tasks, self._ended, self._reused = tasks, 0, 0
-        self._bar = self._bars.add_task(title, total=max(size, 1), tasks=self._counted())
+        self._began = time.monotonic()
+        self._bar = self._bars.add_task(title, total=max(size, 1), tasks=self._counted(), reused=0, seconds=0.0)
         if size == 0:
             self._bars.advance(self._bar, 1)
 
     def outcome(self, outcome: Outcome) -> None:
         self._ended += 1
         if self._bar is not None:
-            if outcome.reused:
-                # What was done before is no part of the rate, so the bar begins behind it.
-                self._reused += outcome.task.size
-                self._bars.reset(self._bar, completed=self._reused)
-            else:
-                self._bars.advance(self._bar, outcome.task.size)
-            self._bars.update(self._bar, tasks=self._counted())
+            self._reused += outcome.task.size if outcome.reused else 0
+            seconds = time.monotonic() - self._began
+            self._bars.update(
+                self._bar, advance=outcome.task.size, tasks=self._counted(), reused=self._reused, seconds=seconds
+            )
         if outcome.error is not None:
             self.say(failure(outcome))
 
