@@ -11,8 +11,8 @@ from corpusmill.pipeline.report import render, shown, write_report
 VOID = {"meta", "rect", "line", "br", "wbr"}
 TAGS = VOID | {
     "html", "head", "title", "style", "body", "h1", "h2", "h3", "p", "nav", "a", "code", "div", "b", "em", "strong",
-    "pre", "table", "thead", "tbody", "tr", "th", "td", "span", "bdi", "svg", "g", "text", "figure", "figcaption", "details",
-    "summary", "ul", "li",
+    "pre", "table", "thead", "tbody", "tr", "th", "td", "span", "bdi", "svg", "g", "text", "figure", "figcaption",
+    "details", "summary", "ul", "li",
 }  # fmt: skip
 ATTRIBUTES = {
     "lang", "charset", "http-equiv", "content", "name", "class", "id", "href", "colspan", "role", "aria-label",
