@@ -23,7 +23,7 @@ from corpusmill.dedup.contract import Barrier
 from corpusmill.documents.codepoints import UNICODE_VERSION
 from corpusmill.documents.errors import InputError, RecipeError
 from corpusmill.documents.shards import sha256_of
-from corpusmill.filters.contract import Filter
+from corpusmill.filters.contract import Stage
 from corpusmill.pipeline.barriers import BarrierWork
 from corpusmill.pipeline.extraction import Extraction
 from corpusmill.pipeline.phases import FirstInput, LaterInput, MapWork
@@ -204,13 +204,20 @@ class SourcePlan:
         """Every file that this plan may write below the source's folder; anything else there is of an older plan."""
         files: set[Path] = set()
         for part in range(len(self.splits)):
-            files |= {self.merged_ledger(part), self.folder / "ledger" / "tasks" / f"{self.parts[part]}.json"}
-            for phase, here in enumerate(self.phases):
-                files |= {self.documents(phase, part), self.ledger(phase, part), self.samples(phase, part)}
-                files.add(self.verdicts(phase, part))
-                files |= {self.marker(phase, self.parts[part]), self.marker(phase, "barriers")}
-                files |= {self.sidecar(phase, spec.name, part) for spec in here.barriers}
+            files |= self.merged_files(part)
+            for phase in range(len(self.phases)):
+                files |= {*self.phase_files(phase, part), self.verdicts(phase, part), self.marker(phase, "barriers")}
         return files
+
+    def phase_files(self, phase: int, part: int) -> set[Path]:
+        """What the map task of a part writes."""
+        sidecars = [self.sidecar(phase, spec.name, part) for spec in self.phases[phase].barriers]
+        written = self.documents(phase, part), self.ledger(phase, part), self.samples(phase, part)
+        return {*written, *sidecars, self.marker(phase, self.parts[part])}
+
+    def merged_files(self, part: int) -> set[Path]:
+        """What the ledger task of a part writes."""
+        return {self.merged_ledger(part), self.folder / "ledger" / "tasks" / f"{self.parts[part]}.json"}
 
 
 def merge_ledger(work: LedgerWork) -> dict[str, Any]:
@@ -309,7 +316,7 @@ def _identity(spec: StageSpec, *, observing: bool = False) -> dict[str, Any]:
     fields = {item.name: getattr(stage, item.name) for item in dataclasses.fields(stage) if item.init}
     if observing:
         fields = {name: value for name, value in fields.items() if name not in type(stage).judged_fields}
-    content = [_file_hash(path, path.stat().st_mtime_ns) for path in stage.files()] if isinstance(stage, Filter) else []
+    content = [_file_hash(path, path.stat().st_mtime_ns) for path in stage.files()] if isinstance(stage, Stage) else []
     return {"name": spec.name, "stage": spec.stage, "version": stage.version, "fields": fields, "files": content}
 
 

@@ -129,16 +129,20 @@ def _chart(histogram: Histogram) -> dict[str, Any]:
 
 
 def _samples(source: Path, stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Samples of what each reason dropped and of what was kept, with what the ledger says of each."""
+    """Samples of what each reason dropped and of what was kept, with what the ledger says of each. Those of parts that
+    failed in a later phase are left out: they have no ledger yet."""
     samples = read_samples(sorted(source.glob("phase-*/samples/part-*.parquet")))
     known = _rows_of(source / "ledger", [sample["id"] for group in samples.values() for sample in group])
-    found = {key: [{**known.get(sample["id"], {}), **sample} for sample in group] for key, group in samples.items()}
+    found = {
+        key: [{**known[sample["id"]], **sample} for sample in group if sample["id"] in known]
+        for key, group in samples.items()
+    }
     found |= _unreadable(source / "ledger")
     groups = [
         {"stage": stage["stage"], "reason": reason, "count": n, "samples": found[stage["stage"], reason]}
         for stage in stages
         for reason, n in fired(stage)
-        if (stage["stage"], reason) in found
+        if found.get((stage["stage"], reason))
     ]
     return {"dropped_samples": groups, "kept_samples": found.get((None, None), [])}
 

@@ -90,6 +90,7 @@ def run_recipe(recipe: Recipe, executor: Executor, progress: Progress) -> RunRes
         sources = [_Progressing(plan, {}, None, [], []) for plan in plans]
         for level in range(max(len(plan.phases) for plan in plans)):
             _run_phase(level, sources, runner)
+        _remove_outdated(sources)
         _merge_ledgers(sources, runner)
         manifest = run_manifest(recipe, [(s.plan, s.maps, s.barriers) for s in sources], runner.failed)
         if not runner.failed:
@@ -122,7 +123,10 @@ class _Runner:
             self._progress.outcome(outcome)
         fresh = self._executor.run(waiting, self._progress.outcome) if waiting else []
         done |= {outcome.task.key: outcome for outcome in fresh}
-        self.failed += [outcome for outcome in fresh if outcome.error is not None]
+        failed = [outcome for outcome in fresh if outcome.error is not None]
+        for outcome in failed:  # a worker may die before the task has removed what an older recipe left
+            outcome.task.forget()
+        self.failed += failed
         return [done[task.key] for task in tasks]
 
 
@@ -221,6 +225,20 @@ def _clear(plan: SourcePlan) -> None:
                 path.rmdir()
         elif path not in expected:
             path.unlink()
+
+
+def _remove_outdated(sources: Sequence[_Progressing]) -> None:
+    """Removes what an older recipe's run left of parts that did not come through this one: reports, readers of
+    `curated` and of the ledger take all files that are there."""
+    for source in sources:
+        plan = source.plan
+        for part in range(len(plan.splits)):
+            gone = set() if part in source.parts else plan.merged_files(part)
+            for phase, outcomes in enumerate(source.maps):
+                if part not in outcomes or outcomes[part].error is not None:
+                    gone |= plan.phase_files(phase, part)
+            for path in gone:
+                path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

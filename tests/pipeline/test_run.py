@@ -1,0 +1,66 @@
+"""Runs in one folder, one after the other: nothing of an older recipe is left beside what a newer one made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from corpusmill.pipeline.executors import Executor, Watch
+from corpusmill.pipeline.recipe import load_recipe
+from corpusmill.pipeline.run import RunResult, run_recipe
+from corpusmill.pipeline.tasks import Outcome, Runnable
+
+
+class Failing(Executor):
+    """Runs tasks in this process, but those whose key contains `mark` fail before they begin."""
+
+    def __init__(self, mark: str | None = None) -> None:
+        self.mark = mark
+
+    def run(self, tasks: Sequence[Runnable], watch: Watch) -> list[Outcome]:
+        fails = [self.mark is not None and self.mark in task.key for task in tasks]
+        return [
+            Outcome(task, error="killed") if failing else Outcome(task, counts=task.run())
+            for task, failing in zip(tasks, fails, strict=True)
+        ]
+
+
+@pytest.fixture
+def run(tmp_path: Path, quiet: Any) -> Any:
+    """Runs stages over three files of three documents, some tasks of which may fail."""
+    for name in "abc":
+        lines = [json.dumps({"text": f"text {number} of {name} stands here"}) for number in range(3)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+
+    def go(stages: Sequence[Any], failing: str | None = None) -> RunResult:
+        data = {"name": "x", "runs": str(tmp_path / "runs"), "split_bytes": 150}
+        data["sources"] = {"web": {"paths": "*.jsonl", "stages": list(stages)}}
+        (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(data))
+        return run_recipe(load_recipe(tmp_path / "recipe.yaml"), Failing(failing), quiet)
+
+    return go
+
+
+def rows(folder: Path) -> int:
+    return sum(pq.ParquetFile(path).metadata.num_rows for path in folder.glob("*.parquet"))
+
+
+STRICT = {"gopher_quality": {"min_words": 1000}}
+
+
+@pytest.mark.parametrize("failing", ["phase-1/part-b", "phase-1/exact_dedup", "phase-2/part-b", "ledger/part-b"])
+def test_what_an_older_recipe_made_of_a_part_goes_when_the_part_fails(run, failing):
+    assert run(["exact_dedup"]).manifest["sources"]["web"]["documents_out"] == 9
+    result = run([STRICT, "exact_dedup"], failing)
+    assert [outcome.error for outcome in result.failed] == ["killed"]
+    source = result.folder / "web"
+    assert rows(source / "curated") == result.manifest["sources"]["web"]["documents_out"] == 0
+    assert rows(source / "ledger") == {"phase-1/exact_dedup": 0}.get(failing, 6)
+    assert run([STRICT, "exact_dedup"]).exit_code == 0
+    assert rows(source / "ledger") == 9
