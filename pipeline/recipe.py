@@ -93,6 +93,7 @@ class Recipe:
 _RECIPE_KEYS = ("name", "seed", "runs", "split_bytes", "sources", "mix")
 _SOURCE_KEYS = ("paths", "kind", "root", "license", "language", "read", "extract", "stages")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_TAKEN = ("dataset", "mix", "report")  # folders of a run beside its sources'
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -244,6 +245,8 @@ def _assign(here: Any, step: str, value: Any, place: str) -> None:
 def _source(name: str, data: Any, place: str) -> SourceSpec:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise RecipeError(f"{place}: a source's name is lower-case letters, digits and _, and begins with a letter")
+    if name in _TAKEN:
+        raise RecipeError(f"{place}: a run has a folder of that name of its own; call the source otherwise")
     if not isinstance(data, dict):
         raise RecipeError(f"{place}: must be a mapping with `paths` and `stages`, not {data!r}")
     check_keys(data, _SOURCE_KEYS, place)

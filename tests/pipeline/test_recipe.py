@@ -23,6 +23,12 @@ def test_a_minimal_recipe_has_its_defaults():
     assert recipe.sources[0].stages == ()
 
 
+@pytest.mark.parametrize("name", ["dataset", "mix", "report"])
+def test_a_source_may_not_have_the_name_of_a_folder_that_every_run_has(name):
+    with pytest.raises(RecipeError, match=rf"recipe.yaml: sources.{name}: a run has a folder of that name"):
+        parse(sources={name: {"paths": "x"}})
+
+
 def test_stages_are_names_or_names_with_options():
     recipe = with_stages("gopher_quality", {"gopher_quality": {"min_words": 20}}, {"pii": None})
     assert [spec.name for spec in recipe.sources[0].stages] == ["gopher_quality", "gopher_quality_2", "pii"]
