@@ -147,8 +147,9 @@ def _entry(uri: str, info: dict[str, Any]) -> tuple[str, int, str]:
 def _name(uri: str, start: str) -> str:
     if uri.startswith(start.rstrip("/") + "/"):
         uri = uri[len(start.rstrip("/")) + 1 :]
-    # A file name on Linux is bytes: what is no UTF-8 is shown as U+FFFD, since names stand in the ledger.
-    return os.fsencode(uri).decode("utf-8", "replace")
+    # A file name on Linux is bytes, and names stand in the ledger: what is no UTF-8 is written as \xff. With U+FFFD for
+    # it, two files could have one name, and so their documents the same ids.
+    return os.fsencode(uri).decode("utf-8", "backslashreplace")
 
 
 def _nothing_at(path: str, whole: str, base: Path, suffixes: Sequence[str]) -> str:

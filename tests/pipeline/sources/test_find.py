@@ -105,15 +105,16 @@ def test_a_variable_that_is_not_set_is_named(tree, monkeypatch):
     )
 
 
-def test_a_name_that_is_no_utf8_is_shown_with_a_replacement(tree):
-    odd = str(tree).encode() + b"/caf\xe9.txt"
-    with open(odd, "wb") as stream:
-        stream.write(b"text")
-    [file] = find(["caf*.txt"], tree)
-    assert file.name == "caf�.txt"
-    [split] = Text().splits([file], 100)
+def test_names_that_are_no_utf8_are_shown_and_stay_apart(tree):
+    for odd in (b"caf\xe9.txt", b"caf\xe8.txt"):
+        with open(str(tree).encode() + b"/" + odd, "wb") as stream:
+            stream.write(b"text")
+    files = find(["caf*.txt"], tree)
+    assert [file.name for file in files] == [r"caf\xe8.txt", r"caf\xe9.txt"]
+    [split] = Text().splits(files, 100)
     [chunk] = Text().read(split, Origin("x"))
-    assert chunk.documents.column("text").to_pylist() == ["text"]
+    assert chunk.documents.column("text").to_pylist() == ["text"] * 2
+    assert len(set(chunk.documents.column("id").to_pylist())) == 2
 
 
 def test_s3_without_its_library_says_what_to_install(tmp_path, monkeypatch):
