@@ -24,6 +24,8 @@ class Usage:
     cpu_seconds: float
     worker_mb: float
     """The most memory (VmHWM) that any of its processes held, that of the command itself apart."""
+    other_cores: float
+    """Cores that the rest of the machine kept busy meanwhile, on average."""
 
 
 def watched(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Usage:
@@ -34,20 +36,32 @@ def watched(command: Sequence[str], environment: Mapping[str, str], log: Path) -
     seen: dict[int, tuple[float, float]] = {}
     ended = threading.Event()
     with open(log, "wb") as stream:
-        begun = time.perf_counter()
+        begun, busy_before = time.perf_counter(), _busy_seconds()
         process = subprocess.Popen(
             command, env=dict(environment), stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
         )
         watcher = threading.Thread(target=_watch, args=(process.pid, seen, ended))
         watcher.start()
         code = process.wait()
-        seconds = time.perf_counter() - begun
+        seconds, busy = time.perf_counter() - begun, _busy_seconds() - busy_before
         ended.set()
         watcher.join()
     if code != 0:
         raise SystemExit(f"{' '.join(command)} ended with {code}:\n{log.read_text(errors='replace')[-4000:]}")
     workers = [peak for pid, (_, peak) in seen.items() if pid != process.pid]
-    return Usage(seconds, sum(cpu for cpu, _ in seen.values()), max(workers, default=0.0))
+    cpu_seconds = sum(cpu for cpu, _ in seen.values())
+    return Usage(seconds, cpu_seconds, max(workers, default=0.0), max(busy - cpu_seconds, 0.0) / seconds)
+
+
+def _busy_seconds() -> float:
+    """CPU seconds that all processes of the machine have taken, with what its host took from it."""
+    user, nice, system, _, _, interrupts, soft_interrupts, stolen = map(int, _first_line("/proc/stat").split()[1:9])
+    return (user + nice + system + interrupts + soft_interrupts + stolen) / os.sysconf("SC_CLK_TCK")
+
+
+def _first_line(path: str) -> str:
+    with open(path) as stream:
+        return stream.readline()
 
 
 def _watch(session: int, seen: dict[int, tuple[float, float]], ended: threading.Event) -> None:

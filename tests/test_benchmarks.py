@@ -96,14 +96,15 @@ def test_a_slope_leaves_the_start_up_out(module: ModuleType) -> None:
     ours, theirs = module.Slope((10, 20)), module.Slope((5, 10))
     for slope, start_up, each in ((ours, 3.0, 0.1), (theirs, 8.0, 4.0)):
         for size in slope.sizes:
-            for load in (1.0, 2.0, 1.0):
-                slope.add(size, module.Usage(load * (start_up + each * size), load * each * size, 100.0 + size))
-    assert ours.per_unit() == pytest.approx([0.1, 0.2, 0.1])
-    assert ours.median(20) == pytest.approx(5.0)
-    assert ours.median(20, "worker_mb") == 120.0
+            for load in (1.5, 1.0, 2.0):
+                slope.add(size, module.Usage(load * (start_up + each * size), load * each * size, 100.0 + size, load))
+    assert ours.per_unit() == pytest.approx(0.1)
+    assert ours.least(20) == pytest.approx(5.0)
     race = module.Race(ours, theirs)
     assert race.steady() == pytest.approx(40.0)
+    assert race.steady("cpu_seconds") == pytest.approx(40.0)
     assert race.with_start_up() == pytest.approx(48.0 / 4.0)
+    assert len(race.all_usages()) == 12
 
 
 def test_a_command_is_charged_for_the_processes_that_it_starts(module: ModuleType, tmp_path: Path) -> None:
