@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpusmill.dedup.contract import ReadTexts
+from corpusmill.dedup.ids import IdIndex
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.shards import storage_errors, write_table
 from corpusmill.pipeline.phases import built
@@ -30,6 +32,7 @@ PART_VERDICTS = pa.schema(
         pa.field("cluster_size", pa.int32()),
     ]
 )
+_STANDING = pa.schema([("id", pa.string()), ("others", pa.int64())])
 _MEMORY = "1GB"
 
 
@@ -60,7 +63,7 @@ def run_barriers(work: BarrierWork) -> Counts:
 
 def _decided(work: BarrierWork) -> Counts:
     tables: list[pa.Table] = []
-    sizes: Counter[str] = Counter()
+    standing = _STANDING.empty_table()
     excluded = pa.array([], pa.string())
     dropped: dict[str, dict[str, int]] = {}
     for spec, sidecars in zip(work.barriers, work.sidecars, strict=True):
@@ -69,19 +72,28 @@ def _decided(work: BarrierWork) -> Counts:
         folder.mkdir(parents=True)
         decision = built(spec).decide(sidecars, excluded=excluded, read_texts=_reader(work.documents), workspace=folder)
         verdicts = decision.verdicts
-        for gone, kept in zip(verdicts["id"].to_pylist(), verdicts["kept_id"].to_pylist(), strict=True):
-            sizes[kept] += 1 + sizes.pop(gone, 0)
+        standing = _standing(standing, verdicts)
         excluded = pa.concat_arrays([excluded, verdicts["id"].combine_chunks().cast(pa.string())])
-        named = verdicts.append_column("stage", pa.array([spec.name] * verdicts.num_rows, pa.string()))
-        tables.append(named.append_column("cluster_size", pa.nulls(verdicts.num_rows, pa.int32())))
+        tables.append(verdicts.append_column("stage", pa.repeat(pa.scalar(spec.name, pa.string()), verdicts.num_rows)))
         counts = verdicts["reason"].value_counts().to_pylist()
         dropped[spec.name] = {item["values"]: item["counts"] for item in counts}
         shutil.rmtree(folder)
-    standing = pa.table({"id": list(sizes), "cluster_size": [1 + count for count in sizes.values()]})
-    whole = pa.concat_tables(
-        [_shaped(table) for table in (*tables, standing.cast(pa.schema([PART_VERDICTS[0], PART_VERDICTS[5]])))]
-    )
+    sizes = pa.table({"id": standing["id"], "cluster_size": pc.add(standing["others"], 1)})
+    whole = pa.concat_tables([_shaped(table) for table in (*tables, sizes)])
     return {"dropped": dropped, "verdicts": _deal(whole, work)}
+
+
+def _standing(before: pa.Table, verdicts: pa.Table) -> pa.Table:
+    """For each document that stays in the place of others, how many: those of `before` and those that went now, with
+    what they stood for themselves."""
+    twins = verdicts.filter(pc.is_valid(verdicts["kept_id"]))
+    stood = IdIndex(before["id"].combine_chunks()).find(twins["id"].combine_chunks())
+    others = 1 + np.append(before["others"].to_numpy(), 0)[stood]  # place -1, of those that stood for none, is the 0
+    stays = np.ones(before.num_rows, np.bool_)
+    stays[stood[stood >= 0]] = False
+    new = pa.table([twins["kept_id"], pa.array(others)], schema=_STANDING)
+    both = pa.concat_tables([before.filter(pa.array(stays)), new])
+    return both.group_by("id").aggregate([("others", "sum")]).rename_columns(_STANDING.names)
 
 
 def _shaped(table: pa.Table) -> pa.Table:
@@ -98,16 +110,17 @@ def _deal(verdicts: pa.Table, work: BarrierWork) -> dict[str, str]:
     names = [str(path) for path in work.sidecars[0]]
     with duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": str(work.workspace), "threads": 1}) as base:
         base.register("verdicts", verdicts)
-        if names:
-            found = base.sql(
-                "select s.filename as part, v.* from verdicts v "
-                "join (select id, filename from read_parquet(?, filename = true)) s on s.id = v.id "
-                "order by part, v.id",
-                params=[names],
-            ).to_arrow_table()
+        base.register("parts", pa.table({"name": names, "part": np.arange(len(names))}))
+        found = base.sql(
+            "select part, v.* from verdicts v "
+            "join (select id, filename from read_parquet(?, filename = true)) s on s.id = v.id "
+            "join parts on parts.name = s.filename order by part, v.id",
+            params=[names],
+        ).to_arrow_table()
+    borders = np.searchsorted(found["part"].to_numpy(), np.arange(len(names) + 1)).tolist()
     hashes = {}
-    for name, target in zip(names, work.verdicts, strict=True):
-        mine = found.filter(pc.equal(found["part"], name)).drop_columns(["part"])
+    for (start, end), target in zip(pairwise(borders), work.verdicts, strict=True):
+        mine = found.slice(start, end - start).drop_columns(["part"])
         shard = write_table(target, mine.cast(PART_VERDICTS).to_batches(), PART_VERDICTS, row_group_rows=65_536)
         hashes[target.stem] = shard.sha256
     return hashes
@@ -115,14 +128,15 @@ def _deal(verdicts: pa.Table, work: BarrierWork) -> dict[str, str]:
 
 def _reader(documents: Sequence[Path]) -> ReadTexts:
     def read_texts(ids: Sequence[str]) -> Iterator[TextBatch]:
-        wanted = pa.array(ids, pa.string())
+        wanted = IdIndex(pa.array(ids, pa.string()))  # a value set of Arrow's would be hashed anew for each row group
         for path in documents:
-            file = pq.ParquetFile(path)
-            for index in range(file.num_row_groups):
-                here = pc.is_in(file.read_row_group(index, columns=["id"])["id"], value_set=wanted)
-                if not pc.any(here).as_py():
-                    continue
-                for batch in file.read_row_group(index).filter(here).combine_chunks().to_batches():
-                    yield TextBatch(batch)
+            with pq.ParquetFile(path) as file:
+                for index in range(file.num_row_groups):
+                    there = file.read_row_group(index, columns=["id"])["id"].combine_chunks()
+                    here = wanted.find(there) >= 0
+                    if not here.any():
+                        continue
+                    for batch in file.read_row_group(index).filter(pa.array(here)).combine_chunks().to_batches():
+                        yield TextBatch(batch)
 
     return read_texts
