@@ -113,7 +113,7 @@ def score_part(part: Path, out: Path, *, bits: int = 0) -> None:
         counts = [name for name in dict.fromkeys(COUNT_COLUMNS.values()) if name in file.schema_arrow.names]
         columns = ["id", "text", *counts[:1]]
         pieces = [_measured(TextBatch(batch), bits) for batch in document_batches(file, columns)]
-    joined = {name: np.concatenate([piece[name] for piece in [_EMPTY, *pieces]]) for name in _EMPTY}
+    joined: dict[str, Any] = {name: np.concatenate([piece[name] for piece in [_EMPTY, *pieces]]) for name in _EMPTY}
     with atomic_file(out) as stream:
         np.savez(stream, **joined)
 
@@ -125,7 +125,8 @@ def combine(partials: Sequence[Path]) -> QualityScore:
     tokens = rows["tokens"].astype(np.float64)
     total = float(tokens.sum())
     if total == 0:
-        return QualityScore(q=1.0, documents=len(tokens), tokens=0, **dict.fromkeys(LOSSES, 0.0))
+        nothing: dict[str, Any] = dict.fromkeys(LOSSES, 0.0)
+        return QualityScore(q=1.0, documents=len(tokens), tokens=0, **nothing)
     unique, repeated_id = _unique_rows(rows["text_hash"], rows["id_hash"])
     lost = {
         "epochs": float(tokens[repeated_id].sum()),
@@ -138,7 +139,7 @@ def combine(partials: Sequence[Path]) -> QualityScore:
     lost["repetition"] = float((left * rows["repeated"]).sum())
     left = left * (1 - rows["repeated"])
     lost["overlap"] = float(left.sum()) * _overlap(rows, unique, left)
-    shares = {name: value / total for name, value in lost.items()}
+    shares: dict[str, Any] = {name: value / total for name, value in lost.items()}
     return QualityScore(q=1 - sum(shares.values()), documents=len(tokens), tokens=int(total), **shares)
 
 

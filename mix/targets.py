@@ -86,7 +86,7 @@ def _refilled(budget: int, shares: Mapping[str, Fraction], limits: Mapping[str, 
     aims: dict[str, Fraction] = {}
     open_sources = dict(shares)
     while open_sources:
-        scale = (budget - sum(aims.values())) / sum(open_sources.values())
+        scale = (budget - sum(aims.values(), Fraction())) / sum(open_sources.values(), Fraction())
         full = [source for source, share in open_sources.items() if scale * share > limits[source]]
         if not full:
             aims.update({source: scale * share for source, share in open_sources.items()})

@@ -93,6 +93,10 @@ class SourcePlan:
     def merged_ledger(self, part: int) -> Path:
         return self.folder / "ledger" / f"{self.parts[part]}.parquet"
 
+    def ledger_marker(self, part: int) -> Path:
+        # Not below ledger/: readers take that folder as one table.
+        return self.folder / "tasks" / f"ledger-{self.parts[part]}.json"
+
     def marker(self, phase: int, name: str) -> Path:
         return self.folder / self.phases[phase].name / "tasks" / f"{name}.json"
 
@@ -194,7 +198,7 @@ class SourcePlan:
                 function="corpusmill.pipeline.plan:merge_ledger",
                 arguments=work,
                 outputs=(work.out,),
-                marker=self.folder / "ledger" / "tasks" / f"{self.parts[part]}.json",
+                marker=self.ledger_marker(part),
                 fingerprint=fingerprint(LAYOUT, outcome.task.fingerprint),
                 size=outcome.counts["bytes_in"],
             )
@@ -217,7 +221,7 @@ class SourcePlan:
 
     def merged_files(self, part: int) -> set[Path]:
         """What the ledger task of a part writes."""
-        return {self.merged_ledger(part), self.folder / "ledger" / "tasks" / f"{self.parts[part]}.json"}
+        return {self.merged_ledger(part), self.ledger_marker(part)}
 
 
 def merge_ledger(work: LedgerWork) -> dict[str, Any]:

@@ -22,14 +22,14 @@ from typing import IO, Any, Protocol
 
 import yaml
 
-from corpusmill.documents.errors import CorpusmillError, StorageError, UsageError
+from corpusmill.documents.errors import CorpusmillError, RecipeError, ShortSourceError, StorageError, UsageError
 from corpusmill.documents.shards import ContentHash, atomic_text, remove_partial_files, storage_errors
 from corpusmill.mix.options import MixOptions
 from corpusmill.pipeline.executors import Executor
 from corpusmill.pipeline.manifest import failures, run_manifest, write_manifest
 from corpusmill.pipeline.mixing import Parts, mix_options, run_mix
 from corpusmill.pipeline.plan import SourcePlan, plan_sources
-from corpusmill.pipeline.recipe import Recipe
+from corpusmill.pipeline.recipe import Recipe, StageSpec
 from corpusmill.pipeline.tasks import Outcome, Task
 from corpusmill.pipeline.warm_up import warm_up
 
@@ -85,8 +85,7 @@ def run_recipe(recipe: Recipe, executor: Executor, progress: Progress) -> RunRes
         _remove_gone_sources(folder, plans)
         for plan in plans:
             _clear(plan)
-        warm_up([spec for plan in plans for spec in plan.stages()], executor, progress.say)
-        runner = _Runner(executor, progress)
+        runner = _Runner(executor, progress, [spec for plan in plans for spec in plan.stages()])
         sources = [_Progressing(plan, {}, None, [], []) for plan in plans]
         for level in range(max(len(plan.phases) for plan in plans)):
             _run_phase(level, sources, runner)
@@ -95,29 +94,43 @@ def run_recipe(recipe: Recipe, executor: Executor, progress: Progress) -> RunRes
         manifest = run_manifest(recipe, [(s.plan, s.maps, s.barriers) for s in sources], runner.failed)
         if not runner.failed:
             manifest["content_hash"] = _content_hash(sources)
+        short: CorpusmillError | None = None
         if options is not None:
-            manifest |= _mixed(folder, options, _curated(options, sources), runner, manifest)
+            try:
+                mix = run_mix(folder, options, _curated(options, sources), runner, manifest)
+                manifest |= {"mix": mix} if mix is not None else {}
+            except (ShortSourceError, RecipeError) as error:
+                # What is curated stands; the funnel and the ledger show where the documents went.
+                short = error
+                manifest["mix_error"] = str(error)
             manifest["failed"] = failures(runner.failed)
         atomic_text(folder / "recipe.yaml", yaml.safe_dump(dict(recipe.resolved), sort_keys=False, allow_unicode=True))
         write_manifest(folder, manifest)
         from corpusmill.pipeline.report import write_report
 
         write_report(folder)
+        # Where tasks have failed, what they would have given may be all that the mix lacks.
+        if short is not None and not runner.failed:
+            raise short
     return RunResult(folder, manifest, tuple(runner.failed))
 
 
 class _Runner:
     """Runs tasks that are not done yet, and keeps the failures."""
 
-    def __init__(self, executor: Executor, progress: Progress) -> None:
+    def __init__(self, executor: Executor, progress: Progress, stages: Sequence[StageSpec]) -> None:
         self._executor = executor
         self._progress = progress
+        self._cold = stages  # whose kernels nobody has asked for yet
         self.failed: list[Outcome] = []
 
     def run(self, title: str, tasks: Sequence[Task]) -> list[Outcome]:
         """Outcomes in the order of `tasks`; what an earlier run did is taken from its markers."""
         done = {task.key: Outcome(task, counts, reused=True) for task in tasks if (counts := task.done()) is not None}
         waiting = [task for task in tasks if task.key not in done]
+        if waiting and self._cold:
+            warm_up(self._cold, self._executor, self._progress.say)
+            self._cold = ()
         self._progress.level(title, len(tasks), sum(task.size for task in tasks))
         for outcome in done.values():
             self._progress.outcome(outcome)
@@ -158,19 +171,6 @@ def _run_phase(level: int, sources: Sequence[_Progressing], runner: _Runner) -> 
 def _merge_ledgers(sources: Sequence[_Progressing], runner: _Runner) -> None:
     tasks = [task for source in sources for task in source.plan.ledger_tasks(source.parts).values()]
     runner.run("ledger", tasks)
-
-
-def _mixed(
-    folder: Path, options: MixOptions, parts: Parts, runner: _Runner, manifest: dict[str, Any]
-) -> dict[str, Any]:
-    """The manifest's part on the mix. Where tasks have failed, what they would have given may be what the mix lacks."""
-    try:
-        mix = run_mix(folder, options, parts, runner, manifest)
-    except CorpusmillError as error:
-        if not runner.failed:
-            raise
-        return {"mix_error": str(error)}
-    return {"mix": mix} if mix is not None else {}
 
 
 def _curated(options: MixOptions, sources: Sequence[_Progressing]) -> Parts:

@@ -122,7 +122,7 @@ def summary(manifest: Mapping[str, Any], folder: Path, width: int = WIDTH) -> st
     if mix:
         blocks += [_mix(mix, manifest["recipe"].get("mix") or {}), _q(mix["quality"], width)]
     if "mix_error" in manifest:
-        blocks.append(f"no mix, as long as tasks are failed: {manifest['mix_error']}")
+        blocks.append(f"no mix: {manifest['mix_error']}")
     if manifest["failed"]:
         blocks.append(
             f"{counted(len(manifest['failed']), 'task')} failed; run the same command again to try only what failed:\n"

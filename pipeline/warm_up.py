@@ -56,7 +56,8 @@ def warm_up(stages: Iterable[StageSpec], executor: Executor, say: Callable[[str]
         RecipeError, InputError: for a stage that cannot be built.
     """
     specs = {(spec.stage, str(spec.options)): spec for spec in stages}
-    told = threading.Timer(SECONDS_WORTH_A_LINE, say, ["compiling kernels: once on this machine, under a minute"])
+    line = "compiling kernels, which takes under a minute; later runs on this machine load them"
+    told = threading.Timer(SECONDS_WORTH_A_LINE, say, [line])
     told.start()
     try:
         for errands in ([Errand(None)], [Errand(spec) for spec in specs.values()]):
