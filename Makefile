@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # Kernels are cached beside the sources; without .pyc files each start would also compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# setuptools warns of folders that stand at the top on purpose.
+PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 .PHONY: demo test setup setup-dev lint types tests clean
 
@@ -22,12 +24,12 @@ setup-dev: $(VENV)/.installed-dev
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing corpusmill into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@$(PIP) --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "installing the development requirements"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@$(PIP) --editable '.[dev]'
 	@touch $@
 
 lint:
