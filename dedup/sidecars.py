@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from corpusmill.dedup.contract import CLUSTERS, VERDICTS, Decision
 from corpusmill.dedup.ids import IdIndex
 from corpusmill.documents.errors import DamagedRunError
+from corpusmill.documents.shards import read_batches
 
 BATCH_ROWS = 65_536
 """Rows in memory at a time: 15 MB of signatures."""
@@ -33,7 +34,7 @@ class Sidecars:
         wanted = ["id", *(column for column in columns if column != "id")]
         for path in self._paths:
             with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(BATCH_ROWS, columns=wanted, use_threads=False):
+                for batch in read_batches(file, BATCH_ROWS, wanted):
                     present = batch.select(wanted)
                     if len(self._excluded):
                         present = present.filter(pa.array(self._excluded.find(present.column("id")) < 0))

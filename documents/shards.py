@@ -269,10 +269,13 @@ def write_table(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema
     return writer.shard
 
 
-def document_batches(file: pq.ParquetFile, columns: Sequence[str], rows: int = 256) -> Iterator[pa.RecordBatch]:
-    """A document file's rows in order, at most `rows` and a row group's text (ROW_GROUP_TEXT_BYTES) at a time."""
-    for group in range(file.num_row_groups):  # `iter_batches` alone fills a batch from several
-        yield from file.iter_batches(batch_size=rows, row_groups=[group], columns=list(columns))
+def read_batches(file: pq.ParquetFile, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """A file's rows in order, at most `rows` at a time; in memory is one row group.
+
+    `iter_batches` over a whole file holds all of it in the end, and fills a batch from several row groups.
+    """
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(rows, [group], None if columns is None else list(columns), use_threads=False)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -32,6 +32,7 @@ from sklearn.metrics import roc_auc_score
 
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import InputError
+from corpusmill.documents.shards import read_batches
 from corpusmill.filters.quality import MAX_BITS, MIN_BITS, QualityModel, feature_rows, scratch
 
 _BATCH_CHARACTERS = 4_000_000
@@ -368,5 +369,5 @@ def _parquet_texts(path: Path, field: str) -> Iterator[str]:
             raise InputError(
                 f'{path}: has no string column "{field}", but {", ".join(columns.names)}; name the right one'
             )
-        for batch in file.iter_batches(columns=[field]):
+        for batch in read_batches(file, 1024, [field]):
             yield from (text for text in batch.column(0).to_pylist() if text is not None)

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpusmill.documents.batch import TextBatch
-from corpusmill.documents.shards import Shard, document_batches, write_table
+from corpusmill.documents.shards import Shard, read_batches, write_table
 from corpusmill.mix.keys import id_hashes
 from corpusmill.mix.options import MixOptions
 from corpusmill.mix.units import count_units
@@ -34,6 +34,7 @@ MEASUREMENT = pa.schema(
     ]
 )
 _ROW_GROUP_ROWS = 1 << 16
+_BATCH_ROWS = 256
 
 
 def measure_part(part: Path, out: Path, options: MixOptions) -> Shard:
@@ -48,7 +49,7 @@ def measure_part(part: Path, out: Path, options: MixOptions) -> Shard:
 
 
 def _measured(file: pq.ParquetFile, options: MixOptions) -> Iterator[pa.RecordBatch]:
-    for documents in document_batches(file, ["id", "text"]):
+    for documents in read_batches(file, _BATCH_ROWS, ["id", "text"]):
         batch = TextBatch(documents)
         ids = documents.column("id")
         columns = [

@@ -35,7 +35,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from corpusmill.documents.batch import TextBatch
-from corpusmill.documents.shards import atomic_file, document_batches
+from corpusmill.documents.shards import atomic_file, read_batches
 from corpusmill.mix.corruption import KINDS, corruption
 from corpusmill.mix.keys import id_hashes
 from corpusmill.mix.repetition import repetition
@@ -46,6 +46,7 @@ DEFINITION = (
     "that is no language) nor redundant (repeated passes, exact duplicates, repetition within a document, overlap with "
     "another), after Subramanyam et al. 2025 (arXiv:2510.03313)."
 )
+_BATCH_ROWS = 256
 _SAMPLED_TEXT_BYTES = 40_000_000
 """Up to so much text, every run is kept: about 5 million runs, 160 MB in `combine`."""
 
@@ -112,7 +113,7 @@ def score_part(part: Path, out: Path, *, bits: int = 0) -> None:
     with pq.ParquetFile(part) as file:
         counts = [name for name in dict.fromkeys(COUNT_COLUMNS.values()) if name in file.schema_arrow.names]
         columns = ["id", "text", *counts[:1]]
-        pieces = [_measured(TextBatch(batch), bits) for batch in document_batches(file, columns)]
+        pieces = [_measured(TextBatch(batch), bits) for batch in read_batches(file, _BATCH_ROWS, columns)]
     joined: dict[str, Any] = {name: np.concatenate([piece[name] for piece in [_EMPTY, *pieces]]) for name in _EMPTY}
     with atomic_file(out) as stream:
         np.savez(stream, **joined)

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from corpusmill.documents.errors import RecipeError
+from corpusmill.documents.shards import read_batches
 from corpusmill.mix.keys import KEYS, below, held_out, selection_keys
 from corpusmill.mix.options import MixOptions, Unit
 from corpusmill.mix.targets import Targets, find_targets
@@ -212,7 +213,7 @@ class _Rows:
 def _rows(files: Sequence[Path], options: MixOptions) -> Iterator[_Rows]:
     for path in files:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=["id_hash", "units", "text_bytes"]):
+            for batch in read_batches(file, _BATCH_ROWS, ["id_hash", "units", "text_bytes"]):
                 hashes, units, text_bytes = (batch.column(name).to_numpy() for name in batch.schema.names)
                 held = held_out(hashes, options.seed, options.validation)
                 yield _Rows(selection_keys(hashes, options.seed), held, units, text_bytes)

@@ -25,7 +25,7 @@ from corpusmill.documents.shards import (
     ContentHash,
     atomic_file,
     atomic_text,
-    document_batches,
+    read_batches,
     remove_partial_files,
     sha256_of,
     write_table,
@@ -92,7 +92,7 @@ def test_documents_are_read_a_few_at_a_time_and_never_beyond_a_row_group(tmp_pat
     whole = documents(30)
     write_table(tmp_path / "a.parquet", [whole], DOCUMENT, row_group_rows=10)
     with pq.ParquetFile(tmp_path / "a.parquet") as file:
-        batches = list(document_batches(file, ["id", "text"], rows=7))
+        batches = list(read_batches(file, 7, ["id", "text"]))
     assert [batch.num_rows for batch in batches] == [7, 3] * 3
     assert pa.Table.from_batches(batches) == pa.Table.from_batches([whole]).select(["id", "text"])
 
