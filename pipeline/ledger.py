@@ -23,6 +23,7 @@ A phase writes a row for each record that it saw (`<source>/<phase>/ledger`); `m
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from corpusmill.documents.errors import DamagedRunError
 from corpusmill.documents.schema import document_id
-from corpusmill.documents.shards import write_table
+from corpusmill.documents.shards import ShardWriter, read_batches
 from corpusmill.pipeline.sources.contract import Reject
 
 KEPT, DROPPED = "kept", "dropped"
@@ -57,6 +59,8 @@ BASE = pa.schema(
 )
 # What a later phase knows better than an earlier one.
 _LATER = ("verdict", "stage", "reason", "kept_id", "similarity")
+ROW_GROUP_ROWS = 16_384
+_BATCH_ROWS = 16_384
 
 
 def ledger_schema(measures: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
@@ -141,23 +145,76 @@ def reject_rows(rejects: Sequence[Reject], source: str, schema: pa.Schema) -> pa
 
 
 def merged(phases: Sequence[Path], out: Path) -> dict[str, int]:
-    """Makes one row a record from the ledgers of a part's phases, in order; returns the counts by verdict."""
-    tables = [pq.read_table(path) for path in phases]
-    whole = tables[0]
-    for later in tables[1:]:
-        places = pc.index_in(whole["id"], value_set=later["id"])
-        seen = places.is_valid()
-        for name in later.column_names:
-            found = later[name].take(places)
+    """Makes one row a record from the ledgers of a part's phases, in order; returns the counts by verdict.
+
+    A phase's rows are those that the phase before kept, in their order, so that all are read side by side, a few at a
+    time.
+
+    Raises:
+        DamagedRunError: if they are not.
+    """
+    kept = rows = 0
+    with ExitStack() as open_files:
+        first, *others = (open_files.enter_context(pq.ParquetFile(path)) for path in phases)
+        later = [_Rows(path, file) for path, file in zip(phases[1:], others, strict=True)]
+        measures = [item for file in others for item in file.schema_arrow if item.name not in BASE.names]
+        schema = pa.schema([*first.schema_arrow, *measures])
+        with ShardWriter(out, schema, row_group_rows=ROW_GROUP_ROWS) as writer:
+            for batch in read_batches(first, _BATCH_ROWS):
+                whole = _side_by_side(batch, later, schema)
+                writer.write(whole)
+                kept += int(pc.sum(pc.equal(whole.column("verdict"), KEPT)).as_py())
+                rows += len(whole)
+            for phase in later:
+                phase.end()
+    return {KEPT: kept, DROPPED: rows - kept}
+
+
+class _Rows:
+    """The rows of a phase's ledger, as many at a time as are asked for."""
+
+    def __init__(self, path: Path, file: pq.ParquetFile) -> None:
+        self._path = path
+        self._batches = read_batches(file, _BATCH_ROWS)
+        self._waiting = file.schema_arrow.empty_table()
+
+    def of(self, ids: pa.StringArray) -> pa.Table:
+        """The next rows, which must be those of the documents with these ids."""
+        while len(self._waiting) < len(ids) and (batch := next(self._batches, None)) is not None:
+            self._waiting = pa.concat_tables([self._waiting, pa.Table.from_batches([batch])])
+        rows, self._waiting = self._waiting.slice(0, len(ids)), self._waiting.slice(len(ids))
+        if not rows["id"].equals(pa.chunked_array([ids])):
+            raise self._damaged()
+        return rows.combine_chunks()
+
+    def end(self) -> None:
+        """Checks that every row has been asked for."""
+        if len(self._waiting) or next(self._batches, None) is not None:
+            raise self._damaged()
+
+    def _damaged(self) -> DamagedRunError:
+        return DamagedRunError(
+            f"{self._path}: has not the documents that the phase before kept; remove it and run the same command again"
+        )
+
+
+def _side_by_side(batch: pa.RecordBatch, later: Sequence[_Rows], schema: pa.Schema) -> pa.RecordBatch:
+    """Rows of the first phase with what the later ones know of those that were kept."""
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    for phase in later:
+        here = np.flatnonzero(pc.equal(columns["verdict"], KEPT).to_numpy(zero_copy_only=False))
+        found = phase.of(columns["id"].take(pa.array(here)))
+        places = np.full(batch.num_rows, -1, np.int64)
+        places[here] = np.arange(len(here))
+        seen = pa.array(places >= 0)
+        indices = pa.array(places, mask=places < 0)
+        for name in found.column_names:
+            values = found[name].combine_chunks().take(indices)
             if name in _LATER:
-                column = pc.if_else(seen, found, whole[name])
-                whole = whole.set_column(whole.column_names.index(name), whole.schema.field(name), column)
+                columns[name] = pc.if_else(seen, values, columns[name])
             elif name == "cluster_size":
-                both = pc.subtract(pc.add(whole[name], found), pa.scalar(1, pa.int32()))
-                column = pc.coalesce(both, found, whole[name])
-                whole = whole.set_column(whole.column_names.index(name), whole.schema.field(name), column)
+                both = pc.subtract(pc.add(columns[name], values), pa.scalar(1, pa.int32()))
+                columns[name] = pc.coalesce(both, values, columns[name])
             elif name not in BASE.names:
-                whole = whole.append_column(later.schema.field(name), found)
-    write_table(out, whole.to_batches(), whole.schema)
-    kept = int(pc.sum(pc.equal(whole["verdict"], KEPT)).as_py() or 0)
-    return {KEPT: kept, DROPPED: whole.num_rows - kept}
+                columns[name] = values
+    return pa.RecordBatch.from_arrays([columns[field.name] for field in schema], schema=schema)

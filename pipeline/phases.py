@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from corpusmill.dedup.ids import IdIndex
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import CorpusmillError, InputError
 from corpusmill.documents.schema import DOCUMENT
@@ -79,7 +80,7 @@ def run_map(work: MapWork) -> Counts:
         survivors = open_files.enter_context(
             ShardWriter(work.documents, DOCUMENT, compression="zstd" if work.last else "lz4")
         )
-        rows = open_files.enter_context(ShardWriter(work.ledger, schema, row_group_rows=16_384))
+        rows = open_files.enter_context(ShardWriter(work.ledger, schema, row_group_rows=ledger.ROW_GROUP_ROWS))
         sidecars = {
             name: open_files.enter_context(
                 ShardWriter(work.sidecars[name], barrier.sidecar, row_group_rows=16_384, compression="lz4")
@@ -104,7 +105,7 @@ def run_map(work: MapWork) -> Counts:
 
 def _through(
     chunk: Chunk,
-    verdicts: pa.Table | None,
+    verdicts: _Verdicts | None,
     work: MapWork,
     stages: list[Filter | Rewriter],
     schema: pa.Schema,
@@ -199,10 +200,22 @@ def _rewrite(living: _Living, name: str, stage: Rewriter) -> None:
     living.rewrite(name, *stage.rewrite(living.batch))
 
 
-def _apply_verdicts(living: _Living, verdicts: pa.Table) -> None:
+class _Verdicts:
+    """What the barriers before this phase decided about a part's documents."""
+
+    def __init__(self, path: Path) -> None:
+        self._table = pq.read_table(path).combine_chunks()
+        self._index = IdIndex(self._table["id"].combine_chunks())
+
+    def of(self, ids: pa.StringArray) -> pa.Table:
+        """A row for each document; of nulls where nothing was decided."""
+        places = self._index.find(ids)
+        return self._table.take(pa.array(places, mask=places < 0))
+
+
+def _apply_verdicts(living: _Living, verdicts: _Verdicts) -> None:
     """Drops what the barriers before this phase decided, and notes what the survivors stand for."""
-    places = pc.index_in(living.batch.documents.column("id"), value_set=verdicts["id"].combine_chunks())
-    found = verdicts.take(places)
+    found = verdicts.of(living.batch.documents.column("id"))
     for name in ("kept_id", "similarity", "cluster_size"):
         living.page.set(name, found[name].combine_chunks())
     stages = found["stage"].to_numpy()
@@ -213,7 +226,7 @@ def _apply_verdicts(living: _Living, verdicts: pa.Table) -> None:
         living.drop(stage, reasons[alive], gone)
 
 
-def _incoming(source: FirstInput | LaterInput) -> Iterator[tuple[Chunk, pa.Table | None]]:
+def _incoming(source: FirstInput | LaterInput) -> Iterator[tuple[Chunk, _Verdicts | None]]:
     if isinstance(source, FirstInput):
         try:
             for chunk in source.reader.read(source.split, source.origin):
@@ -222,11 +235,11 @@ def _incoming(source: FirstInput | LaterInput) -> Iterator[tuple[Chunk, pa.Table
             # It was there when the plan was made. One file costs its task and not the run, which may have millions.
             raise CorpusmillError(str(error)) from error
         return
-    verdicts = pq.read_table(source.verdicts)
-    file = pq.ParquetFile(source.documents)
-    for batch in grouped(file):
-        nothing = pa.nulls(batch.num_rows, pa.string()), pa.nulls(batch.num_rows, pa.int64())
-        yield Chunk(batch, *nothing), verdicts
+    verdicts = _Verdicts(source.verdicts)
+    with pq.ParquetFile(source.documents) as file:
+        for batch in grouped(file):
+            nothing = pa.nulls(batch.num_rows, pa.string()), pa.nulls(batch.num_rows, pa.int64())
+            yield Chunk(batch, *nothing), verdicts
 
 
 def grouped(file: pq.ParquetFile, text_bytes: int = 4_000_000) -> Iterator[pa.RecordBatch]:

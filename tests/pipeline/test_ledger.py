@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpusmill.documents.batch import TextBatch
+from corpusmill.documents.errors import DamagedRunError
 from corpusmill.documents.schema import document_id
 from corpusmill.documents.shards import write_table
+from corpusmill.pipeline import ledger
 from corpusmill.pipeline.ledger import BASE, ChunkLedger, ledger_schema, merged, reject_rows
 from corpusmill.pipeline.sources.contract import Reject
 
@@ -110,10 +112,10 @@ def three_phases(tmp_path):
         reason=[None, "long", None, None, None], **{"first.length": [1, 2, 3, 4, 5]},
     )  # fmt: skip
     two = phase(
-        tmp_path, 2, list("edca"), ledger_schema([("second", MEASURES)]),
-        verdict=["kept", "kept", "dropped", "kept"], stage=[None, None, "exact", None],
-        reason=[None, None, "duplicate", None], kept_id=[None, None, "a", None], similarity=[None, None, 1, None],
-        cluster_size=[None, None, None, 2], **{"second.length": [50, 40, None, 10]},
+        tmp_path, 2, list("acde"), ledger_schema([("second", MEASURES)]),
+        verdict=["kept", "dropped", "kept", "kept"], stage=[None, "exact", None, None],
+        reason=[None, "duplicate", None, None], kept_id=[None, "a", None, None], similarity=[None, 1, None, None],
+        cluster_size=[2, None, None, None], **{"second.length": [10, None, 40, 50]},
     )  # fmt: skip
     three = phase(
         tmp_path, 3, list("ade"), verdict=["kept", "dropped", "kept"], stage=[None, "near", None],
@@ -145,3 +147,29 @@ def test_a_document_stands_for_the_duplicates_of_every_phase(three_phases, tmp_p
 def test_one_phase_is_its_own_ledger(three_phases, tmp_path):
     merged(three_phases[:1], tmp_path / "whole.parquet")
     assert pq.read_table(tmp_path / "whole.parquet").equals(pq.read_table(three_phases[0]))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_ledgers_are_read_a_few_rows_at_a_time(three_phases, tmp_path, monkeypatch, rows):
+    merged(three_phases, tmp_path / "whole.parquet")
+    monkeypatch.setattr(ledger, "_BATCH_ROWS", rows)
+    assert merged(three_phases, tmp_path / "again.parquet") == {"kept": 2, "dropped": 3}
+    assert pq.read_table(tmp_path / "again.parquet").equals(pq.read_table(tmp_path / "whole.parquet"))
+
+
+@pytest.mark.parametrize("ids", ["ade", "acd", "acdee", "caed", "abcd", ""])
+def test_a_later_ledger_of_other_documents_is_an_error(three_phases, tmp_path, ids):
+    other = phase(tmp_path, 4, list(ids), ledger_schema([("second", MEASURES)]))
+    with pytest.raises(DamagedRunError, match=r"4\.parquet: has not the documents that the phase before kept"):
+        merged([three_phases[0], other], tmp_path / "whole.parquet")
+
+
+def test_a_record_that_failed_at_the_place_of_a_document_keeps_its_own_verdict(tmp_path):
+    one = phase(tmp_path, 1, ["a", "a"], verdict=["kept", "dropped"], stage=[None, "read"], reason=[None, "no_text"])
+    two = phase(tmp_path, 2, ["a"])
+    assert merged([one, two], tmp_path / "whole.parquet") == {"kept": 1, "dropped": 1}
+
+
+def test_parts_without_records_have_empty_ledgers(tmp_path):
+    empty = [phase(tmp_path, number, []) for number in range(2)]
+    assert merged(empty, tmp_path / "whole.parquet") == {"kept": 0, "dropped": 0}
