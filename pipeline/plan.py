@@ -34,6 +34,8 @@ from corpusmill.pipeline.sources.registry import ALL_SUFFIXES, READERS, reader_f
 from corpusmill.pipeline.tasks import Outcome, Task, fingerprint
 
 _EXTRACTED = ("warc",)  # kinds whose records are pages, not text
+_TASKS_A_SOURCE = 256
+_SMALLEST_SPLIT, _LARGEST_SPLIT = 4 << 20, 256 << 20
 LAYOUT = 3
 """Raised when phases write other files or columns, or count other things, than before."""
 
@@ -249,7 +251,7 @@ def _plan_source(recipe: Recipe, spec: SourceSpec, folder: Path) -> SourcePlan:
     stages = [_seeded(stage, recipe) for stage in spec.stages]
     for stage in stages:
         stage.build().prepare()
-    splits = tuple(reader.splits(files, recipe.split_bytes))
+    splits = tuple(reader.splits(files, recipe.split_bytes or automatic_split(files)))
     return SourcePlan(
         name=spec.name,
         folder=folder,
@@ -267,6 +269,18 @@ def _part_name(split: Split) -> str:
     base = split.pieces[0].file.name.rsplit("/", 1)[-1].split(".")[0]
     readable = re.sub(r"[^A-Za-z0-9_-]+", "-", base)[:40]
     return f"part-{readable}-{fingerprint([(piece.file.name, piece.start, piece.stop) for piece in split.pieces])}"
+
+
+def automatic_split(files: Sequence[SourceFile]) -> int:
+    """Bytes of a split where the recipe names none: for about 256 tasks a source, from 4 MiB to 256 MiB each.
+
+    By powers of two, so that a source that grows keeps its parts until it has doubled.
+
+    >>> [automatic_split([SourceFile("a", "a", size, "")]) >> 20 for size in (10**6, 2 * 10**9, 10**10, 10**12)]
+    [4, 8, 64, 256]
+    """
+    share = -(-sum(file.size for file in files) // _TASKS_A_SOURCE)
+    return min(max(1 << max(share - 1, 0).bit_length(), _SMALLEST_SPLIT), _LARGEST_SPLIT)
 
 
 def _inputs(recipe: Recipe, spec: SourceSpec) -> tuple[type[Reader], list[SourceFile]]:

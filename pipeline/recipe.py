@@ -38,7 +38,6 @@ from corpusmill.documents.errors import RecipeError, UsageError
 from corpusmill.pipeline import registry
 
 Built = TypeVar("Built")
-DEFAULT_SPLIT_BYTES = 64_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ class Recipe:
     name: str
     seed: int
     runs: Path
-    split_bytes: int
+    split_bytes: int | None  # None: by the size of each source (plan.automatic_split)
     sources: tuple[SourceSpec, ...]
     mix: Mapping[str, Any] | None
     folder: Path
@@ -123,8 +122,8 @@ def parse_recipe(data: dict[str, Any], folder: Path, file: str) -> Recipe:
     if not sources:
         raise RecipeError(f"{place}sources: names no source; add at least one")
     mix = _expect(data, "mix", dict, file)
-    split_bytes = _expect(data, "split_bytes", int, file, default=DEFAULT_SPLIT_BYTES)
-    if split_bytes < 1:
+    split_bytes = _expect(data, "split_bytes", int, file)
+    if split_bytes is not None and split_bytes < 1:
         raise RecipeError(f"{place}split_bytes: {split_bytes} must be at least 1")
     return Recipe(
         name=name,

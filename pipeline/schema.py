@@ -17,7 +17,6 @@ from pydantic import TypeAdapter
 from corpusmill.mix.options import MixOptions
 from corpusmill.pipeline import registry
 from corpusmill.pipeline.extraction import Extraction
-from corpusmill.pipeline.recipe import DEFAULT_SPLIT_BYTES
 from corpusmill.pipeline.sources.registry import READERS
 
 _NAME = "^[a-z][a-z0-9_]{0,63}$"
@@ -42,7 +41,7 @@ def recipe_schema() -> dict[str, Any]:
             "seed": _optional("integer", "Every choice comes from it and from the documents' ids.", default=0),
             "runs": _optional("string", "Folder that the run's folder is made in.", default="runs"),
             "split_bytes": _optional(
-                "integer", "Bytes of input for a task, about.", default=DEFAULT_SPLIT_BYTES, minimum=1
+                "integer", "Bytes of input for a task, about; null: by the source's size.", default=None, minimum=1
             ),
             "sources": {
                 "type": "object",

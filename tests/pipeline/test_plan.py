@@ -5,10 +5,10 @@ import pytest
 import yaml
 
 from corpusmill.documents.errors import InputError, RecipeError
-from corpusmill.pipeline.plan import plan_sources
+from corpusmill.pipeline.plan import automatic_split, plan_sources
 from corpusmill.pipeline.recipe import load_recipe, parse_recipe
 from corpusmill.pipeline.run import run_recipe
-from corpusmill.pipeline.sources.contract import ExtractReason, ReadReason
+from corpusmill.pipeline.sources.contract import ExtractReason, ReadReason, SourceFile
 from corpusmill.pipeline.tasks import Outcome
 
 
@@ -178,3 +178,10 @@ def test_files_of_an_older_plan_go_when_the_recipe_changes(tmp_path, write_recip
     [posts, _] = plan_sources(load_recipe(path), folder)
     assert files_of(posts) <= posts.expected_files()
     assert not (folder / "posts/phase-3").exists()
+
+
+@pytest.mark.parametrize(
+    ("size", "split"), [(0, 4), (10**6, 4), (2**30, 4), (2**30 + 1, 8), (10**10, 64), (2**36, 256), (10**14, 256)]
+)
+def test_a_source_is_cut_into_about_256_tasks_where_the_recipe_does_not_say(size, split):
+    assert automatic_split([SourceFile("a", "a", size, "")]) == split << 20
