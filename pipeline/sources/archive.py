@@ -76,6 +76,7 @@ class _Run:
     gone: int = 0
     ended: bool = False
     damage: MemberDamageError | None = None
+    records: int = 0  # that it has given
     _decoded: int = 0
     _sound: int = 0  # bytes of members that were decoded to their end
     _pieces: Iterator[tuple[bytes, int]] = field(default_factory=lambda: iter(()))
@@ -177,7 +178,8 @@ def records(members: Members, start: int, stop: int | None, max_bytes: int) -> I
         run.hold()
         yield from _records_of_run(run, plain=members.form == "plain", max_bytes=max_bytes)
         if run.damage is not None:
-            yield Unreadable(position, run.damage.reason, run.damage.detail)
+            # The first record of a truncated run may be sound: what is lost comes behind it, with an id of its own.
+            yield Unreadable(position + run.records, run.damage.reason, run.damage.detail)
             position = members.next_opening(position + 1)
             if position is not None and stop is not None and position >= stop:
                 return
@@ -186,19 +188,18 @@ def records(members: Members, start: int, stop: int | None, max_bytes: int) -> I
 
 
 def _records_of_run(run: _Run, *, plain: bool, max_bytes: int) -> Iterator[Record | Unreadable]:
-    count = 0
     run.skip_line_breaks()
     while run.available(1):
         # The offset of a member; for the records behind the first one, a byte further each, so that ids differ.
-        offset = run.position if plain else run.start + count
-        if offset >= max(run.stop, 1):
+        offset = run.position if plain else run.start + run.records
+        if not plain and offset + 1 >= run.stop:
             run.damage = MemberDamageError(ReadReason.BOMB, "more records than bytes in a compressed member")
             return
-        count += 1
         record = _record(run, offset, max_bytes)
         run.skip_line_breaks()  # this reads on to the member's end, where its checksum is verified
         if record is None:
             return
+        run.records += 1
         yield record
 
 

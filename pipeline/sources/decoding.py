@@ -174,7 +174,9 @@ class Members:
             try:
                 decoded, taken = decoder.feed(view)
             except _errors(self.form) as error:
-                raise MemberDamageError(ReadReason.CORRUPT_GZIP, f"{self.form}: {error}") from error
+                raise MemberDamageError(
+                    ReadReason.CORRUPT_GZIP, f"{self.form}: the member at byte {begin} does not decode: {error}"
+                ) from error
             if not view and not decoded and not decoder.eof:
                 raise MemberDamageError(
                     ReadReason.TRUNCATED_GZIP, f"{self.form}: the file ends within the member at byte {begin}"
@@ -184,8 +186,8 @@ class Members:
             if decoded_bytes > max(EXPANSION_FLOOR, self.max_expansion * (position - begin)):
                 raise MemberDamageError(
                     ReadReason.BOMB,
-                    f"{self.form}: {position - begin:,} bytes expand to more than {decoded_bytes:,}; "
-                    f"max_expansion is {self.max_expansion:g}",
+                    f"{self.form}: {position - begin:,} bytes of the member at byte {begin} expand to more than "
+                    f"{decoded_bytes:,}; max_expansion is {self.max_expansion:g}",
                 )
             if decoded or decoder.eof:
                 yield decoded, position

@@ -18,17 +18,21 @@ def decoded_blocks(members: Members, start: int, name: str, gathering: Gathering
         start: where to begin in a plain file; a compressed one is read from its beginning.
     """
     position: int | None = start if members.form == "plain" else members.first
+    decoded = start
     nothing = True
     while position is not None and members.file.view(position):
         at = position
         try:
             for block, at in members.pieces(position):  # noqa: B007  where the last piece ended
                 nothing = nothing and not block
+                decoded += len(block)
                 yield block
             position = at
         except MemberDamageError as damage:
             nothing = False
-            gathering.reject(name, position, damage.reason, damage.detail)
+            # Where in the decoded file something is missing: no line begins there, so the row's id is its own.
+            gathering.reject(name, decoded, damage.reason, damage.detail)
+            decoded += 1
             yield b"\n"
             position = members.next_opening(position + 1)
     if nothing and members.form != "plain":

@@ -177,7 +177,10 @@ def test_what_zlib_said_stands_in_the_ledger(read, write, archive):
     members[1] = members[1][:-8] + bytes(4) + members[1][-4:]
     [reject] = read(Warc(), write(b"".join(members))).rejects
     assert reject.reason == "corrupt_gzip"
-    assert reject.detail == "gzip: Error -3 while decompressing data: incorrect data check"
+    assert reject.detail == (
+        f"gzip: the member at byte {len(members[0])} does not decode: "
+        "Error -3 while decompressing data: incorrect data check"
+    )
 
 
 def test_a_truncated_file_costs_the_member_in_which_it_ends(read, write, archive):
