@@ -85,7 +85,7 @@ def run_recipe(recipe: Recipe, executor: Executor, progress: Progress) -> RunRes
         _remove_gone_sources(folder, plans)
         for plan in plans:
             _clear(plan)
-        runner = _Runner(executor, progress, [spec for plan in plans for spec in plan.stages()])
+        runner = _Runner(folder, executor, progress, [spec for plan in plans for spec in plan.stages()])
         sources = [_Progressing(plan, {}, None, [], []) for plan in plans]
         for level in range(max(len(plan.phases) for plan in plans)):
             _run_phase(level, sources, runner)
@@ -118,7 +118,8 @@ def run_recipe(recipe: Recipe, executor: Executor, progress: Progress) -> RunRes
 class _Runner:
     """Runs tasks that are not done yet, and keeps the failures."""
 
-    def __init__(self, executor: Executor, progress: Progress, stages: Sequence[StageSpec]) -> None:
+    def __init__(self, folder: Path, executor: Executor, progress: Progress, stages: Sequence[StageSpec]) -> None:
+        self._folder = folder
         self._executor = executor
         self._progress = progress
         self._cold = stages  # whose kernels nobody has asked for yet
@@ -128,6 +129,8 @@ class _Runner:
         """Outcomes in the order of `tasks`; what an earlier run did is taken from its markers."""
         done = {task.key: Outcome(task, counts, reused=True) for task in tasks if (counts := task.done()) is not None}
         waiting = [task for task in tasks if task.key not in done]
+        if waiting:  # from here on it would tell of other files than those that are there
+            (self._folder / "manifest.json").unlink(missing_ok=True)
         if waiting and self._cold:
             warm_up(self._cold, self._executor, self._progress.say)
             self._cold = ()
@@ -202,6 +205,8 @@ def _leaving_nothing_partial(folder: Path, executor: Executor) -> Iterator[None]
     except BaseException:
         executor.close()
         remove_partial_files(folder)
+        for workspace in folder.glob("*/phase-*/workspace"):
+            shutil.rmtree(workspace, ignore_errors=True)
         raise
 
 
