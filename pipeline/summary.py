@@ -8,13 +8,15 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from corpusmill.documents.errors import UsageError
-from corpusmill.filters.quality_training import ReliabilityRow
 from corpusmill.pipeline.plan import SourcePlan, plan_sources
 from corpusmill.pipeline.recipe import Recipe
 from corpusmill.pipeline.tasks import Outcome, Task, fingerprint
+
+if TYPE_CHECKING:  # importing scikit-learn takes most of a second, and only `train` needs it
+    from corpusmill.filters.quality_training import ReliabilityRow
 
 WIDTH = 120
 """Columns, where nobody says how many there are."""
