@@ -133,7 +133,7 @@ def summary(manifest: Mapping[str, Any], folder: Path, width: int = WIDTH) -> st
     places = [f"report:   {folder / 'report' / 'index.html'}"]
     if mix:
         held_out = sum(source["validation_documents"] for source in mix["sources"])
-        parts = f"{mix['documents'] - held_out:,} documents for training"
+        parts = f"{counted(mix['documents'] - held_out, 'document')} for training"
         if held_out:
             parts += f", {held_out:,} for validation"
         places.insert(0, f"dataset:  {folder / 'dataset'}  ({parts}, {counted(mix['shards'], 'shard')})")
