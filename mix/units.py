@@ -61,17 +61,23 @@ def _count_tokens(texts: pa.StringArray, path: str) -> NDArray[np.int64]:
     return np.fromiter((len(encoding) for encoding in encodings), np.int64, len(encodings))
 
 
-@lru_cache(maxsize=4)
 def load_tokenizer(path: str) -> Any:
-    """A tokenizer that counts whole texts, whatever truncation and padding its file asks for.
+    """A tokenizer that counts whole texts, whatever truncation and padding its file asks for. Loaded once, and again
+    when the file is another.
 
     Raises:
         InputError: if there is no such file, or it is no tokenizer.
     """
-    from tokenizers import Tokenizer  # loads in a second, and most mixes need none
-
     if not Path(path).is_file():
         raise InputError(f"mix.tokenizer: {path} is no file; give the path of a Hugging Face tokenizer.json")
+    status = Path(path).stat()
+    return _loaded(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _loaded(path: str, size: int, changed: int) -> Any:
+    from tokenizers import Tokenizer  # loads in a second, and most mixes need none
+
     try:
         tokenizer = Tokenizer.from_file(path)
     except Exception as error:  # the library raises bare Exception

@@ -26,7 +26,7 @@ from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import CorpusmillError, InputError
 from corpusmill.documents.schema import DOCUMENT
 from corpusmill.documents.shards import ShardWriter
-from corpusmill.filters.contract import Filter, Rewriter
+from corpusmill.filters.contract import Filter, Rewriter, Stage
 from corpusmill.pipeline import ledger
 from corpusmill.pipeline.recipe import StageSpec
 from corpusmill.pipeline.samples import Samples
@@ -257,15 +257,18 @@ def grouped(file: pq.ParquetFile, text_bytes: int = 4_000_000) -> Iterator[pa.Re
 
 
 @lru_cache(maxsize=256)
-def _built(stage: str, name: str, place: str, options: str) -> Any:
+def _built(stage: str, name: str, place: str, options: str, files: tuple[tuple[int, int], ...]) -> Any:
     made = StageSpec(name, stage, json.loads(options), place).build()
     made.prepare()
     return made
 
 
 def built(spec: StageSpec) -> Any:
-    """The stage of a spec, prepared; one for each process."""
-    return _built(spec.stage, spec.name, spec.place, json.dumps(dict(spec.options), sort_keys=True))
+    """The stage of a spec, prepared; one for each process, and a new one when a file that it reads is another."""
+    made = spec.build()
+    found = [path.stat() for path in made.files() if path.exists()] if isinstance(made, Stage) else []
+    files = tuple((status.st_size, status.st_mtime_ns) for status in found)
+    return _built(spec.stage, spec.name, spec.place, json.dumps(dict(spec.options), sort_keys=True), files)
 
 
 class _Tally:

@@ -80,3 +80,12 @@ def test_a_measurement_does_not_depend_on_the_seed(tmp_path: Path) -> None:
         for seed in (1, 2)
     }
     assert len(sums) == 1
+
+
+def test_a_tokenizer_that_was_replaced_is_loaded_anew(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    for split, count in ((pre_tokenizers.Whitespace(), 3), (pre_tokenizers.CharDelimiterSplit("|"), 1)):
+        made = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+        made.pre_tokenizer = split
+        made.save(str(path))
+        assert count_units(TextBatch.of_texts(["one two three"]), "tokens", str(path)).tolist() == [count]

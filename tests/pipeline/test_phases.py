@@ -9,8 +9,9 @@ import pytest
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.schema import DOCUMENT
 from corpusmill.documents.shards import write_table
+from corpusmill.filters.quality import QualityModel
 from corpusmill.pipeline.barriers import PART_VERDICTS
-from corpusmill.pipeline.phases import FirstInput, LaterInput, MapWork, grouped, run_map
+from corpusmill.pipeline.phases import FirstInput, LaterInput, MapWork, built, grouped, run_map
 from corpusmill.pipeline.recipe import StageSpec
 from corpusmill.pipeline.samples import read_samples
 from corpusmill.pipeline.sources.contract import Origin, Piece, SourceFile, Split
@@ -242,3 +243,19 @@ def test_masks_of_dead_rows_do_not_leak_into_the_next_stage(tmp_path):
         if words[n] >= 3 and words[n] - (2 if n % 5 == 0 else 0) <= 6
     ]
     assert kept == expected
+
+
+def test_a_stage_is_built_once_and_anew_when_its_model_is_another(tmp_path):
+    def model(intercept):
+        made = QualityModel(
+            bits=4, features=np.array([1], np.uint32), weights=np.array([1], np.int16), scale=1.0,
+            intercept=intercept, slope=1.0, offset=0.0, facts={},
+        )  # fmt: skip
+        made.save(tmp_path / "model.npz")
+        return built(StageSpec("quality", "quality", {"model": str(tmp_path / "model.npz")}, "here"))
+
+    first = model(-9.0)
+    assert built(StageSpec("quality", "quality", {"model": str(tmp_path / "model.npz")}, "here")) is first
+    batch = TextBatch.of_texts(["a text"])
+    [low], [high] = (stage.measure(batch).column("score").to_pylist() for stage in (first, model(9.0)))
+    assert low < 0.1 < 0.9 < high
