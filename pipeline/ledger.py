@@ -9,8 +9,8 @@
     verdict       string   kept | dropped
     stage         string   the stage that dropped it
     reason        string   the rule that it broke, such as too_few_words
-    kept_id       string   of a duplicate: the document that stays in its place, as far as that search saw; a later stage
-                           may have dropped that one, too, and then its row says why
+    kept_id       string   of a duplicate: the document that stays in its place, as far as that search saw; a later
+                           stage may have dropped that one, too, and then its row says why
     similarity    float32  of a duplicate: to that document
     cluster_size  int32    of a document that stayed where duplicates went: how many it stands for, itself included;
                            not those that its duplicates stood for in an earlier phase
