@@ -33,7 +33,8 @@ def test_in_is_kept_plus_dropped_for_every_source_and_stage(run):
         ledger = str(run / name / "ledger/*.parquet")
         [(records, ids, kept, unexplained)] = duckdb.sql(
             "select count(*), count(distinct id), count(*) filter (verdict = 'kept'), "
-            "count(*) filter ((verdict = 'dropped') <> (stage is not null and reason is not null)) from read_parquet($1)",
+            "count(*) filter ((verdict = 'dropped') <> (stage is not null and reason is not null)) "
+            "from read_parquet($1)",
             params=[ledger],
         ).fetchall()
         assert records == ids == source["records"], name
@@ -51,7 +52,8 @@ def test_in_is_kept_plus_dropped_for_every_source_and_stage(run):
 
 def test_every_kind_of_archive_gave_documents(run):
     rows = duckdb.sql(
-        "select split_part(file, '/', 2) as pack, count(*) filter (verdict = 'kept' or stage not in ('read', 'extract')) "
+        "select split_part(file, '/', 2) as pack, "
+        "count(*) filter (verdict = 'kept' or stage not in ('read', 'extract')) "
         "from read_parquet($1) group by all",
         params=[str(run / "web/ledger/*.parquet")],
     ).fetchall()

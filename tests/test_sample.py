@@ -1,4 +1,4 @@
-"""The sample corpora: every planted defect is caught by the stage and rule that its label names, and nothing else is."""
+"""The sample corpora: every planted defect is caught by the stage and rule that its label names, nothing else is."""
 
 import json
 import subprocess
@@ -13,7 +13,6 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "sample_corpora"
 LABELS = [json.loads(line) for line in (SAMPLE / "expected.jsonl").read_text().splitlines()]
-
 
 
 def corpusmill(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

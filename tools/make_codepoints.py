@@ -22,7 +22,8 @@ LINE_BREAKS = set("\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")
 # Scripts written without spaces: each of their word characters is a word of its own.
 SOLO_NAMES = (
     "CJK UNIFIED IDEOGRAPH", "CJK COMPATIBILITY IDEOGRAPH", "HIRAGANA", "KATAKANA", "HALFWIDTH KATAKANA",
-    "IDEOGRAPHIC", "THAI", "LAO", "KHMER", "MYANMAR", "TANGUT", "NUSHU", "TAI LE", "NEW TAI LUE", "TAI THAM", "JAVANESE",
+    "IDEOGRAPHIC", "THAI", "LAO", "KHMER", "MYANMAR", "TANGUT", "NUSHU", "TAI LE", "NEW TAI LUE", "TAI THAM",
+    "JAVANESE",
 )  # fmt: skip
 
 

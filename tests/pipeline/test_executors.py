@@ -13,7 +13,7 @@ from corpusmill.documents.errors import InputError, StorageError, UsageError
 from corpusmill.pipeline.executors import LocalExecutor
 
 sys.path.insert(0, str(Path(__file__).parent))  # worker processes get this path, too
-from errands import Errand  # noqa: E402
+from errands import Errand
 
 
 @pytest.fixture(scope="module")
