@@ -78,13 +78,13 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """A binary file that stands at `path` once the block has ended well, and never half written.
 
     Raises:
-        StorageError: if the disk is full.
+        StorageError: if the disk is full, or nothing can be written there.
     """
     partial = path.with_name(f".{path.name}{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}")
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = _opened(partial, path)
         try:
-            with open(partial, "wb") as stream:
+            with opened as stream:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -93,6 +93,17 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
+
+
+def _opened(partial: Path, path: Path) -> IO[bytes]:
+    try:
+        with storage_errors(path):
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            return open(partial, "wb")
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot be written ({error.strerror}: {error.filename}); name another place, or mend its rights"
+        ) from error
 
 
 def atomic_text(path: Path, text: str) -> None:

@@ -166,11 +166,11 @@ def init(
     """Write a commented recipe to start from."""
     from importlib.resources import files
 
+    from corpusmill.documents.shards import atomic_text
+
     if path.exists():
         raise UsageError(f"{path}: is there already; name another file, or move it away first")
-    text = (files("corpusmill.pipeline.templates") / "recipe.yaml").read_text()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    atomic_text(path, (files("corpusmill.pipeline.templates") / "recipe.yaml").read_text())
     typer.echo(f"wrote {path}; edit its paths, then: corpusmill plan {path}")
 
 

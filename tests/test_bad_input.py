@@ -324,6 +324,14 @@ def test_a_folder_for_runs_that_cannot_be_made_is_named(good):
     )
 
 
+def test_a_recipe_that_cannot_be_written_is_named(good):
+    ended = corpusmill("init", "file/recipe.yaml", cwd=good)
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "corpusmill: file/recipe.yaml: cannot be written (File exists: file); name another place, or mend its rights\n"
+    )
+
+
 def test_a_source_that_is_short_is_told_with_what_is_missing_and_three_mends(good, tmp_path):
     options = ["--set", "mix={ratios: {web: 1}, budget: 10000, validation: 0}"]
     ended = corpusmill("run", "recipe.yaml", "--runs", tmp_path, *options, cwd=good)
