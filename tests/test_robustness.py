@@ -40,7 +40,8 @@ from small_corpus import (
 )
 
 TASKS, BEFORE_THE_MIX = 125, 68  # of the whole run
-MOMENTS = random.Random(20).sample(range(1, 111), 10)
+_CHANCE = random.Random(20)
+MOMENTS = [_CHANCE.randrange(11 * tenth + 1, 11 * tenth + 12) for tenth in range(10)]
 """After how many tasks a run is killed; a moment later, by chance."""
 
 
@@ -141,7 +142,7 @@ def test_workers_killed_at_random_moments_cost_no_document(corpus, undisturbed, 
     chance = random.Random(5)
     with command_at_work(corpus, tmp_path) as process:
         killed = 0
-        *_, last = moments = sorted(MOMENTS[:4])
+        *_, last = moments = MOMENTS[::3]
         for moment in moments:
             wait_for_tasks(process, tmp_path / "small", moment)
             time.sleep(chance.uniform(0, 0.05))
@@ -168,7 +169,7 @@ def test_a_run_killed_at_random_moments_is_whole_and_goes_on_to_the_same_dataset
     chance = random.Random(whom)
     run = tmp_path / "runs" / "small"
     killed = 0
-    for moment in sorted(MOMENTS[4:7] if whom == "parent" else MOMENTS[7:]):
+    for moment in MOMENTS[1::3] if whom == "parent" else MOMENTS[2::3]:
         with command_at_work(corpus, tmp_path / "runs") as process:
             wait_for_tasks(process, run, moment)
             time.sleep(chance.uniform(0, 0.05))
