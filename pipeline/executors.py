@@ -28,6 +28,7 @@ Watch = Callable[[Outcome], None]
 
 
 ATTEMPTS = 2
+START_ATTEMPTS = 5
 
 
 class Executor(ABC):
@@ -141,6 +142,24 @@ class LocalExecutor(Executor):
         return None, answer
 
     def _start(self) -> _Worker:
+        """A new worker.
+
+        Raises:
+            CorpusmillError: if the system lets none be started.
+        """
+        for attempt in range(START_ATTEMPTS):
+            try:
+                return self._started()
+            except (EOFError, OSError) as error:
+                # The fork server was killed just when it was asked. Once it is seen to be dead, another is started.
+                reason = error
+                time.sleep(0.1 * (attempt + 1))
+        raise CorpusmillError(
+            f"no worker can be started ({type(reason).__name__}: {reason}); see to memory and open files, then run the "
+            "same command again"
+        ) from reason
+
+    def _started(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         lifeline, alive = self._context.Pipe(duplex=False)
         _start_fork_server()
