@@ -14,7 +14,15 @@ from typing import ClassVar
 from corpusmill.documents.errors import RecipeError
 from corpusmill.pipeline.sources.contract import Chunk, Origin, Piece, Reader, ReadReason, SourceFile, Split
 from corpusmill.pipeline.sources.decoding import MAX_EXPANSION, Members, form_at
-from corpusmill.pipeline.sources.gathering import MAX_RECORD_BYTES, Gathering, as_json, check_bounds, clean_text, cut
+from corpusmill.pipeline.sources.gathering import (
+    MAX_RECORD_BYTES,
+    Gathering,
+    as_json,
+    check_bounds,
+    clean_text,
+    cut,
+    gathered,
+)
 from corpusmill.pipeline.sources.lines import decoded_blocks, decodes, lines_of
 from corpusmill.pipeline.sources.storage import StoredFile
 
@@ -56,18 +64,10 @@ class Csv(Reader):
         return cut(files, split_bytes, lambda file: False)
 
     def read(self, split: Split, origin: Origin) -> Iterator[Chunk]:
-        gathering = Gathering(origin)
-        for piece in split.pieces:
-            with StoredFile(piece.file) as file:
-                for _ in self._read_piece(file, piece, gathering):
-                    yield from gathering.chunks()
-        yield from gathering.chunks(everything=True)
+        return gathered(split, origin, self._read_piece)
 
     def _read_piece(self, file: StoredFile, piece: Piece, gathering: Gathering) -> Iterator[None]:
         name = piece.file.name
-        if not file.view(0):
-            gathering.reject(name, 0, ReadReason.EMPTY, "the file has no byte")
-            return
         members = Members(file, form_at(file), decodes, self.max_expansion)
         tab = ".tsv" in name.lower()
         rows = _Rows(

@@ -26,10 +26,12 @@ from corpusmill.pipeline.sources.contract import (
     Chunk,
     Origin,
     Piece,
+    ReadReason,
     Reject,
     SourceFile,
     Split,
 )
+from corpusmill.pipeline.sources.storage import StoredFile
 
 MAX_RECORD_BYTES = 10_000_000
 """Default bound of one record's bytes. The longest book of our test corpora has 3.3 MB."""
@@ -207,3 +209,18 @@ class Gathering:
 def printable(text: str) -> str:
     """`text` on one line, at most 200 characters, fit for a ledger."""
     return _SURROGATE.sub("�", " ".join(text.replace("\0", "�").split()))[:_MAX_DETAIL]
+
+
+def gathered(
+    split: Split, origin: Origin, read_piece: Callable[[StoredFile, Piece, Gathering], Iterator[None]]
+) -> Iterator[Chunk]:
+    """The chunks of a split whose pieces `read_piece` reads: it yields whenever a chunk may have become full."""
+    gathering = Gathering(origin)
+    for piece in split.pieces:
+        with StoredFile(piece.file) as file:
+            if not file.view(0):
+                gathering.reject(piece.file.name, 0, ReadReason.EMPTY, "the file has no byte")
+                continue
+            for _ in read_piece(file, piece, gathering):
+                yield from gathering.chunks()
+    yield from gathering.chunks(everything=True)

@@ -14,7 +14,15 @@ from typing import Any, ClassVar
 
 from corpusmill.pipeline.sources.contract import Chunk, Origin, Piece, Reader, ReadReason, SourceFile, Split
 from corpusmill.pipeline.sources.decoding import MAX_EXPANSION, Members, form_at, form_of
-from corpusmill.pipeline.sources.gathering import MAX_RECORD_BYTES, Gathering, as_json, check_bounds, clean_text, cut
+from corpusmill.pipeline.sources.gathering import (
+    MAX_RECORD_BYTES,
+    Gathering,
+    as_json,
+    check_bounds,
+    clean_text,
+    cut,
+    gathered,
+)
 from corpusmill.pipeline.sources.lines import decoded_blocks, decodes, lines_of
 from corpusmill.pipeline.sources.storage import StoredFile
 
@@ -50,18 +58,10 @@ class Jsonl(Reader):
         return cut(files, split_bytes, lambda file: form_of(file) == "plain")
 
     def read(self, split: Split, origin: Origin) -> Iterator[Chunk]:
-        gathering = Gathering(origin)
-        for piece in split.pieces:
-            with StoredFile(piece.file) as file:
-                for _ in self._read_piece(file, piece, gathering):
-                    yield from gathering.chunks()
-        yield from gathering.chunks(everything=True)
+        return gathered(split, origin, self._read_piece)
 
     def _read_piece(self, file: StoredFile, piece: Piece, gathering: Gathering) -> Iterator[None]:
         name = piece.file.name
-        if not file.view(0):
-            gathering.reject(name, 0, ReadReason.EMPTY, "the file has no byte")
-            return
         form = form_at(file)
         start, stop = piece.start, piece.stop
         if form != "plain":

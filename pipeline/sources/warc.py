@@ -25,7 +25,15 @@ from corpusmill.pipeline.extraction import Extraction, ExtractReject
 from corpusmill.pipeline.sources.archive import Record, Unreadable, fields, opens_record, records
 from corpusmill.pipeline.sources.contract import Chunk, Origin, Piece, Reader, ReadReason, SourceFile, Split
 from corpusmill.pipeline.sources.decoding import MAX_EXPANSION, MemberDamageError, Members, expanded, form_at, form_of
-from corpusmill.pipeline.sources.gathering import MAX_RECORD_BYTES, Gathering, as_json, check_bounds, clean_text, cut
+from corpusmill.pipeline.sources.gathering import (
+    MAX_RECORD_BYTES,
+    Gathering,
+    as_json,
+    check_bounds,
+    clean_text,
+    cut,
+    gathered,
+)
 from corpusmill.pipeline.sources.storage import StoredFile
 
 _DUMP = re.compile(r"CC-MAIN-\d{4}(?:-\d{2,4})?")
@@ -54,18 +62,10 @@ class _ArchiveReader(Reader):
         return cut(files, split_bytes, lambda file: form_of(file) == "gzip")
 
     def read(self, split: Split, origin: Origin) -> Iterator[Chunk]:
-        gathering = Gathering(origin)
-        for piece in split.pieces:
-            with StoredFile(piece.file) as file:
-                for _ in self._read_piece(file, piece, gathering):
-                    yield from gathering.chunks()
-        yield from gathering.chunks(everything=True)
+        return gathered(split, origin, self._read_piece)
 
     def _read_piece(self, file: StoredFile, piece: Piece, gathering: Gathering) -> Iterator[None]:
         name = piece.file.name
-        if not file.view(0):
-            gathering.reject(name, 0, ReadReason.EMPTY, "the file has no byte")
-            return
         members = Members(file, form_at(file), opens_record, self.max_expansion)
         dump = _DUMP.search(piece.file.uri)
         # Beyond the bound, the head of a response is still read: it may say that the record is no page at all.
