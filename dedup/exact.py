@@ -30,13 +30,13 @@ import pyarrow as pa
 from numba import uint64
 from numpy.typing import NDArray
 
-from corpusmill.dedup.contract import CLUSTERS, VERDICTS, Barrier, Decision, ReadTexts
 from corpusmill.dedup.keep import KEEP_FIELDS, KEEP_ORDER, Keep, keep_columns
-from corpusmill.dedup.sidecars import decision, observed_twice, sidecar_rows
+from corpusmill.documents.barrier import CLUSTERS, VERDICTS, Barrier, Decision, ReadTexts
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.codepoints import CLASSES, SPACE
 from corpusmill.documents.compiled import inlined, kernel
 from corpusmill.documents.segmentation import decoded, mixed, step, width
+from corpusmill.documents.sidecars import decision, observed_twice, sidecar_rows
 
 _SPACE = SPACE
 _OTHER_MULTIPLIER = np.uint64(0xE7037ED1A0B428DB)

@@ -42,14 +42,14 @@ from numpy.typing import NDArray
 
 from corpusmill.dedup.banding import Bands
 from corpusmill.dedup.clusters import ExactSimilarity, Stars, Verification, settle
-from corpusmill.dedup.contract import CLUSTERS, VERDICTS, Barrier, Decision, ReadTexts
-from corpusmill.dedup.ids import IdIndex, repeated_id
 from corpusmill.dedup.keep import KEEP_FIELDS, KEEP_ORDER, Keep, keep_columns
 from corpusmill.dedup.shingles import ShingleSets, shingles_of
-from corpusmill.dedup.sidecars import Sidecars, decision, observed_twice
 from corpusmill.dedup.signatures import VALUE_BYTES, signatures_of
+from corpusmill.documents.barrier import CLUSTERS, VERDICTS, Barrier, Decision, ReadTexts
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import DamagedRunError, RecipeError
+from corpusmill.documents.ids import IdIndex, repeated_id
+from corpusmill.documents.sidecars import Sidecars, decision, observed_twice
 
 
 class MinHashReason(StrEnum):

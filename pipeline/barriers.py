@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from corpusmill.dedup.contract import ReadTexts
-from corpusmill.dedup.ids import IdIndex
+from corpusmill.documents.barrier import ReadTexts
 from corpusmill.documents.batch import TextBatch
+from corpusmill.documents.ids import IdIndex
 from corpusmill.documents.shards import storage_errors, write_table
 from corpusmill.pipeline.phases import built
 from corpusmill.pipeline.recipe import StageSpec

@@ -21,9 +21,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from corpusmill.dedup.ids import IdIndex
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import CorpusmillError, InputError
+from corpusmill.documents.ids import IdIndex
 from corpusmill.documents.schema import DOCUMENT
 from corpusmill.documents.shards import ShardWriter
 from corpusmill.filters.contract import Filter, Rewriter, Stage

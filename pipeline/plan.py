@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from corpusmill.dedup.contract import Barrier
+from corpusmill.documents.barrier import Barrier
 from corpusmill.documents.codepoints import UNICODE_VERSION
 from corpusmill.documents.errors import InputError, RecipeError
 from corpusmill.documents.shards import sha256_of

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from corpusmill.dedup.contract import Barrier
+from corpusmill.documents.barrier import Barrier
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.shards import content_hashes, write_table
 from corpusmill.filters.contract import Filter

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from corpusmill.dedup.contract import CLUSTERS, VERDICTS, Barrier, Decision
+from corpusmill.documents.barrier import CLUSTERS, VERDICTS, Barrier, Decision
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.schema import DOCUMENT
 from corpusmill.documents.shards import write_table

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from corpusmill.dedup.contract import Barrier
 from corpusmill.dedup.exact import ExactDedup
 from corpusmill.dedup.minhash import MinHashDedup
+from corpusmill.documents.barrier import Barrier
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import DamagedRunError
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from corpusmill.dedup import banding, clusters
 from corpusmill.dedup.banding import Bands
 from corpusmill.dedup.clusters import Verification, settle
-from corpusmill.dedup.ids import IdIndex, repeated_id
 from corpusmill.documents.errors import UsageError
+from corpusmill.documents.ids import IdIndex, repeated_id
 
 SIGNATURES = st.lists(st.lists(st.integers(0, 2), min_size=6, max_size=6), min_size=1, max_size=25)
 

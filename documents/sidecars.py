@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpusmill.dedup.contract import CLUSTERS, VERDICTS, Decision
-from corpusmill.dedup.ids import IdIndex
+from corpusmill.documents.barrier import CLUSTERS, VERDICTS, Decision
 from corpusmill.documents.errors import DamagedRunError
+from corpusmill.documents.ids import IdIndex
 from corpusmill.documents.shards import read_batches
 
 BATCH_ROWS = 65_536
