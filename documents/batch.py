@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -63,6 +63,9 @@ class TextBatch:
     def __init__(self, documents: pa.RecordBatch) -> None:
         self.documents = documents
         self.offsets, self.text = text_buffers(documents.column("text"))
+        self.measured: Mapping[str, pa.Array] = {}
+        """What barriers ask for (`Barrier.needs`): measures of earlier stages by `<stage>.<measure>`, a value for each
+        document. The pipeline fills it."""
 
     @classmethod
     def of_texts(cls, texts: Sequence[str], source: str = "memory") -> TextBatch:

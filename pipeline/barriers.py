@@ -30,6 +30,9 @@ PART_VERDICTS = pa.schema(
         pa.field("kept_id", pa.string()),
         pa.field("similarity", pa.float32()),
         pa.field("cluster_size", pa.int32()),
+        pa.field("edited_by", pa.string()),  # the first barrier that cuts something out
+        pa.field("edit_starts", pa.list_(pa.int32())),  # passages to cut, by all barriers, in order and apart
+        pa.field("edit_ends", pa.list_(pa.int32())),
     ]
 )
 _STANDING = pa.schema([("id", pa.string()), ("others", pa.int64())])
@@ -63,6 +66,8 @@ def run_barriers(work: BarrierWork) -> Counts:
 
 def _decided(work: BarrierWork) -> Counts:
     tables: list[pa.Table] = []
+    measures: list[tuple[StageSpec, pa.Table]] = []
+    edits: list[pa.Table] = []
     standing = _STANDING.empty_table()
     excluded = pa.array([], pa.string())
     dropped: dict[str, dict[str, int]] = {}
@@ -75,12 +80,18 @@ def _decided(work: BarrierWork) -> Counts:
         standing = _standing(standing, verdicts)
         excluded = pa.concat_arrays([excluded, verdicts["id"].combine_chunks().cast(pa.string())])
         tables.append(verdicts.append_column("stage", pa.repeat(pa.scalar(spec.name, pa.string()), verdicts.num_rows)))
+        if decision.measures is not None:
+            measures.append((spec, decision.measures))
+        cutter = pa.repeat(pa.scalar(spec.name, pa.string()), decision.edits.num_rows)
+        edits.append(decision.edits.append_column("edited_by", cutter))
         counts = verdicts["reason"].value_counts().to_pylist()
         dropped[spec.name] = {item["values"]: item["counts"] for item in counts}
         shutil.rmtree(folder)
-    sizes = pa.table({"id": standing["id"], "cluster_size": pc.add(standing["others"], 1)})
-    whole = pa.concat_tables([_shaped(table) for table in (*tables, sizes)])
-    return {"dropped": dropped, "verdicts": _deal(whole, work)}
+    sizes = pa.table({"id": standing["id"], "cluster_size": pc.add(standing["others"], 1).cast(pa.int32())})
+    return {
+        "dropped": dropped,
+        "verdicts": _deal(pa.concat_tables(tables), sizes, pa.concat_tables(edits), measures, work),
+    }
 
 
 def _standing(before: pa.Table, verdicts: pa.Table) -> pa.Table:
@@ -96,34 +107,78 @@ def _standing(before: pa.Table, verdicts: pa.Table) -> pa.Table:
     return both.group_by("id").aggregate([("others", "sum")]).rename_columns(_STANDING.names)
 
 
-def _shaped(table: pa.Table) -> pa.Table:
-    columns = [
-        table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(table.num_rows, field.type)
-        for field in PART_VERDICTS
-    ]
-    return pa.Table.from_arrays(columns, schema=PART_VERDICTS)
+def part_schema(barriers: Sequence[StageSpec]) -> pa.Schema:
+    """The columns of a part's verdicts: PART_VERDICTS, and what the barriers measured as `<stage>.<measure>`."""
+    measures = [pa.field(f"{spec.name}.{item.name}", item.type) for spec in barriers for item in built(spec).measures]
+    return pa.schema([*PART_VERDICTS, *measures])
 
 
-def _deal(verdicts: pa.Table, work: BarrierWork) -> dict[str, str]:
+# Edits of a document that overlap or touch become one.
+_EDITS = """
+    with reached as (
+        select *, max("end") over (partition by id order by start, "end" rows between unbounded preceding and
+                                   1 preceding) as before from edits
+    ), numbered as (
+        select *, sum(case when before is null or start > before then 1 else 0 end)
+                  over (partition by id order by start, "end" rows unbounded preceding) as passage from reached
+    ), passages as (
+        select id, min(start) as start, max("end") as "end", min(edited_by) as edited_by
+        from numbered group by id, passage
+    )
+    select id, min(edited_by) as edited_by, list(start order by start) as edit_starts,
+           list("end" order by start) as edit_ends
+    from passages group by id
+"""
+
+
+def _deal(
+    verdicts: pa.Table,
+    sizes: pa.Table,
+    edits: pa.Table,
+    measures: Sequence[tuple[StageSpec, pa.Table]],
+    work: BarrierWork,
+) -> dict[str, str]:
     """Writes each part's verdicts beside the others, from one join that may spill to disk; their hashes by part."""
     work.workspace.mkdir(parents=True, exist_ok=True)
     names = [str(path) for path in work.sidecars[0]]
+    schema = part_schema(work.barriers)
     with duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": str(work.workspace), "threads": 1}) as base:
         base.register("verdicts", verdicts)
+        base.register("sizes", sizes)
+        base.register("edits", edits)
         base.register("parts", pa.table({"name": names, "part": np.arange(len(names))}))
+        tables = ["verdicts", "sizes", "cuts"]
+        base.execute(f"create temp table cuts as {_EDITS}")
+        for number, (spec, table) in enumerate(measures):
+            kept = table.rename_columns([n if n == "id" else f"{spec.name}.{n}" for n in table.column_names])
+            base.register(f"measures_{number}", kept)
+            tables.append(f"measures_{number}")
+        joins = " ".join(f"left join {table} on {table}.id = s.id" for table in tables)
+        there = {name for table in (verdicts, sizes) for name in table.column_names}
+        there |= {"edited_by", "edit_starts", "edit_ends"}
+        there |= {f"{spec.name}.{name}" for spec, table in measures for name in table.column_names}
+        columns = ", ".join(f'"{name}"' for name in schema.names if name != "id" and name in there)
         found = base.sql(
-            "select part, v.* from verdicts v "
-            "join (select id, filename from read_parquet(?, filename = true)) s on s.id = v.id "
-            "join parts on parts.name = s.filename order by part, v.id",
+            f"select part, s.id as id, {columns} from (select id, filename from read_parquet(?, filename = true)) s "
+            f"join parts on parts.name = s.filename {joins} "
+            f"where {' or '.join(f'{table}.id is not null' for table in tables)} order by part, s.id",
             params=[names],
         ).to_arrow_table()
     borders = np.searchsorted(found["part"].to_numpy(), np.arange(len(names) + 1)).tolist()
     hashes = {}
     for (start, end), target in zip(pairwise(borders), work.verdicts, strict=True):
-        mine = found.slice(start, end - start).drop_columns(["part"])
-        shard = write_table(target, mine.cast(PART_VERDICTS).to_batches(), PART_VERDICTS, row_group_rows=65_536)
+        mine = _shaped(found.slice(start, end - start), schema)
+        shard = write_table(target, mine.to_batches(), schema, row_group_rows=65_536)
         hashes[target.stem] = shard.sha256
     return hashes
+
+
+def _shaped(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    columns = [
+        table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _reader(documents: Sequence[Path]) -> ReadTexts:

@@ -94,6 +94,10 @@ class ChunkLedger:
         """Fills a column of all rows."""
         self._columns[name] = values
 
+    def column(self, name: str) -> pa.Array:
+        """A measure of all rows, null where it was not taken."""
+        return self._columns.get(name) or pa.nulls(self._rows, self._schema.field(name).type)
+
     def record(self, stage: str, measures: pa.RecordBatch) -> None:
         """Keeps what `stage` measured of the rows that are alive."""
         places = np.full(self._rows, -1, np.int64)

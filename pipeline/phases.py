@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,7 +26,7 @@ from corpusmill.documents.errors import CorpusmillError, InputError
 from corpusmill.documents.ids import IdIndex
 from corpusmill.documents.schema import DOCUMENT
 from corpusmill.documents.shards import ShardWriter
-from corpusmill.filters.contract import Filter, Rewriter, Stage
+from corpusmill.filters.contract import Filter, Rewriter
 from corpusmill.pipeline import ledger
 from corpusmill.pipeline.recipe import StageSpec
 from corpusmill.pipeline.samples import Samples
@@ -58,6 +58,7 @@ class MapWork:
     source: str
     input: FirstInput | LaterInput
     stages: tuple[StageSpec, ...]
+    decided: tuple[StageSpec, ...]  # the barriers of the phase before, whose verdicts come with the input
     barriers: tuple[StageSpec, ...]
     documents: Path
     ledger: Path
@@ -71,7 +72,7 @@ def run_map(work: MapWork) -> Counts:
     what was rewritten."""
     stages = [built(spec) for spec in work.stages]
     barriers = [(spec.name, built(spec)) for spec in work.barriers]
-    measured = [(spec.name, stage.measures) for spec, stage in zip(work.stages, stages, strict=True)]
+    measured = [(spec.name, built(spec).measures) for spec in (*work.decided, *work.stages)]
     schema = ledger.ledger_schema(measured)
     tally = _Tally()
     samples = Samples()
@@ -94,6 +95,7 @@ def run_map(work: MapWork) -> Counts:
                 rows.write(ledger.reject_rows(chunk.rejects, work.source, schema))
                 tally.rejects(chunk)
             for name, barrier in barriers:
+                living.batch.measured = living.measured(barrier.needs())
                 sidecars[name].write(living.alive(barrier.observe(living.batch)))
             living.compact()
             survivors.write(living.batch.documents)
@@ -119,7 +121,7 @@ def _through(
     living = _Living(TextBatch(chunk.documents), page, tally, samples)
     tally.came(living.batch)
     if verdicts is not None:
-        _apply_verdicts(living, verdicts)
+        _apply_verdicts(living, verdicts, [(spec.name, built(spec).measures) for spec in work.decided])
     for spec, stage in zip(work.stages, stages, strict=True):
         if isinstance(stage, Filter):
             _filter(living, spec.name, stage)
@@ -160,10 +162,17 @@ class _Living:
         """Of a result for each row of the batch, those of the rows that are alive."""
         return results if self.mask.all() else results.filter(pa.array(self.mask))
 
-    def rewrite(self, stage: str, texts: pa.StringArray, done: pa.RecordBatch) -> None:
-        """`texts` and `done` are for every row of the batch."""
-        done = self.alive(done)
-        self.page.record(stage, done)
+    def measured(self, names: Sequence[str]) -> dict[str, pa.Array]:
+        """What earlier stages measured of each row of the batch; null for rows that are dead."""
+        places = np.full(len(self.mask), -1, np.int64)
+        places[self.mask] = self.page.alive
+        return {name: self.page.column(name).take(pa.array(places, mask=places < 0)) for name in names}
+
+    def rewrite(self, stage: str, texts: pa.StringArray, done: pa.RecordBatch | None) -> None:
+        """`texts` and `done` are for every row of the batch; None where the stage has measured before."""
+        if done is not None:
+            done = self.alive(done)
+            self.page.record(stage, done)
         changed = pc.not_equal(texts, self.batch.texts).to_numpy(zero_copy_only=False) & self.mask
         self._tally.rewrote(stage, int(changed.sum()), done)
         if changed.any():
@@ -213,17 +222,42 @@ class _Verdicts:
         return self._table.take(pa.array(places, mask=places < 0))
 
 
-def _apply_verdicts(living: _Living, verdicts: _Verdicts) -> None:
-    """Drops what the barriers before this phase decided, and notes what the survivors stand for."""
+def _apply_verdicts(living: _Living, verdicts: _Verdicts, decided: Sequence[tuple[str, pa.Schema]]) -> None:
+    """Drops what the barriers before this phase decided, notes what they measured and what the survivors stand for,
+    and cuts out of these what is to go."""
     found = verdicts.of(living.batch.documents.column("id"))
     for name in ("kept_id", "similarity", "cluster_size"):
         living.page.set(name, found[name].combine_chunks())
+    for stage, measures in decided:
+        for item in measures:
+            living.page.set(f"{stage}.{item.name}", found[f"{stage}.{item.name}"].combine_chunks())
     stages = found["stage"].to_numpy()
     reasons = found["reason"].to_numpy()
     for stage in found["stage"].unique().drop_null().to_pylist():
         alive = living.page.alive
         gone = stages[alive] == stage
         living.drop(stage, reasons[alive], gone)
+    alive = living.page.alive
+    living.compact()
+    edits = found.select(["edited_by", "edit_starts", "edit_ends"]).take(pa.array(alive))
+    for stage in edits["edited_by"].unique().drop_null().to_pylist():
+        mine = pc.fill_null(pc.equal(edits["edited_by"], stage), False).combine_chunks()
+        passages = edits.filter(mine)
+        cut = [
+            _without(text.as_buffer(), starts, ends)
+            for text, starts, ends in zip(
+                living.batch.texts.filter(mine), passages["edit_starts"].to_pylist(), passages["edit_ends"].to_pylist()
+            )
+        ]
+        texts = pc.replace_with_mask(living.batch.texts, mine, pa.array(cut, pa.string()))
+        living.rewrite(stage, texts, None)
+
+
+def _without(text: pa.Buffer, starts: Sequence[int], ends: Sequence[int]) -> bytes:
+    """A text's bytes without some passages, which are in order and apart."""
+    whole = memoryview(text)
+    kept = [whole[start:end] for start, end in zip([0, *ends], [*starts, len(whole)], strict=True)]
+    return b"".join(kept)
 
 
 def _incoming(source: FirstInput | LaterInput) -> Iterator[tuple[Chunk, _Verdicts | None]]:
@@ -266,7 +300,7 @@ def _built(stage: str, name: str, place: str, options: str, files: tuple[tuple[i
 def built(spec: StageSpec) -> Any:
     """The stage of a spec, prepared; one for each process, and a new one when a file that it reads is another."""
     made = spec.build()
-    found = [path.stat() for path in made.files() if path.exists()] if isinstance(made, Stage) else []
+    found = [path.stat() for path in made.files() if path.exists()]
     files = tuple((status.st_size, status.st_mtime_ns) for status in found)
     return _built(spec.stage, spec.name, spec.place, json.dumps(dict(spec.options), sort_keys=True), files)
 
@@ -291,11 +325,12 @@ class _Tally:
     def dropped(self, stage: str, reasons: Any) -> None:
         self._dropped.update((stage, str(reason)) for reason in reasons)
 
-    def rewrote(self, stage: str, documents: int, done: pa.RecordBatch) -> None:
-        """`documents`: how many texts changed; `done`: the measures of all that came."""
-        whole = self._rewritten.setdefault(stage, {"documents": 0, "measures": dict.fromkeys(done.schema.names, 0)})
+    def rewrote(self, stage: str, documents: int, done: pa.RecordBatch | None) -> None:
+        """`documents`: how many texts changed; `done`: the measures of all that came, where they are counts."""
+        counted = dict(zip(done.schema.names, done.columns, strict=True)) if done is not None else {}
+        whole = self._rewritten.setdefault(stage, {"documents": 0, "measures": dict.fromkeys(counted, 0)})
         whole["documents"] += documents
-        for name, column in zip(done.schema.names, done.columns, strict=True):
+        for name, column in counted.items():
             whole["measures"][name] += pc.sum(column).as_py() or 0
 
     def counts(self, survivors: ShardWriter) -> Counts:

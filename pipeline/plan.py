@@ -23,7 +23,6 @@ from corpusmill.documents.barrier import Barrier
 from corpusmill.documents.codepoints import UNICODE_VERSION
 from corpusmill.documents.errors import InputError, RecipeError
 from corpusmill.documents.shards import sha256_of
-from corpusmill.filters.contract import Stage
 from corpusmill.pipeline.barriers import BarrierWork
 from corpusmill.pipeline.extraction import Extraction
 from corpusmill.pipeline.phases import FirstInput, LaterInput, MapWork
@@ -36,7 +35,7 @@ from corpusmill.pipeline.tasks import Outcome, Task, fingerprint
 _EXTRACTED = ("warc",)  # kinds whose records are pages, not text
 _TASKS_A_SOURCE = 256
 _SMALLEST_SPLIT, _LARGEST_SPLIT = 4 << 20, 256 << 20
-LAYOUT = 3
+LAYOUT = 4
 """Raised when phases write other files or columns, or count other things, than before."""
 
 
@@ -124,6 +123,7 @@ class SourcePlan:
             self.name,
             [_identity(spec) for spec in here.stages],
             [_identity(spec, observing=True) for spec in here.barriers],
+            [spec.name for spec in (self.phases[phase - 1].barriers if phase else ())],
         )
         tasks = {}
         for part in range(len(self.splits)) if phase == 0 else before:
@@ -145,6 +145,7 @@ class SourcePlan:
                 source=self.name,
                 input=source,
                 stages=here.stages,
+                decided=self.phases[phase - 1].barriers if phase else (),
                 barriers=here.barriers,
                 documents=self.documents(phase, part),
                 ledger=self.ledger(phase, part),
@@ -303,7 +304,9 @@ def _phases(stages: Sequence[StageSpec]) -> tuple[Phase, ...]:
     maps: list[StageSpec] = []
     barriers: list[StageSpec] = []
     for spec in stages:
-        if isinstance(spec.build(), Barrier):
+        built = spec.build()
+        if isinstance(built, Barrier):
+            _check_needs(built, spec, maps)
             barriers.append(spec)
             continue
         if barriers:
@@ -316,6 +319,22 @@ def _phases(stages: Sequence[StageSpec]) -> tuple[Phase, ...]:
     return tuple(phases)
 
 
+def _check_needs(barrier: Barrier, spec: StageSpec, stages: Sequence[StageSpec]) -> None:
+    """Sees to it that what a barrier reads is measured in its own phase: only there is it at hand.
+
+    Raises:
+        RecipeError: naming the measure and those that there are.
+    """
+    measured = [f"{stage.name}.{item.name}" for stage in stages for item in stage.build().measures]
+    for name in barrier.needs():
+        if name not in measured:
+            near = nearest(name, measured)
+            mend = f'did you mean "{near}"?' if near else f"there are: {', '.join(measured) or 'none'}"
+            raise RecipeError(
+                f"{spec.place}: {name} is measured by no stage between this one and the barrier before it; {mend}"
+            )
+
+
 def _seeded(spec: StageSpec, recipe: Recipe) -> StageSpec:
     """Fills what a stage takes from the recipe as a whole: its seed, and its folder for relative paths."""
     kind = type(spec.build())
@@ -323,9 +342,25 @@ def _seeded(spec: StageSpec, recipe: Recipe) -> StageSpec:
     for item in dataclasses.fields(kind):
         if item.name == "seed":
             options.setdefault("seed", recipe.seed)
-        if item.metadata.get("path") and isinstance(options.get(item.name), str):
-            options[item.name] = str(recipe.folder / options[item.name])
+        if (paths := item.metadata.get("path")) and item.name in options:
+            keys = paths if isinstance(paths, tuple) else ()
+            options[item.name] = _anchored(options[item.name], recipe.folder, keys, item.metadata.get("names", ()))
     return replace(spec, options=options)
+
+
+def _anchored(value: Any, folder: Path, keys: tuple[str, ...], names: tuple[str, ...], *, below: bool = False) -> Any:
+    """A field's value with its relative paths made relative to the recipe's folder.
+
+    Fields say what is a path in their metadata: `path=True` all their strings, also in lists and as the values of
+    mappings; `path=("paths",)` those below such keys. `names` are strings that are none: models that we ship.
+    """
+    if isinstance(value, str):
+        return value if value in names or (keys and not below) else str(folder / value)
+    if isinstance(value, list | tuple):
+        return [_anchored(item, folder, keys, names, below=below) for item in value]
+    if isinstance(value, dict):
+        return {key: _anchored(item, folder, keys, names, below=below or key in keys) for key, item in value.items()}
+    return value
 
 
 def _identity(spec: StageSpec, *, observing: bool = False) -> dict[str, Any]:
@@ -334,7 +369,7 @@ def _identity(spec: StageSpec, *, observing: bool = False) -> dict[str, Any]:
     fields = {item.name: getattr(stage, item.name) for item in dataclasses.fields(stage) if item.init}
     if observing:
         fields = {name: value for name, value in fields.items() if name not in type(stage).judged_fields}
-    content = [_file_hash(path, path.stat().st_mtime_ns) for path in stage.files()] if isinstance(stage, Stage) else []
+    content = [_file_hash(path, path.stat().st_mtime_ns) for path in stage.files()]
     return {"name": spec.name, "stage": spec.stage, "version": stage.version, "fields": fields, "files": content}
 
 

@@ -161,7 +161,7 @@ def _run_phase(level: int, sources: Sequence[_Progressing], runner: _Runner) -> 
         if barrier is not None:
             barriers[source.plan.name] = barrier
     decided = (
-        {outcome.task.key: outcome for outcome in runner.run("duplicates", list(barriers.values()))} if barriers else {}
+        {outcome.task.key: outcome for outcome in runner.run("decisions", list(barriers.values()))} if barriers else {}
     )
     for source in here:
         task = barriers.get(source.plan.name)

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from corpusmill.dedup import banding, sidecars
+from corpusmill.dedup import banding
 from corpusmill.dedup.minhash import MinHashDedup
 from corpusmill.dedup.shingles import shingles_of
+from corpusmill.documents import sidecars
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import DamagedRunError, RecipeError
 
