@@ -14,6 +14,7 @@ FILTERS = {
     "gopher_repetition": "corpusmill.filters.gopher_repetition:GopherRepetition",
     "gopher_quality": "corpusmill.filters.gopher_quality:GopherQuality",
     "c4": "corpusmill.filters.c4:C4",
+    "c4_bad_words": "corpusmill.filters.c4_bad_words:C4BadWords",
     "fineweb_quality": "corpusmill.filters.fineweb_quality:FineWebQuality",
     "code_lines": "corpusmill.filters.code_lines:CodeLines",
     "quality": "corpusmill.filters.quality:Quality",
