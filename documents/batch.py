@@ -64,8 +64,8 @@ class TextBatch:
         self.documents = documents
         self.offsets, self.text = text_buffers(documents.column("text"))
         self.measured: Mapping[str, pa.Array] = {}
-        """What barriers ask for (`Barrier.needs`): measures of earlier stages by `<stage>.<measure>`, a value for each
-        document. The pipeline fills it."""
+        """What barriers ask for (`Barrier.needs`): measures of earlier stages by `<stage>.<measure>`, a value (or
+        null) for each document. The pipeline fills it."""
 
     @classmethod
     def of_texts(cls, texts: Sequence[str], source: str = "memory") -> TextBatch:

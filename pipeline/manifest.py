@@ -81,7 +81,7 @@ def _funnel(
     first = [outcome.counts for outcome in maps[0].values() if outcome.error is None]
     last = [outcome.counts for outcome in maps[-1].values() if outcome.error is None]
     records = left = sum(counts["records"] for counts in first)
-    rewritten = _rewritten(plan, ended)
+    rewritten, cut = _rewritten(plan, ended), _cut(plan, ended)
     stages: list[dict[str, Any]] = []
     for stage, reasons in plan.reasons().items():
         gone = {reason: dropped.get(stage, Counter())[reason] for reason in reasons}
@@ -89,6 +89,8 @@ def _funnel(
         stages.append({"stage": stage, "in": left, "dropped": gone, "kept": left - sum(gone.values())})
         if stage in rewritten:
             stages[-1]["rewritten"] = rewritten[stage]
+        if stage in cut:
+            stages[-1]["cut"] = cut[stage]
         left -= sum(gone.values())
     return {
         "records": records,
@@ -109,10 +111,22 @@ def _rewritten(plan: SourcePlan, ended: Sequence[Outcome]) -> dict[str, Any]:
     }
     for outcome in ended:
         for stage, counts in outcome.counts["rewritten"].items():
+            if stage not in whole:  # a barrier's cuts
+                continue
             whole[stage]["documents"] += counts["documents"]
             for name, count in counts["measures"].items():
                 whole[stage]["measures"][name] += count
     return whole
+
+
+def _cut(plan: SourcePlan, ended: Sequence[Outcome]) -> dict[str, int]:
+    """For each barrier, how many documents it cut something out of; none that cut nothing."""
+    barriers = {spec.name for spec in plan.stages() if spec.stage in registry.BARRIERS}
+    whole: Counter[str] = Counter()
+    for outcome in ended:
+        for stage in barriers & outcome.counts["rewritten"].keys():
+            whole[stage] += outcome.counts["rewritten"][stage]["documents"]
+    return dict(whole)
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:

@@ -175,7 +175,8 @@ def _funnel_row(stage: Mapping[str, Any]) -> tuple[str, str, str, str]:
 def _why(stage: Mapping[str, Any], room: int) -> str:
     if "rewritten" not in stage:
         reasons = fired(stage)
-        return listed(reasons, room) if reasons else ""
+        cut = [("cut", stage["cut"])] if stage.get("cut") else []
+        return listed([*reasons, *cut], room) if reasons or cut else ""
     changed = stage["rewritten"]["documents"]
     if not changed:
         return "rewrote none"

@@ -71,6 +71,7 @@ def touch(stage: object, batch: TextBatch) -> None:
     if isinstance(stage, Filter):
         stage.judge(stage.measure(batch))
     elif isinstance(stage, Barrier):
+        batch.measured = {name: pa.nulls(len(batch), pa.float64()) for name in stage.needs()}
         with tempfile.TemporaryDirectory() as folder:
             sidecar = Path(folder) / "sidecar.parquet"
             write_table(sidecar, [stage.observe(batch)], stage.sidecar)

@@ -25,11 +25,12 @@ ENGLISH = StageSpec("language", "language", {"min_score": None}, "here")
 EXACT = StageSpec("exact_dedup", "exact_dedup", {}, "here")
 
 
-def work_on(source, folder, *stages, barriers=(), last=True):
+def work_on(source, folder, *stages, barriers=(), decided=(), last=True):
     return MapWork(
         source="web",
         input=source,
         stages=stages,
+        decided=tuple(decided),
         barriers=tuple(barriers),
         documents=folder / "documents.parquet",
         ledger=folder / "ledger.parquet",
