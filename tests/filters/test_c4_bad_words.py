@@ -152,7 +152,7 @@ def test_only_files_named_like_languages_are_lists(lists: Path) -> None:
         ("de", b"wort", 'has no list "en"; it has de'),
         ("en", b"\xff\xfe", "is no UTF-8 text"),
         ("en", b" \n\n", "has no word; remove it"),
-        ("en", b"x" * 4_000_001, "a list may have 4,000,000"),
+        ("en", b"x" * 4_000_001, "a list of words has 4,000,000 at most"),
     ],
 )
 def test_a_broken_list_is_refused_before_any_work(
