@@ -26,7 +26,7 @@ from statistics import median
 from corpusmill.documents.shards import atomic_text
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
-_TITLE = "# Benchmarks\n\nEach section is written by the script of its name in benchmarks/.\n"
+BENCHMARKS = "# Benchmarks\n\nEach section is written by the script of its name in benchmarks/.\n"
 _QUICK = "Quick run"  # how a section's last line begins
 
 
@@ -70,15 +70,25 @@ class Benchmark:
     """One run of one script."""
 
     name: str
-    """Also that of its section in docs/benchmarks.md."""
+    """Also that of its section in the document."""
     quick: bool = False
     data: Path | None = None
+    only: tuple[str, ...] = ()
+    """The topics asked for; all where it is empty."""
     document: Path = DOCUMENT
+    title: str = BENCHMARKS
+    """What a new document begins with."""
     figures: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def from_arguments(cls, name: str, description: str | None, arguments: Sequence[str] | None = None) -> Benchmark:
-        """Reads the command line that all scripts share."""
+    def from_arguments(
+        cls,
+        name: str,
+        description: str | None,
+        arguments: Sequence[str] | None = None,
+        topics: Sequence[str] = (),
+    ) -> Benchmark:
+        """Reads the command line that all scripts share; one that has several topics may run some of them."""
         parser = argparse.ArgumentParser(
             prog=f"{name}.py", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
         )
@@ -89,8 +99,11 @@ class Benchmark:
             default=os.environ.get("CORPUSMILL_REALDATA"),
             help="folder of the unpacked real data (default: the environment variable CORPUSMILL_REALDATA)",
         )
+        if topics:
+            parser.add_argument("--only", action="append", choices=topics, default=[], help="this topic; repeatable")
         given = parser.parse_args(arguments)
-        return cls(name=name, quick=given.quick, data=given.data)
+        only = tuple(given.only) if topics else ()
+        return cls(name=name, quick=given.quick, data=given.data, only=only)
 
     def real_data(self) -> Path:
         """The folder of the real data. Without one, the script ends with a message."""
@@ -106,15 +119,18 @@ class Benchmark:
         self.figures[name] = value
         print(f"figure {name} {value:.6g}", flush=True)
 
-    def write(self, paragraphs: Sequence[str]) -> bool:
-        """Replaces this script's section of docs/benchmarks.md by Markdown paragraphs and a line on the run.
+    def write(self, paragraphs: Sequence[str], topic: str | None = None) -> bool:
+        """Replaces this script's section of the document, or its section on a topic, by Markdown paragraphs and a line
+        on the run.
 
         Returns whether it did: a quick run does not take the place of a full one.
         """
-        text = self.document.read_text() if self.document.exists() else _TITLE
+        text = self.document.read_text() if self.document.exists() else self.title
         kind = _QUICK if self.quick else "Full run"
-        line = f"{kind} of benchmarks/{self.name}.py on {time.strftime('%Y-%m-%d')}: {machine()}."
-        changed = with_section(text, self.name, "\n\n".join([*paragraphs, line]), keep_full=self.quick)
+        script = f"benchmarks/{self.name}.py" + (f" --only {topic}" if topic else "")
+        section = f"{self.name}_{topic}" if topic else self.name
+        line = f"{kind} of {script} on {time.strftime('%Y-%m-%d')}: {machine()}."
+        changed = with_section(text, section, "\n\n".join([*paragraphs, line]), keep_full=self.quick)
         if changed is None:
             print(f"{self.document}: keeps the section of a full run", file=sys.stderr)
             return False
