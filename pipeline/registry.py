@@ -16,7 +16,10 @@ FILTERS = {
     "c4": "corpusmill.filters.c4:C4",
     "c4_bad_words": "corpusmill.filters.c4_bad_words:C4BadWords",
     "fineweb_quality": "corpusmill.filters.fineweb_quality:FineWebQuality",
+    "code_language": "corpusmill.filters.code_language:CodeLanguage",
+    "code_formats": "corpusmill.filters.code_formats:CodeFormats",
     "code_lines": "corpusmill.filters.code_lines:CodeLines",
+    "code_encoded": "corpusmill.filters.code_encoded:CodeEncoded",
     "quality": "corpusmill.filters.quality:Quality",
 }
 REWRITERS = {
@@ -26,6 +29,8 @@ REWRITERS = {
 BARRIERS = {
     "exact_dedup": "corpusmill.dedup.exact:ExactDedup",
     "minhash_dedup": "corpusmill.dedup.minhash:MinHashDedup",
+    "combined_quality": "corpusmill.filters.combined_quality:CombinedQuality",
+    "score_cut": "corpusmill.filters.score_cut:ScoreCut",
 }
 STAGES = FILTERS | REWRITERS | BARRIERS
 

@@ -53,12 +53,12 @@ class WholeFile(Reader):
             gathering.reject(source.name, 0, ReadReason.INVALID_UTF8, str(error))
             return
         del content  # of a very large file, there are never more than two copies
-        gathering.add(clean_text(text), source.name, 0, metadata=as_json(self._metadata(source)))
+        gathering.add(clean_text(text), source.name, 0, metadata=as_json(self._metadata(source, text)))
 
     def _unfit(self, content: bytes) -> str | None:
         return None
 
-    def _metadata(self, source: SourceFile) -> dict[str, str]:
+    def _metadata(self, source: SourceFile, text: str) -> dict[str, str]:
         return {"path": source.name}
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +15,18 @@ from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import RecipeError
 from corpusmill.filters.code_lines import CodeLines, Reason
 
-CASES = [
-    json.loads(line)
-    for line in (Path(__file__).parent.parent / "cases" / "code_lines.jsonl").read_text(encoding="utf-8").splitlines()
-]
+sys.path.insert(0, str(Path(__file__).parent))
+from stage_cases import cases, document_of, files, stage_of, verdicts_of
+
+CASES = cases("code_lines")
 TEXTS = st.lists(
     st.one_of(st.text(max_size=6), st.sampled_from(["\n", "\r\n", "x_1 ", "@Generated", "é", "²", "文"])), max_size=30
 )
 
 
-def made(options: dict[str, Any]) -> CodeLines:
-    return CodeLines(**{key: tuple(value) if isinstance(value, list) else value for key, value in options.items()})
-
-
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["title"])
 def test_a_case_is_judged_as_it_says(case: dict[str, Any]) -> None:
-    stage = made(case.get("options", {}))
-    (verdict,) = stage.judge(stage.measure(TextBatch.of_texts([case["text"]]))).to_pylist()
-    assert (None if verdict is None else list(Reason)[verdict]) == case["reason"]
+    assert verdicts_of(stage_of(CodeLines, case), document_of(case)) == [case["reason"]]
 
 
 def test_every_reason_has_a_case() -> None:
@@ -50,6 +44,7 @@ def test_measures_are_those_of_plain_python(texts: list[str]) -> None:
     stage = CodeLines(marker_lines=3)
     for text, row in zip(texts, stage.measure(TextBatch.of_texts(texts)).to_pylist(), strict=True):
         lines = text.removesuffix("\n").split("\n") if text else []
+        assert row["lines"] == len(lines)
         assert row["longest_line"] == max(map(len, lines), default=0)
         marked = [
             number
@@ -62,6 +57,7 @@ def test_measures_are_those_of_plain_python(texts: list[str]) -> None:
             # Python's own tables may be of another Unicode version than the project's; these are old characters.
             if all(ord(character) < 0x500 or character == "文" for character in text):
                 assert row["alphanumeric_share"] == pytest.approx(sum(map(str.isalnum, text)) / len(text))
+                assert row["alphabetic_share"] == pytest.approx(sum(map(str.isalpha, text)) / len(text))
         else:
             assert row["mean_line"] is None
             assert row["alphanumeric_share"] is None
@@ -77,3 +73,10 @@ def test_means_are_numbers_and_never_nan() -> None:
     measures = CodeLines().measure(TextBatch.of_texts(["", "a", "\n"]))
     assert measures.schema == CodeLines.measures
     assert not any(math.isnan(value) for value in measures.column("mean_line").drop_null().to_pylist())
+
+
+def test_the_name_tells_which_bound_of_length_applies() -> None:
+    text = "word " * 300 + "\n"
+    batch = files([text] * 4, ["a.md", "a.py", None, "a.html"])
+    assert verdicts_of(CodeLines(), batch) == [None, "long_line", "long_line", None]
+    assert verdicts_of(CodeLines(long_line_languages=()), batch) == ["long_line"] * 4

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from corpusmill.pipeline.sources.code import LANGUAGES, Code, language_of
+from corpusmill.filters.code_languages import LANGUAGES, language_of
+from corpusmill.pipeline.sources.code import Code
 from corpusmill.pipeline.sources.contract import Origin, SourceFile
 from corpusmill.pipeline.sources.text import Text
 
@@ -59,7 +60,7 @@ def test_a_binary_file_among_code_is_a_reject(read, write):
         ("src/a.PY", "Python"),
         ("Makefile", "Makefile"),
         ("x/CMakeLists.txt", "CMake"),
-        ("notes.txt", None),
+        ("notes.txt", "Text"),
         ("LICENSE", None),
         ("a.h", "C"),
         ("py", None),
