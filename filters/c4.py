@@ -130,6 +130,7 @@ class C4(LineRules, Filter):
 
     name: ClassVar[str] = "c4"
     reasons: ClassVar[type[StrEnum]] = Reason
+    measured_fields: ClassVar[frozenset[str]] = frozenset({"min_words_per_line", "max_word_characters"})
     measures: ClassVar[pa.Schema] = pa.schema(
         [("lorem_ipsum_lines", pa.int32()), ("curly_bracket_lines", pa.int32()), ("sentences", pa.int32())]
     )

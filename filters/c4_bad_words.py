@@ -60,6 +60,7 @@ class C4BadWords(Filter):
 
     name: ClassVar[str] = "c4_bad_words"
     reasons: ClassVar[type[StrEnum]] = Reason
+    judged_fields: ClassVar[frozenset[str]] = frozenset({"keep_fraction"})
     measures: ClassVar[pa.Schema] = pa.schema(
         [
             pa.field("bad_words", pa.int32()),  # places; null where there is no list of the language

@@ -74,6 +74,17 @@ class Filter(Stage):
     """In rule order; `judge` answers with indices into it."""
     annotations: ClassVar[Mapping[str, str]] = {}
     """Document column -> the measure that fills it, such as language -> language."""
+    judged_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields that `judge` reads and `measure` does not, beside those whose names begin with min_ or max_."""
+    measured_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields whose names begin so and that `measure` reads all the same: a share of lines with so many words."""
+
+    @classmethod
+    def is_judged(cls, field: str) -> bool:
+        """Whether a change of this field leaves the measures good, so that documents can be judged again by them."""
+        if field in cls.measured_fields:
+            return False
+        return field.startswith(("min_", "max_")) or field in cls.judged_fields
 
     @abstractmethod
     def measure(self, batch: TextBatch) -> pa.RecordBatch:

@@ -151,6 +151,56 @@ def explain(
 
 @app.command()
 @answering
+def rejudge(
+    run_folder: Annotated[Path, typer.Argument(help="A finished run's folder.", metavar="RUN")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="A new threshold, SOURCE.STAGE.FIELD=VALUE; * is every source that has the stage. Repeatable.",
+            metavar="KEY=VALUE",
+        ),
+    ] = None,
+    samples: Annotated[int, typer.Option(help="Documents to show on each side of each threshold.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Show what other thresholds would have done, from the ledger and without reading texts."""
+    from corpusmill.pipeline.rejudge import rejudge as judge_again
+    from corpusmill.pipeline.rejudge import rejudge_as_text
+
+    told = judge_again(run_folder, changes or (), samples)
+    if as_json:
+        _print_json(told)
+    else:
+        typer.echo(rejudge_as_text(told))
+
+
+@app.command()
+@answering
+def suggest(
+    run_folder: Annotated[Path, typer.Argument(help="A finished run's folder.", metavar="RUN")],
+    keep: Annotated[
+        float, typer.Option(help="The share of the documents that each threshold alone would keep.", metavar="SHARE")
+    ] = 0.98,
+    sigma: Annotated[
+        float | None,
+        typer.Option(help="Propose so many standard deviations from the mean instead.", metavar="NUMBER"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Propose thresholds from how the measures of a run are spread, as lines for a recipe."""
+    from corpusmill.pipeline.suggest import suggest as propose
+    from corpusmill.pipeline.suggest import suggest_as_text
+
+    told = propose(run_folder, keep=keep, sigma=sigma)
+    if as_json:
+        _print_json(told)
+    else:
+        typer.echo(suggest_as_text(told))
+
+
+@app.command()
+@answering
 def schema() -> None:
     """Print the JSON schema of recipes, for editors."""
     from corpusmill.pipeline.schema import recipe_schema

@@ -13,7 +13,7 @@ import duckdb
 
 from corpusmill.documents.errors import UsageError
 from corpusmill.filters.contract import Filter, Rule
-from corpusmill.pipeline.recipe import StageSpec, parse_recipe
+from corpusmill.pipeline.recipe import StageSpec
 from corpusmill.pipeline.run import read_manifest
 from corpusmill.pipeline.summary import WIDTH, count, size
 
@@ -57,14 +57,17 @@ def explain_document(document: str, runs: Sequence[Path]) -> dict[str, Any]:
 
 
 def recipe_stages(manifest: Mapping[str, Any], run: Path, source: str) -> tuple[StageSpec, ...]:
-    """The stages that a run's manifest names for a source, with the recipe's seed where they take one."""
-    recipe = parse_recipe(dict(manifest["recipe"]), run, "recipe.yaml")
-    [spec] = [spec for spec in recipe.sources if spec.name == source]
+    """The stages that a run's manifest names for a source, with the values that were in force.
+
+    Raises:
+        UsageError: if the manifest is of an older version, which did not name them.
+    """
+    if "stages" not in manifest:
+        raise UsageError(f"{run}: was made by an older version of corpusmill; run the recipe again")
+    place = f"{run / 'manifest.json'}: stages.{source}"
     return tuple(
-        dataclasses.replace(stage, options={"seed": recipe.seed, **stage.options})
-        if any(item.name == "seed" for item in dataclasses.fields(type(stage.build())))
-        else stage
-        for stage in spec.stages
+        StageSpec(item["name"], item["stage"], item["options"], f"{place}.{item['name']}")
+        for item in manifest["stages"][source]
     )
 
 

@@ -1,6 +1,7 @@
 """The run's manifest: everything that a run did, as JSON.
 
 schema_version, tool, recipe (resolved) and its hash, seeds, python and library versions
+stages         for each source: its stages in order, with every value that was in force
 inputs         for each source: files with size and identity
 sources        for each source: records, stages in order with what came, what each rule dropped and what was left; of
                those that rewrite also how many documents they changed, and the sums of their measures
@@ -11,6 +12,7 @@ mix            the dataset: ratios asked and achieved, shards, Q
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import platform
 from collections import Counter
@@ -23,10 +25,10 @@ from corpusmill.documents.codepoints import UNICODE_VERSION
 from corpusmill.documents.shards import atomic_text
 from corpusmill.pipeline import registry
 from corpusmill.pipeline.plan import SourcePlan
-from corpusmill.pipeline.recipe import Recipe
+from corpusmill.pipeline.recipe import Recipe, StageSpec
 from corpusmill.pipeline.tasks import Outcome, fingerprint
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _LIBRARIES = (
     "corpusmill",
     "numba",
@@ -50,6 +52,7 @@ def run_manifest(recipe: Recipe, sources: Sequence[Travelled], failed: Sequence[
         "recipe": dict(recipe.resolved),
         "recipe_hash": fingerprint(recipe.resolved),
         "seed": recipe.seed,
+        "stages": {source.name: [_described(spec, recipe.seed) for spec in source.stages] for source in recipe.sources},
         "versions": {
             "python": platform.python_version(),
             "unicode_table": UNICODE_VERSION,
@@ -62,6 +65,15 @@ def run_manifest(recipe: Recipe, sources: Sequence[Travelled], failed: Sequence[
         "sources": {plan.name: _funnel(plan, maps, barriers) for plan, maps, barriers in sources},
         "failed": failures(failed),
     }
+
+
+def _described(spec: StageSpec, seed: int) -> dict[str, Any]:
+    """A stage with every value that was in force: published recipes and defaults are those of this version."""
+    stage = spec.build()
+    options = {item.name: getattr(stage, item.name) for item in dataclasses.fields(stage) if item.init}
+    if "seed" in options and "seed" not in spec.options:
+        options["seed"] = seed
+    return {"name": spec.name, "stage": spec.stage, "options": json.loads(json.dumps(options, default=str))}
 
 
 def failures(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:

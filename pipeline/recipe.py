@@ -12,6 +12,7 @@
         stages:
           - language: {keep: [en], min_score: 0.65}
           - use: fineweb               # the stages of a published recipe, in their place
+          - use: {recipe: c4, with: {c4: {min_sentences: 2}}}    # the same with some values changed
           - pii
     mix:
       ratios: {web: 1.0}
@@ -287,7 +288,7 @@ def _stage_items(item: Any, place: str) -> list[tuple[str, Mapping[str, Any], st
         raise RecipeError(f"{place}: a stage is a name, or one name with its options, not {item!r}")
     [(stage, options)] = item.items()
     if stage == "use":
-        return [(name, given, f"{place}.{options}{at}") for name, given, at in published_stages(options, place)]
+        return _used(options, place)
     if stage not in registry.STAGES:
         near = nearest(str(stage), registry.STAGES)
         mend = f'did you mean "{near}"?' if near else f"stages: {', '.join(registry.STAGES)}"
@@ -295,6 +296,19 @@ def _stage_items(item: Any, place: str) -> list[tuple[str, Mapping[str, Any], st
     if options is not None and not isinstance(options, dict):
         raise RecipeError(f"{place}.{stage}: its options must be a mapping, not {options!r}")
     return [(stage, options or {}, f"{place}.{stage}")]
+
+
+def _used(options: Any, place: str) -> list[tuple[str, Mapping[str, Any], str]]:
+    """The stages of the published recipe that `use` names, with the values that it changes."""
+    if not isinstance(options, dict):
+        options = {"recipe": options}
+    check_keys(options, ("recipe", "with"), f"{place}.use")
+    name, changes = options.get("recipe"), options.get("with") or {}
+    stages = published_stages(name, place)
+    if not isinstance(changes, dict) or not all(isinstance(values, dict) for values in changes.values()):
+        raise RecipeError(f"{place}.use.with: must map stages to their changed values, not {changes!r}")
+    check_keys(changes, [stage for stage, _, _ in stages], f"{place}.use.with")
+    return [(stage, {**given, **changes.get(stage, {})}, f"{place}.{name}{at}") for stage, given, at in stages]
 
 
 def published_stages(name: Any, place: str) -> list[tuple[str, Mapping[str, Any], str]]:

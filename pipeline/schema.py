@@ -100,7 +100,22 @@ def _source() -> dict[str, Any]:
 
 def _stage() -> dict[str, Any]:
     options = {name: _or_null(_ref(f"stage_{name}")) for name in registry.STAGES}
-    published = {"enum": list(registry.PUBLISHED), "description": "A published recipe's stages, in this place."}
+    names = {"enum": list(registry.PUBLISHED)}
+    changed = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["recipe"],
+        "properties": {
+            "recipe": names,
+            "with": {
+                "type": ["object", "null"],
+                "additionalProperties": False,
+                "properties": {name: {"type": "object"} for name in registry.STAGES},
+                "description": "Values to change, by stage.",
+            },
+        },
+    }
+    published = {"anyOf": [names, changed], "description": "A published recipe's stages, in this place."}
     return {
         "anyOf": [
             {"enum": list(registry.STAGES)},

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,35 @@ def test_required_fields_are_asked_for():
 
     with pytest.raises(RecipeError, match="here: needs model"):
         build(Quality, {}, "here")
+
+
+def test_a_published_recipe_is_used_with_some_values_changed(tmp_path):
+    used = {"use": {"recipe": "gopher", "with": {"gopher_quality": {"min_words": 7}}}}
+    data = {"name": "x", "sources": {"web": {"paths": "a.jsonl", "stages": [used]}}}
+    recipe = parse_recipe(data, tmp_path, "recipe.yaml")
+    plain = parse_recipe(
+        {**data, "sources": {"web": {"paths": "a.jsonl", "stages": "gopher"}}}, tmp_path, "recipe.yaml"
+    )
+    changed = {spec.name: spec.build() for spec in recipe.sources[0].stages}
+    before = {spec.name: spec.build() for spec in plain.sources[0].stages}
+    assert changed["gopher_quality"] == replace(before.pop("gopher_quality"), min_words=7)
+    assert {name: stage for name, stage in changed.items() if name in before} == before
+
+
+@pytest.mark.parametrize(
+    ("used", "message"),
+    [
+        ({"recipe": "gopherr"}, 'no published recipe is called "gopherr"; did you mean "gopher"'),
+        ({"recipe": "gopher", "wiht": {}}, 'unknown key "wiht"; did you mean "with"'),
+        (
+            {"recipe": "gopher", "with": {"gopher_qualty": {}}},
+            'unknown key "gopher_qualty"; did you mean "gopher_quality"',
+        ),
+        ({"recipe": "gopher", "with": {"gopher_quality": 3}}, "must map stages to their changed values"),
+        ({"with": {}}, 'no published recipe is called "None"'),
+    ],
+)
+def test_a_change_of_a_published_recipe_is_checked(used, message, tmp_path):
+    data = {"name": "x", "sources": {"web": {"paths": "a.jsonl", "stages": [{"use": used}]}}}
+    with pytest.raises(RecipeError, match=message):
+        parse_recipe(data, tmp_path, "recipe.yaml")
