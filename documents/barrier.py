@@ -8,7 +8,7 @@ Texts are read again only for the few documents that it asks for.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -82,6 +82,9 @@ class Barrier(ABC):
     def needs(self) -> Sequence[str]:
         """Measures of earlier stages that `observe` reads in `batch.measured`, such as `perplexity.perplexity`."""
         return ()
+
+    def accept(self, needed: Mapping[str, pa.DataType]) -> None:
+        """Checks the types of what it `needs`, by name, before any work starts (RecipeError)."""
 
     @abstractmethod
     def observe(self, batch: TextBatch) -> pa.RecordBatch:

@@ -306,7 +306,11 @@ def _phases(stages: Sequence[StageSpec]) -> tuple[Phase, ...]:
     for spec in stages:
         built = spec.build()
         if isinstance(built, Barrier):
-            _check_needs(built, spec, maps)
+            if any(name.rpartition(".")[0] in [before.name for before in barriers] for name in built.needs()):
+                # It reads what a barrier in a row with it measures, which is known in the next phase only.
+                phases.append(Phase(f"phase-{len(phases) + 1}", tuple(maps), tuple(barriers)))
+                maps, barriers = [], []
+            _check_needs(built, spec, [*(phases[-1].barriers if phases else ()), *maps])
             barriers.append(spec)
             continue
         if barriers:
@@ -320,12 +324,13 @@ def _phases(stages: Sequence[StageSpec]) -> tuple[Phase, ...]:
 
 
 def _check_needs(barrier: Barrier, spec: StageSpec, stages: Sequence[StageSpec]) -> None:
-    """Sees to it that what a barrier reads is measured in its own phase: only there is it at hand.
+    """Sees to it that what a barrier reads is measured in its own phase, or by the barriers that ended the one before:
+    only then is it at hand.
 
     Raises:
         RecipeError: naming the measure and those that there are.
     """
-    measured = [f"{stage.name}.{item.name}" for stage in stages for item in stage.build().measures]
+    measured = {f"{stage.name}.{item.name}": item.type for stage in stages for item in stage.build().measures}
     for name in barrier.needs():
         if name not in measured:
             near = nearest(name, measured)
@@ -333,6 +338,10 @@ def _check_needs(barrier: Barrier, spec: StageSpec, stages: Sequence[StageSpec])
             raise RecipeError(
                 f"{spec.place}: {name} is measured by no stage between this one and the barrier before it; {mend}"
             )
+    try:
+        barrier.accept({name: measured[name] for name in barrier.needs()})
+    except RecipeError as error:
+        raise RecipeError(f"{spec.place}.{error}") from error
 
 
 def _seeded(spec: StageSpec, recipe: Recipe) -> StageSpec:
