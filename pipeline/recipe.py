@@ -13,6 +13,7 @@
           - language: {keep: [en], min_score: 0.65}
           - use: fineweb               # the stages of a published recipe, in their place
           - use: {recipe: c4, with: {c4: {min_sentences: 2}}}    # the same with some values changed
+          - datatrove: {block: GopherQualityFilter, args: {min_doc_words: 80}}    # a filter or formatter of datatrove
           - pii
     mix:
       ratios: {web: 1.0}
@@ -289,6 +290,8 @@ def _stage_items(item: Any, place: str) -> list[tuple[str, Mapping[str, Any], st
     [(stage, options)] = item.items()
     if stage == "use":
         return _used(options, place)
+    if stage == "datatrove":
+        return _datatrove(options, f"{place}.datatrove")
     if stage not in registry.STAGES:
         near = nearest(str(stage), registry.STAGES)
         mend = f'did you mean "{near}"?' if near else f"stages: {', '.join(registry.STAGES)}"
@@ -309,6 +312,22 @@ def _used(options: Any, place: str) -> list[tuple[str, Mapping[str, Any], str]]:
         raise RecipeError(f"{place}.use.with: must map stages to their changed values, not {changes!r}")
     check_keys(changes, [stage for stage, _, _ in stages], f"{place}.use.with")
     return [(stage, {**given, **changes.get(stage, {})}, f"{place}.{name}{at}") for stage, given, at in stages]
+
+
+def _datatrove(options: Any, place: str) -> list[tuple[str, Mapping[str, Any], str]]:
+    """A block of datatrove as the stage of its kind, or, of a filter that edits, as two."""
+    if not isinstance(options, dict) or not isinstance(options.get("block"), str):
+        raise RecipeError(f"{place}: needs `block`, the name of a filter or formatter of datatrove")
+    from corpusmill.filters.datatrove_block import is_formatter
+
+    try:
+        formatter = is_formatter(options["block"])
+    except RecipeError as error:
+        raise RecipeError(f"{place}: {error}") from error
+    if formatter:
+        return [("datatrove_formatter", options, place)]
+    edited = [("datatrove_formatter", options, place)] if options.get("edits") else []
+    return [("datatrove_filter", options, place), *edited]
 
 
 def published_stages(name: Any, place: str) -> list[tuple[str, Mapping[str, Any], str]]:

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 FILTERS = {
+    "url": "corpusmill.filters.url:Url",
     "language": "corpusmill.filters.language:Language",
     "gopher_repetition": "corpusmill.filters.gopher_repetition:GopherRepetition",
     "gopher_quality": "corpusmill.filters.gopher_quality:GopherQuality",
@@ -21,10 +22,13 @@ FILTERS = {
     "code_lines": "corpusmill.filters.code_lines:CodeLines",
     "code_encoded": "corpusmill.filters.code_encoded:CodeEncoded",
     "quality": "corpusmill.filters.quality:Quality",
+    "pii_count": "corpusmill.filters.pii_count:PiiCount",
+    "datatrove_filter": "corpusmill.filters.datatrove_block:DatatroveFilter",
 }
 REWRITERS = {
     "c4_lines": "corpusmill.filters.c4:C4Lines",
     "pii": "corpusmill.filters.pii:Pii",
+    "datatrove_formatter": "corpusmill.filters.datatrove_block:DatatroveRewriter",
 }
 BARRIERS = {
     "exact_dedup": "corpusmill.dedup.exact:ExactDedup",

@@ -124,7 +124,7 @@ def _stage() -> dict[str, Any]:
                 "additionalProperties": False,
                 "minProperties": 1,
                 "maxProperties": 1,
-                "properties": {"use": published, **options},
+                "properties": {"use": published, "datatrove": _ref("stage_datatrove_filter"), **options},
             },
         ]
     }
