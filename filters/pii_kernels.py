@@ -4,27 +4,31 @@ Personal data is rare, and its validators (pii_validators.py) are slow, so the f
 one is worth calling. It stops only at `@`, digits and `:`. Digits are read as **chains**: groups of digits between
 short separators, such as `212-555-0100`. A **shape** is the lengths of some neighbouring groups, here (3, 3, 4); only
 shapes that a wanted kind can have become candidates. Every byte is read a bounded number of times, whatever the text.
+
+Keys and addresses of currencies are looked for by another kernel, in pii_token_kernels.py.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import int32, int64, uint8, uint64
+from numba import int32, int64, uint16, uint64
 from numpy.typing import NDArray
 
 from corpusmill.documents.compiled import frozen, inlined, kernel
 
 # What a candidate may be. One bit each, so that a set of wanted kinds is a number.
-EMAIL, IPV4, IPV6, PHONE, CARD, IBAN, SSN, INTERNATIONAL = (1 << bit for bit in range(8))
+EMAIL, IPV4, IPV6, PHONE, CARD, IBAN, SSN, INTERNATIONAL, LABELLED, NATIONAL, NINO = (1 << bit for bit in range(11))
 
-_AT, _DIGIT, _COLON, _HEX, _LOCAL, _DOMAIN, _ALNUM = (1 << bit for bit in range(7))
+_AT, _DIGIT, _COLON, _HEX, _LOCAL, _DOMAIN, _ALNUM, _WORDLIKE = (1 << bit for bit in range(8))
 _STOPS = _AT | _DIGIT | _COLON
 _LOCAL_BYTES = 64  # RFC 5321, 4.5.3.1.1
 _DOMAIN_BYTES = 255  # RFC 5321, 4.5.3.1.2
 _IPV6_BYTES = 45  # eight groups of which the last two are written as IPv4
-_INTERNATIONAL_BYTES = 40  # of a number with `+`: 15 digits (ITU-T E.164), separators and an extension's beginning
-_MIN_PHONE_DIGITS = 7
-_MAX_GROUPS = 6  # of a shape; a group's length takes eight bits of an uint64
+_NUMBER_BYTES = 40  # of a phone number: 15 digits (ITU-T E.164), separators and an extension's beginning
+_MIN_DIGITS = 7  # of whatever is found by its shape
+_MAX_LABELLED_DIGITS = 24  # 15 digits, and what else stands in the same chain
+_LABEL_DISTANCE = 12  # bytes between a label's last letter and the number
+_MAX_GROUPS = 7  # of a shape; a group's length takes eight bits of an uint64
 
 
 def _marks() -> NDArray[np.uint8]:
@@ -40,6 +44,7 @@ def _marks() -> NDArray[np.uint8]:
             (_LOCAL, alphanumeric or byte >= 128 or character in "._%+&'-"),
             (_DOMAIN, alphanumeric or byte >= 128 or character in ".-"),
             (_ALNUM, alphanumeric),
+            (_WORDLIKE, alphanumeric or (byte >= 128 and byte not in (0xC2, 0xA0))),
         ):
             if holds:
                 marks[byte] |= bit
@@ -102,7 +107,7 @@ def _separator_end(text: NDArray[np.uint8], position: int, end: int) -> int:
 
 
 @inlined
-def _shape_kinds(shapes: NDArray[np.uint64], kinds: NDArray[np.uint8], shape: np.uint64) -> np.uint8:
+def _shape_kinds(shapes: NDArray[np.uint64], kinds: NDArray[np.uint16], shape: np.uint64) -> np.uint16:
     """The kinds of `shape`, 0 if it has none. `shapes` is sorted."""
     low = 0
     high = shapes.shape[0]
@@ -114,7 +119,7 @@ def _shape_kinds(shapes: NDArray[np.uint64], kinds: NDArray[np.uint8], shape: np
             high = middle
     if low < shapes.shape[0] and shapes[low] == shape:
         return kinds[low]
-    return uint8(0)
+    return uint16(0)
 
 
 @inlined
@@ -171,6 +176,45 @@ def _iban_end(
     return -1
 
 
+@inlined
+def _beside_letters(
+    text: NDArray[np.uint8], marks: NDArray[np.uint8], first: int, stop: int, begin: int, end: int
+) -> bool:
+    """Whether a word may stand right before the chain of digits from `first` to `stop`, or right behind it."""
+    position = first - 1
+    while position >= begin and first - position <= _LABEL_DISTANCE and not marks[text[position]] & _WORDLIKE:
+        position -= 1
+    if position >= begin and marks[text[position]] & _WORDLIKE and not marks[text[position]] & _DIGIT:
+        return True
+    position = stop
+    while position < end and position - stop < 3 and not marks[text[position]] & _ALNUM:
+        position += 1
+    return position < end and marks[text[position]] & _ALNUM and not marks[text[position]] & _DIGIT
+
+
+@inlined
+def _nino_start(text: NDArray[np.uint8], marks: NDArray[np.uint8], first: int, begin: int) -> int:
+    """Where two letters begin that stand alone before the digits at `first`, perhaps behind a space; -1 if none do."""
+    start = first - 2 - (first > begin and text[first - 1] == 0x20)
+    if start < begin or (start > begin and marks[text[start - 1]] & _ALNUM):
+        return -1
+    for place in range(start, start + 2):
+        if not 0x41 <= int64(text[place]) & 0xDF <= 0x5A:
+            return -1
+    return start
+
+
+@inlined
+def _nino_end(text: NDArray[np.uint8], marks: NDArray[np.uint8], stop: int, end: int) -> int:
+    """The byte after a letter A to D that stands alone behind the digits that end at `stop`; -1 if there is none."""
+    position = stop + (stop < end and text[stop] == 0x20)
+    if position >= end or not 0x41 <= int64(text[position]) & 0xDF <= 0x44:
+        return -1
+    if position + 1 < end and marks[text[position + 1]] & _ALNUM:
+        return -1
+    return position + 1
+
+
 @kernel
 def find_candidates(
     offsets: NDArray[np.int32],
@@ -179,8 +223,8 @@ def find_candidates(
     wanted: int,
     iban_lengths: NDArray[np.uint8],
     shapes: NDArray[np.uint64],
-    shape_kinds: NDArray[np.uint8],
-    kinds: NDArray[np.uint8],
+    shape_kinds: NDArray[np.uint16],
+    kinds: NDArray[np.uint16],
     starts: NDArray[np.int32],
     ends: NDArray[np.int32],
 ) -> int:
@@ -258,7 +302,7 @@ def find_candidates(
                 shape = shape << uint64(8) | uint64(min(length, 255))
                 octets += 1 if length <= 3 else 100
                 following = _separator_end(text, position, end)
-                if digits >= _MIN_PHONE_DIGITS:
+                if digits >= _MIN_DIGITS:
                     taken = uint64(0)
                     for back in range(1, min(groups, _MAX_GROUPS) + 1):
                         taken = taken << uint64(8) | uint64(255)
@@ -283,14 +327,29 @@ def find_candidates(
                 if not dotted:
                     octets = 0
                 position = following
-            if wanted & INTERNATIONAL and digits >= _MIN_PHONE_DIGITS and first > begin:
+            if wanted & INTERNATIONAL and digits >= _MIN_DIGITS and first > begin:
                 start = first - 1
                 if text[start] == 0x28 and start > begin:
                     start -= 1
                 if text[start] == 0x2B:
                     if found < capacity:
-                        stop = min(position, start + _INTERNATIONAL_BYTES)
+                        stop = min(position, start + _NUMBER_BYTES)
                         kinds[found], starts[found], ends[found] = INTERNATIONAL, start, stop
+                    found += 1
+            if (
+                wanted & LABELLED
+                and _MIN_DIGITS <= digits <= _MAX_LABELLED_DIGITS
+                and _beside_letters(text, marks, first, position, begin, end)
+            ):
+                if found < capacity:
+                    kinds[found], starts[found], ends[found] = LABELLED, first, min(position, first + _NUMBER_BYTES)
+                found += 1
+            if wanted & NINO and (shape == uint64(6) or shape == uint64(0x020202)):
+                start = _nino_start(text, marks, first, begin)
+                stop = _nino_end(text, marks, position, end)
+                if start >= 0 and stop >= 0:
+                    if found < capacity:
+                        kinds[found], starts[found], ends[found] = NINO, start, stop
                     found += 1
     return found
 

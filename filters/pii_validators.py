@@ -7,21 +7,20 @@ takes google-re2 4.7 µs and `re` 0.3.
 Sources: email, RFC 5321 (lengths) and RFC 3696 (a top-level domain is not numeric); IP addresses, IANA's
 special-purpose registries through `ipaddress`; cards, ISO/IEC 7812-1 (Luhn) and the networks' published issuer
 ranges; IBAN, ISO 13616 and SWIFT's registry of lengths; SSN, what the Social Security Administration never assigns
-(since 2011); phone numbers, libphonenumber's metadata.
+(since 2011). Phone numbers, other countries' numbers of persons, keys and crypto-currencies have files of their own.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import itertools
 import re
-from functools import cache, lru_cache
+from functools import lru_cache
 
-import phonenumbers
-from phonenumbers import Leniency, PhoneNumberMatcher
+from corpusmill.filters.pii_phones import goes_on
 
-CONTEXT_BYTES = 32
+CONTEXT_BYTES = 48
 """How much of the document a validator may see on either side of its candidate."""
+_WORD_BYTES = 32  # how far away a word that says what a number is may stand
 
 # A word of a script written without spaces runs into an address: `请联系zhang@example.com`.
 _SOLO = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -97,7 +96,7 @@ def is_public_ipv4(candidate: bytes, before: bytes, after: bytes) -> bool:
     if _GLUED_BEFORE.search(before) or _GLUED_AFTER.match(after) or _VERSION_BEFORE.search(before):
         return False
     if max(parts) < _SECTION_PARTS and min(parts) <= _FIRST_PARTS:
-        return _NETWORK_BEFORE.search(before) is not None or _NETWORK_AFTER.match(after) is not None
+        return _NETWORK_BEFORE.search(before[-_WORD_BYTES:]) is not None or _NETWORK_AFTER.match(after) is not None
     return True
 
 
@@ -169,6 +168,8 @@ _NAMED_NETWORKS = (
     ("2131", "2131", (15,)),
     ("50", "50", tuple(range(12, 20))),  # Maestro
     ("56", "69", tuple(range(12, 20))),
+    ("0604", "0604", tuple(range(12, 20))),
+    ("35", "35", (16,)),  # generators of JCB numbers do not keep to 3528 and above
 )
 _CARD_WORD = re.compile(
     rb"(?i)\b(?:cards?|card (?:number|no)|visa|master ?card|amex|american express|discover|diners|jcb|maestro|unionpay|"
@@ -193,28 +194,16 @@ def is_card(candidate: bytes, before: bytes, after: bytes) -> bool:
     digits = bytes(byte for byte in candidate if 48 <= byte <= 57)
     if not luhn_holds(digits) or len(set(digits)) < 2:
         return False
-    named = _CARD_WORD.search(before) is not None
+    named = _CARD_WORD.search(before[-_WORD_BYTES:]) is not None
     if not _issued(digits.decode(), _NETWORKS) and not (named and _issued(digits.decode(), _NAMED_NETWORKS)):
         return False
     if _INSIDE_AFTER.match(after) or (_INSIDE_BEFORE.search(before) and not (named and before[-1:] in b"#=-,")):
         return False
-    return not (separators and _goes_on(before, after, separators.pop(), same_length=4))
+    return not (separators and goes_on(before, after, separators.pop(), same_length=4))
 
 
 def _issued(digits: str, networks: tuple[tuple[str, str, tuple[int, ...]], ...]) -> bool:
     return any(first <= digits[: len(first)] <= last and len(digits) in lengths for first, last, lengths in networks)
-
-
-def _goes_on(before: bytes, after: bytes, separator: bytes, same_length: int | None = None) -> bool:
-    """Whether more digits stand beside a candidate behind the separator that it has within: a row of a table.
-
-    With `same_length`, only groups of so many digits count: `4111 1111 1111 1111 12/27` is a card and its expiry.
-    """
-    count = b"+" if same_length is None else b"{%d}(?!\\d)" % same_length
-    if re.match(re.escape(separator) + rb"\d" + count, after):
-        return True
-    count = b"" if same_length is None else rb"(?<!\d)\d{%d}" % (same_length - 1)
-    return re.search(count + rb"\d" + re.escape(separator) + rb"\Z", before) is not None
 
 
 # SWIFT's registry of IBAN formats: country -> characters.
@@ -264,115 +253,3 @@ def is_ssn(candidate: bytes, before: bytes, after: bytes) -> bool:
     digits = bytes(byte for byte in candidate if 48 <= byte <= 57)
     area, group, serial = digits[:3], digits[3:5], digits[5:]
     return area not in (b"000", b"666") and area < b"900" and group != b"00" and serial != b"0000"
-
-
-_PHONE_WORD = re.compile(
-    rb"(?i)(?:\b(?:te?l|telephone|tele?fon|phones?|ph|call|fax|faxes|mobile|cell|cellphone|whatsapp|sms|text|dial|ring|voice|"
-    rb"contact|hotline)\b[^0-9]{0,12}|\b[tfmp][.:] ?[(+]?)\Z"
-)
-# Nothing of an identifier, a path, a sum or a price.
-_PHONE_BEFORE = re.compile(rb"[A-Za-z0-9_.\\@#$%&^=~+-]\Z|(?<![0-9])/\Z|\xc2[\xa2-\xa5]\Z")
-_PHONE_AFTER = re.compile(rb"[0-9_\\@%^*=$]|[-.][0-9]|[A-WYZa-wyz]")
-_EXTENSION = re.compile(rb"[ ,;]{0,2}(?i:x|ext\.?|extn\.?|extension)[ .:]{0,2}[0-9]{1,7}\b")
-
-
-def phone_bounds(candidate: bytes, before: bytes, after: bytes, regions: tuple[str, ...]) -> tuple[int, int] | None:
-    """Where around a national number's candidate a valid one stands: its first byte (-1: a parenthesis), and
-    the byte after its last.
-
-    The number must be valid in one of the regions and grouped as it is written there; without groups it must stand
-    behind a word such as "phone".
-
-    >>> phone_bounds(b"212-736-5000", b"call ", b" now", ("US",)), phone_bounds(b"112-736-5000", b"call ", b"", ("US",))
-    ((0, 12), None)
-    """
-    opened = before[-1:] == b"(" and b")" in candidate
-    if _PHONE_AFTER.match(after) or _PHONE_BEFORE.search(before[:-1] if opened else before):
-        return None
-    separators = re.findall(rb"\D+", candidate)
-    dotted_otherwise = b"." in separators and len(set(separators)) > 1 and b")" not in candidate
-    if separators and (dotted_otherwise or _goes_on(before, after, separators[-1])):
-        return None  # such as `252.227-7014`, a clause of US procurement law
-    if not separators and not _PHONE_WORD.search(before):
-        return None
-    leniency = Leniency.STRICT_GROUPING if separators else Leniency.VALID
-    front = "(" if opened else ""
-    for region in regions:
-        match = _first_number(front, candidate, after, region, leniency)
-        if match is not None and match[0] <= len(front) and match[1] >= len(candidate) + len(front):
-            return match[0] - len(front), match[1] - len(front)
-    return None
-
-
-def international_phone_bounds(candidate: bytes, before: bytes, after: bytes) -> tuple[int, int] | None:
-    """Where in a candidate that begins with `+` a valid number stands: its first byte and the byte after its last.
-
-    >>> international_phone_bounds(b"+46 8 928 571 38", b"", b" ")
-    (0, 16)
-    """
-    if before and (before[-1:].isalnum() or before[-1] in b"_.+-*/^=)]"):
-        return None
-    if after and (after[:1].isdigit() or after[0] in b"_\\@%^*="):
-        return None
-    # Behind a word such as "fax", a number that is not assigned (any more) counts, too.
-    leniency = Leniency.POSSIBLE if _PHONE_WORD.search(before) else Leniency.VALID
-    match = _first_number("", candidate, after, None, leniency)
-    if match is not None and before[-1:] == b"(" and candidate.find(b")", *match) > candidate.find(b"(", *match) < 0:
-        return match[0] - 1, match[1]  # `(+44) 20 7946 0018`
-    return match
-
-
-def _first_number(
-    front: str, candidate: bytes, after: bytes, region: str | None, leniency: int
-) -> tuple[int, int] | None:
-    """First byte and byte after the last of the first number in `front`, `candidate` and an extension behind."""
-    extension = _EXTENSION.match(after)
-    # A candidate of the greatest length may end within a character.
-    window = front + candidate.decode(errors="ignore") + (extension.group().decode() if extension else "")
-    return _first_in(window, region, leniency)
-
-
-@lru_cache(maxsize=8192)  # libphonenumber takes 50 to 150 µs, and the same numbers stand again and again
-def _first_in(window: str, region: str | None, leniency: int) -> tuple[int, int] | None:
-    for match in PhoneNumberMatcher(window, region, leniency=leniency, max_tries=3):
-        return len(window[: match.start].encode()), len(window[: match.end].encode())
-    return None
-
-
-_GROUP_LENGTHS = re.compile(r"\\d(?:\{(\d+)(?:,(\d+))?\})?|\[[\d-]+\]|\d")
-
-
-@cache
-def phone_shapes(region: str) -> frozenset[tuple[int, ...]]:
-    """The group lengths in which libphonenumber's metadata writes a region's numbers, with and without trunk prefix.
-
-    >>> sorted(phone_shapes("US"))
-    [(1, 3, 3, 4), (3, 3, 4), (4, 3, 4), (10,), (11,)]
-    """
-    metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
-    if metadata is None or metadata.general_desc is None:
-        return frozenset()
-    trunk = len(metadata.national_prefix or "")
-    lengths = set(metadata.general_desc.possible_length)
-    plain: set[tuple[int, ...]] = {(length,) for length in lengths}
-    for number_format in metadata.number_format:
-        groups = [_widths(group) for group in re.findall(r"\(([^()]+)\)", str(number_format.pattern))]
-        for widths in itertools.product(*groups):
-            written = str(number_format.format)
-            for number, width in enumerate(widths, 1):
-                written = written.replace(f"\\{number}", "0" * width)
-            shape = tuple(map(len, re.findall(r"[0-9]+", written)))
-            if sum(shape) in lengths:
-                plain.add(shape)
-    attached = {(trunk + shape[0], *shape[1:]) for shape in plain}
-    apart = {(trunk, *shape) for shape in plain if trunk and len(shape) > 1}
-    return frozenset(shape for shape in plain | attached | apart if sum(shape) >= 7 and len(shape) <= 6)
-
-
-def _widths(group: str) -> range:
-    """The lengths that one group of a metadata pattern can have."""
-    least = most = 0
-    for token in _GROUP_LENGTHS.finditer(group):
-        low = int(token.group(1) or 1)
-        least, most = least + low, most + int(token.group(2) or low)
-    return range(least, most + 1)

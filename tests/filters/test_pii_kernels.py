@@ -17,7 +17,7 @@ from corpusmill.filters import pii_kernels as kernels
 SHAPES = {(3, 3, 4): kernels.PHONE, (10,): kernels.PHONE, (9,): kernels.SSN, (3, 2, 4): kernels.SSN | kernels.PHONE,
           (4, 4, 4, 4): kernels.CARD, (1, 2, 2, 2, 2): kernels.PHONE, (2, 5): kernels.PHONE}  # fmt: skip
 IBAN_LENGTHS = {"GB": 22, "NO": 15, "AB": 6}
-ALL = (1 << 8) - 1
+ALL = (1 << 11) - 1
 SEPARATOR = rb"(?:(?: |\xc2\xa0)(?! |\xc2\xa0)|[-./()]|\xe2\x80[\x90-\x93\xaf]){1,3}(?=[0-9])"
 CHAIN = re.compile(rb"[0-9]+(?:" + SEPARATOR + rb"[0-9]+)*")
 
@@ -47,8 +47,8 @@ def twin(text: bytes) -> Counter[tuple[int, int, int]]:
         found += [
             (1 << bit, groups[first][0], groups[last][1])
             for last in range(len(groups))
-            for first in range(max(0, last - 5), last + 1)
-            for bit in range(8)
+            for first in range(max(0, last - 6), last + 1)
+            for bit in range(11)
             if SHAPES.get(lengths[first : last + 1], 0) & 1 << bit and sum(lengths[: last + 1]) >= 7
         ]
         for dotted in re.finditer(rb"(?<![0-9])[0-9]+(?:\.[0-9]+)*", chain.group()):
@@ -58,6 +58,12 @@ def twin(text: bytes) -> Counter[tuple[int, int, int]]:
         plus = re.search(rb"\+\(?\Z", text[: chain.start()])
         if plus and sum(lengths) >= 7:
             found.append((kernels.INTERNATIONAL, plus.start(), min(chain.end(), plus.start() + 40)))
+        if 7 <= sum(lengths) <= 24 and beside_letters(text, chain.start(), chain.end()):
+            found.append((kernels.LABELLED, chain.start(), min(chain.end(), chain.start() + 40)))
+        front = re.search(rb"(?<![A-Za-z0-9])[A-Za-z]{2} ?\Z", text[: chain.start()])
+        back = re.match(rb" ?[A-Da-d](?![A-Za-z0-9])", text[chain.end() :])
+        if lengths in ((6,), (2, 2, 2)) and front and back:
+            found.append((kernels.NINO, front.start(), chain.end() + back.end()))
         account = re.match(rb"([A-Za-z]{2})[0-9]{2}", text[max(0, chain.start() - 2) :])
         if account and chain.start() >= 2 and not re.search(rb"[A-Za-z0-9_+]\Z", text[: chain.start() - 2]):
             length = IBAN_LENGTHS.get(account.group(1).decode().upper(), 0)
@@ -71,15 +77,24 @@ def twin(text: bytes) -> Counter[tuple[int, int, int]]:
     return Counter(found)
 
 
+def beside_letters(text: bytes, start: int, end: int) -> bool:
+    """Whether of letters and digits, the last in twelve bytes before or the first in four behind is a letter."""
+    before = re.search(rb"([A-Za-z0-9]|[\x80-\x9f\xa1-\xc1\xc3-\xff])[^A-Za-z0-9\x80-\xff\xa0\xc2]*\Z",
+                       text[:start].replace(b"\xc2", b" ").replace(b"\xa0", b" "))  # fmt: skip
+    close = before is not None and len(text[:start]) - before.start() <= 12 and not before.group(1).isdigit()
+    after = re.match(rb"[^A-Za-z0-9]{0,3}[A-Za-z]", text[end:])
+    return close or after is not None
+
+
 def candidates(texts: list[str], capacity: int = 10_000) -> tuple[int, list[tuple[int, int, int]]]:
     batch = TextBatch.of_texts(texts)
     packed = sorted((kernels.packed(shape), kinds) for shape, kinds in SHAPES.items())
     lengths = np.zeros(676, np.uint8)
     for country, length in IBAN_LENGTHS.items():
         lengths[(ord(country[0]) - 65) * 26 + ord(country[1]) - 65] = length
-    kinds, starts, ends = np.empty(capacity, np.uint8), np.empty(capacity, np.int32), np.empty(capacity, np.int32)
+    kinds, starts, ends = np.empty(capacity, np.uint16), np.empty(capacity, np.int32), np.empty(capacity, np.int32)
     shapes = frozen(np.array([number for number, _ in packed], np.uint64))
-    shape_kinds = frozen(np.array([kind for _, kind in packed], np.uint8))
+    shape_kinds = frozen(np.array([kind for _, kind in packed], np.uint16))
     found = kernels.find_candidates(
         batch.offsets, batch.text, kernels.MARKS, ALL, frozen(lengths), shapes, shape_kinds, kinds, starts, ends
     )
