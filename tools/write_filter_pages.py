@@ -1,0 +1,74 @@
+"""Writes the sections of docs/filters/*.md that the code knows: each stage's thresholds and reasons.
+
+Run it after a field or a reason has changed; tests/test_filter_pages.py fails until then. The rest of a page, its table
+of measures included, is written by hand.
+
+    python tools/write_filter_pages.py
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+from corpusmill.documents.shards import atomic_text
+from corpusmill.pipeline import registry
+from corpusmill.pipeline.schema import field_docs
+
+PAGES = Path(__file__).resolve().parents[1] / "docs" / "filters"
+
+
+def with_sections(text: str, kind: Any) -> str:
+    """A page with the sections of its stage renewed."""
+    for heading, body in (("Thresholds", thresholds(kind)), ("Reasons", reasons(kind))):
+        text = re.sub(
+            rf"(^## {heading}\n).*?(?=^## |\Z)",
+            lambda found, body=body: f"{found[1]}\n{body}\n\n",
+            text,
+            flags=re.M | re.S,
+        )
+    return text
+
+
+def thresholds(kind: Any) -> str:
+    """The table of a stage's fields."""
+    docs = field_docs(kind)
+    rows = [
+        f"| `{item.name}` | {_shown(item)} | {docs.get(item.name, '').replace('|', chr(92) + '|')} |"
+        for item in dataclasses.fields(kind)
+        if item.init
+    ]
+    return "\n".join(["| field | default | meaning |", "|---|---|---|", *rows]) if rows else "None."
+
+
+def reasons(kind: Any) -> str:
+    """A stage's reasons in the order in which they are judged."""
+    return ", ".join(f"`{reason}`" for reason in getattr(kind, "reasons", ())) or "None: it rewrites."
+
+
+def _shown(item: dataclasses.Field[Any]) -> str:
+    made = item.default_factory is not dataclasses.MISSING
+    value = item.default_factory() if made else item.default  # type: ignore[misc]
+    if value is dataclasses.MISSING:
+        return "(needed)"
+    if value is None:
+        return "off"
+    if isinstance(value, tuple | list):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {of_it}" for key, of_it in value.items()) or "none"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def main() -> None:
+    for page in sorted(PAGES.glob("*.md")):
+        text = page.read_text()
+        if (new := with_sections(text, registry.stage_class(page.stem))) != text:
+            atomic_text(page, new)
+            print(f"wrote {page.relative_to(PAGES.parent.parent)}")
+
+
+if __name__ == "__main__":
+    main()
