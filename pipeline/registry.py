@@ -18,6 +18,7 @@ FILTERS = {
     "c4_bad_words": "corpusmill.filters.c4_bad_words:C4BadWords",
     "fineweb_quality": "corpusmill.filters.fineweb_quality:FineWebQuality",
     "code_language": "corpusmill.filters.code_language:CodeLanguage",
+    "code_license": "corpusmill.filters.code_license:CodeLicense",
     "code_formats": "corpusmill.filters.code_formats:CodeFormats",
     "code_lines": "corpusmill.filters.code_lines:CodeLines",
     "code_encoded": "corpusmill.filters.code_encoded:CodeEncoded",
@@ -27,10 +28,13 @@ FILTERS = {
 }
 REWRITERS = {
     "c4_lines": "corpusmill.filters.c4:C4Lines",
+    "mojibake": "corpusmill.filters.mojibake:Mojibake",
     "pii": "corpusmill.filters.pii:Pii",
     "datatrove_formatter": "corpusmill.filters.datatrove_block:DatatroveRewriter",
 }
 BARRIERS = {
+    "decontamination": "corpusmill.filters.decontamination:Decontamination",
+    "site_lines": "corpusmill.filters.site_lines:SiteLines",
     "exact_dedup": "corpusmill.dedup.exact:ExactDedup",
     "minhash_dedup": "corpusmill.dedup.minhash:MinHashDedup",
     "combined_quality": "corpusmill.filters.combined_quality:CombinedQuality",
@@ -38,7 +42,7 @@ BARRIERS = {
 }
 STAGES = FILTERS | REWRITERS | BARRIERS
 
-PUBLISHED = ("fineweb", "gopher", "c4")
+PUBLISHED = ("fineweb", "gopher", "c4", "code")
 """Recipes of papers, by name: files of stages in pipeline/recipes/."""
 
 

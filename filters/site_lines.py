@@ -1,0 +1,209 @@
+"""site_lines: measures how much of a page are lines that its site repeats on other pages: menus, notices, footers.
+
+A line is **repeated** if it stands on at least `min_pages` pages of its host, and on at least `min_share` of them.
+Lines are compared as CCNet compares paragraphs (Wenzek et al. 2020, arXiv:1911.00359, section 3.1): in lower case and
+without diacritics and punctuation. Lines without a word do not count.
+
+Differs from CCNet: repetition is counted within a host and by its share of pages, so that a quote or a song that many
+sites have is no boilerplate; digits are kept, since "Chapter 3" and "Chapter 4" head what their pages have of their
+own; nothing is cut: it is a measure, with a rule that is off by default.
+
+The host is that of `url`, in lower case, without user, port and "www."; documents without one are taken for pages of
+one site, their source. Duplicate pages make all their lines repeated: remove duplicates first.
+
+It is a barrier. Sidecar, one row for each document:
+
+    id          string
+    host        string
+    lines       list<uint64>   hashes of the lines with a word, in order
+    characters  list<int32>    code points of each
+
+`decide` is a query of duckdb, which spills to the workspace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import ClassVar
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numba import uint64
+from numpy.typing import NDArray
+
+from corpusmill.documents.barrier import VERDICTS, Barrier, Decision, ReadTexts
+from corpusmill.documents.batch import TextBatch
+from corpusmill.documents.codepoints import WORD
+from corpusmill.documents.compiled import kernel
+from corpusmill.documents.errors import RecipeError
+from corpusmill.documents.segmentation import mixed, step
+from corpusmill.documents.sidecars import observed_twice, sidecar_rows
+
+_WORD = WORD
+_MEMORY_LIMIT = "1GB"  # of duckdb's buffers
+_THREADS = 2
+# The authority of a URL: what follows `//`, without user and port. RE2 takes linear time.
+_HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(?P<host>\[[^\]/?#]*\]|[^/?#:]+)"
+
+
+class Reason(StrEnum):
+    REPEATED_LINES = "repeated_lines"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteLines(Barrier):
+    """Measures the share of a page's lines and characters that its site repeats, and drops above a share if asked."""
+
+    name: ClassVar[str] = "site_lines"
+    reasons: ClassVar[type[StrEnum]] = Reason
+    measures: ClassVar[pa.Schema] = pa.schema(
+        [
+            pa.field("pages", pa.int64()),  # of the host; this and the others null where they are below `min_pages`
+            pa.field("repeated_lines", pa.float64()),  # share of the lines with a word; null where there are none
+            pa.field("repeated_characters", pa.float64()),  # share of the characters of these lines
+        ]
+    )
+    sidecar: ClassVar[pa.Schema] = pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("host", pa.string(), nullable=False),
+            pa.field("lines", pa.list_(pa.uint64()), nullable=False),
+            pa.field("characters", pa.list_(pa.int32()), nullable=False),
+        ]
+    )
+    judged_fields: ClassVar[frozenset[str]] = frozenset({"min_pages", "min_share", "max_repeated_characters"})
+
+    min_pages: int = 5
+    """Pages of a host that must have a line; hosts with fewer are not measured."""
+    min_share: float = 0.1
+    """Share of the host's pages that must have a line."""
+    max_repeated_characters: float | None = None
+    """Drops pages above this share of repeated characters; None: measures only."""
+
+    def __post_init__(self) -> None:
+        if self.min_pages < 2:
+            raise RecipeError(f"site_lines.min_pages: {self.min_pages} must be at least 2; one page repeats nothing")
+        for name in ("min_share", "max_repeated_characters"):
+            share = getattr(self, name)
+            if share is not None and not 0 <= share <= 1:
+                raise RecipeError(f"site_lines.{name}: {share} is no share; use 0 to 1")
+
+    def observe(self, batch: TextBatch) -> pa.RecordBatch:
+        lines, words = batch.lines, batch.words
+        firsts = np.empty(len(batch) + 1, np.int32)
+        hashes, characters = np.empty(len(lines.starts), np.uint64), np.empty(len(lines.starts), np.int32)
+        count = hash_lines(
+            lines.firsts, lines.ends, lines.characters, words.firsts, words.starts, words.kinds, batch.folded_hashes,
+            firsts, hashes, characters,
+        )  # fmt: skip
+        bounds = pa.array(firsts)
+        columns = [
+            batch.documents.column("id"),
+            hosts(batch.documents),
+            pa.ListArray.from_arrays(bounds, pa.array(hashes[:count])),
+            pa.ListArray.from_arrays(bounds, pa.array(characters[:count])),
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=self.sidecar)
+
+    def decide(
+        self, sidecars: Sequence[Path], *, excluded: pa.StringArray, read_texts: ReadTexts, workspace: Path
+    ) -> Decision:
+        if sidecar_rows(sidecars, self.sidecar) == 0:
+            nothing = pa.schema([VERDICTS.field("id"), *self.measures]).empty_table()
+            return Decision(VERDICTS.empty_table(), measures=nothing)
+        with duckdb.connect() as connection:
+            connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
+            connection.execute("SET temp_directory = $folder", {"folder": str(workspace)})
+            connection.execute("SET preserve_insertion_order = false")
+            connection.execute(f"SET threads = {_THREADS}")
+            connection.register("excluded", pa.table({"id": excluded}))
+            connection.read_parquet([str(path) for path in sidecars]).create_view("observed")
+            connection.execute("CREATE TEMP VIEW present AS SELECT * FROM observed ANTI JOIN excluded USING (id)")
+            if repeated := connection.execute(_REPEATED_ID).fetchone():
+                raise observed_twice(repeated[0])
+            connection.execute(_HOSTS.format(pages=self.min_pages))
+            connection.execute(_REPEATED.format(pages=self.min_pages, share=self.min_share))
+            measures = connection.sql(_MEASURES).to_arrow_table()
+        measures = measures.cast(pa.schema([VERDICTS.field("id"), *self.measures]))
+        return Decision(self._verdicts(measures), measures=measures)
+
+    def _verdicts(self, measures: pa.Table) -> pa.Table:
+        if self.max_repeated_characters is None:
+            return VERDICTS.empty_table()
+        above = pc.fill_null(pc.greater(measures["repeated_characters"], self.max_repeated_characters), False)
+        ids = measures.filter(above)["id"]
+        gone = len(ids)
+        columns = [ids, pa.repeat(pa.scalar(str(Reason.REPEATED_LINES)), gone), pa.nulls(gone, pa.string())]
+        return pa.Table.from_arrays([*columns, pa.nulls(gone, pa.float32())], schema=VERDICTS)
+
+
+def hosts(documents: pa.RecordBatch) -> pa.StringArray:
+    """The site that each document belongs to: its URL's host, or else its source in angle brackets, as no host is."""
+    found = pc.struct_field(pc.extract_regex(documents.column("url"), _HOST), "host")
+    named = pc.replace_substring_regex(pc.ascii_lower(found), r"^www\.|\.$", "")
+    source = pc.binary_join_element_wise("<", documents.column("source"), ">", "")
+    return pc.if_else(pc.fill_null(pc.not_equal(named, ""), False), named, source)
+
+
+_REPEATED_ID = "SELECT id FROM present GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1"
+_HOSTS = """
+CREATE TEMP TABLE hosts AS SELECT host, count(*) AS pages FROM present GROUP BY host HAVING count(*) >= {pages}
+"""
+_REPEATED = """
+CREATE TEMP TABLE repeated AS
+WITH standing AS (SELECT host, pages, unnest(list_distinct(lines)) AS line FROM present JOIN hosts USING (host))
+SELECT host, line FROM standing GROUP BY host, pages, line
+HAVING count(*) >= {pages} AND count(*) >= {share}::DOUBLE * pages
+"""
+# Sums of integers, so that the order in which they are added up does not matter.
+_MEASURES = """
+WITH all_lines AS (
+    SELECT id, host, unnest(lines) AS line, unnest(characters) AS n FROM present SEMI JOIN hosts USING (host)
+), shares AS (
+    SELECT a.id, count(*) AS lines, sum(n) AS characters, count(r.line) AS repeated_lines,
+           sum(CASE WHEN r.line IS NOT NULL THEN n ELSE 0 END) AS repeated_characters
+    FROM all_lines a LEFT JOIN repeated r ON r.host = a.host AND r.line = a.line GROUP BY a.id
+)
+SELECT id, pages, repeated_lines::DOUBLE / lines AS repeated_lines,
+       repeated_characters::DOUBLE / characters AS repeated_characters
+FROM present JOIN hosts USING (host) LEFT JOIN shares USING (id) ORDER BY id
+"""
+
+
+@kernel
+def hash_lines(
+    line_firsts: NDArray[np.int32],
+    line_ends: NDArray[np.int32],
+    line_characters: NDArray[np.int32],
+    word_firsts: NDArray[np.int32],
+    word_starts: NDArray[np.int32],
+    kinds: NDArray[np.uint8],
+    words: NDArray[np.uint64],
+    firsts: NDArray[np.int32],
+    hashes: NDArray[np.uint64],
+    characters: NDArray[np.int32],
+) -> int:
+    """Hashes each line that has a word by its words alone; how many such lines there are."""
+    found = 0
+    for document in range(line_firsts.shape[0] - 1):
+        firsts[document] = found
+        word = word_firsts[document]
+        for line in range(line_firsts[document], line_firsts[document + 1]):
+            value = uint64(0)
+            any_word = False
+            while word < word_firsts[document + 1] and word_starts[word] < line_ends[line]:
+                if kinds[word] & _WORD:
+                    value = step(value, words[word])
+                    any_word = True
+                word += 1
+            if any_word:
+                hashes[found] = mixed(value)
+                characters[found] = line_characters[line]
+                found += 1
+    firsts[line_firsts.shape[0] - 1] = found
+    return found
