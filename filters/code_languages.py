@@ -228,7 +228,7 @@ def programming_languages(batch: TextBatch) -> pa.StringArray:
         for row, name in enumerate(names):
             ending = _ending(name)
             if ending in _PATTERNS or (ending not in _BY_ENDING and starts[row]):
-                languages.append(language_of(name, _head(batch, row)))
+                languages.append(language_of(name, head_of(batch, row, _HEAD_CHARACTERS)))
             else:
                 languages.append(_BY_ENDING.get(ending))
         batch.cache["programming_languages"] = pa.array(languages, pa.string())
@@ -267,7 +267,7 @@ def _name(metadata: str | None, url: str | None) -> str:
     return (url or "").partition("?")[0].partition("#")[0]
 
 
-def _head(batch: TextBatch, row: int) -> str:
+def head_of(batch: TextBatch, row: int, n_bytes: int) -> str:
     """The beginning of a text, without a copy of the whole of it."""
     start, end = int(batch.offsets[row]), int(batch.offsets[row + 1])
-    return bytes(batch.text[start : min(end, start + 4 * _HEAD_CHARACTERS)]).decode("utf-8", "ignore")
+    return bytes(batch.text[start : min(end, start + n_bytes)]).decode("utf-8", "ignore")
