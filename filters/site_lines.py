@@ -164,14 +164,14 @@ HAVING count(*) >= {pages} AND count(*) >= {share}::DOUBLE * pages
 _MEASURES = """
 WITH all_lines AS (
     SELECT id, host, unnest(lines) AS line, unnest(characters) AS n FROM present SEMI JOIN hosts USING (host)
-), shares AS (
-    SELECT a.id, count(*) AS lines, sum(n) AS characters, count(r.line) AS repeated_lines,
-           sum(CASE WHEN r.line IS NOT NULL THEN n ELSE 0 END) AS repeated_characters
+), sums AS (
+    SELECT a.id, count(*) AS n_lines, sum(n) AS n_characters, count(r.line) AS n_repeated,
+           sum(CASE WHEN r.line IS NOT NULL THEN n ELSE 0 END) AS n_repeated_characters
     FROM all_lines a LEFT JOIN repeated r ON r.host = a.host AND r.line = a.line GROUP BY a.id
 )
-SELECT id, pages, repeated_lines::DOUBLE / lines AS repeated_lines,
-       repeated_characters::DOUBLE / characters AS repeated_characters
-FROM present JOIN hosts USING (host) LEFT JOIN shares USING (id) ORDER BY id
+SELECT p.id, pages, n_repeated::DOUBLE / n_lines AS repeated_lines,
+       n_repeated_characters::DOUBLE / n_characters AS repeated_characters
+FROM present p JOIN hosts USING (host) LEFT JOIN sums ON sums.id = p.id ORDER BY p.id
 """
 
 

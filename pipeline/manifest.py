@@ -73,7 +73,14 @@ def _described(spec: StageSpec, seed: int) -> dict[str, Any]:
     options = {item.name: getattr(stage, item.name) for item in dataclasses.fields(stage) if item.init}
     if "seed" in options and "seed" not in spec.options:
         options["seed"] = seed
-    return {"name": spec.name, "stage": spec.stage, "options": json.loads(json.dumps(options, default=str))}
+    return {"name": spec.name, "stage": spec.stage, "options": json.loads(json.dumps(options, default=_plain))}
+
+
+def _plain(value: Any) -> Any:
+    """What a recipe would say for a value of a stage's field."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+    return str(value)
 
 
 def failures(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
