@@ -1,66 +1,40 @@
-"""quality: scores documents with a linear classifier over hashed words and pairs of words, and drops the low ones.
+"""quality: scores documents with a trained classifier, and drops the low ones.
 
 The score is a probability: of two equally common classes, those of the texts that `corpusmill train quality` was
 given as positive and negative, how likely the document is of the first. It also fills the document column `quality`.
 
-Features: the hashes of a document's folded words (lower case, no diacritics) and of each two neighbours, as indices
-into a table of 2^bits weights. A feature is there or not, and the vector has length 1: over five pairs of sources
-that training had not seen, presence reached a mean ROC AUC of .866, plain counts .860, log(1 + count) .844
-(docs/log.md).
-
 After DCLM (Li et al. 2024, arXiv:2406.11794, section 4.4), whose fastText classifier of words and pairs of words
 tells chosen from unchosen web text. Differs from it: no embedding, so that scoring is one pass over hashes which
-other filters need, too; the score is calibrated (Platt 1999), so that a threshold means the same for another model; a
-percentile cut is a barrier's work, not a filter's.
+other filters need, too (quality_model.py); the score is calibrated (Platt 1999), so that a threshold means the same for
+another model; DCLM's percentile cut is score_cut's work. Its own classifier, or any other of fastText's, serves as
+well: name its .bin or .ftz file and the label whose probability is the score.
 
-A model is an `.npz` file without pickle:
-
-    format      int64          1
-    settings    str            JSON: what features are made of: `bits`, and `hashes`, a sign of the hash functions
-    facts       str            JSON: what it was trained on and how it fared
-    features    uint32[n]      indices of the weights that are not zero, sorted
-    weights     int16[n]       in units of `scale`
-    scale, intercept           float64
-    slope, offset              float64: probability = 1 / (1 + exp(-(slope * decision + offset)))
-    digest      str            sha256 of all the others
+The default model is for English text and was trained by tools/train_default_quality.py; docs/models/english_quality.md
+says on what, how well it ranks sources that it never saw, and what it is bad at.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import struct
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
 import pyarrow as pa
-from numba import int64, uint8, uint64
-from numpy.lib.npyio import NpzFile
-from numpy.typing import NDArray
 
 from corpusmill.documents.batch import TextBatch
-from corpusmill.documents.compiled import frozen, inlined, kernel
 from corpusmill.documents.errors import InputError, RecipeError
-from corpusmill.documents.segmentation import mixed, step
-from corpusmill.documents.shards import atomic_file, sha256_of
+from corpusmill.documents.shards import sha256_of
 from corpusmill.filters.contract import Filter, Rule
+from corpusmill.filters.fasttext_model import LABEL_PREFIX, FastTextModel
+from corpusmill.filters.quality_model import QualityModel
 
-FORMAT = 1
-_HASH_BITS = 64
-MIN_BITS, MAX_BITS = 8, 26
-_SIGN_BITS = 20
-
-
-# What a file that is no model, or a damaged one, makes numpy and zipfile raise.
-_UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error)
+DEFAULT = "default"
+DEFAULT_PATH = Path(__file__).parent / "models" / "english_quality.npz"
+FASTTEXT_SUFFIXES = (".bin", ".ftz")
+_LISTED = 10
 
 
 class Reason(StrEnum):
@@ -76,8 +50,11 @@ class Quality(Filter):
     measures: ClassVar[pa.Schema] = pa.schema([pa.field("score", pa.float64(), nullable=False)])
     annotations: ClassVar[Mapping[str, str]] = {"quality": "score"}
 
-    model: str = field(metadata={"path": True})
-    """Path of a model made by `corpusmill train quality`."""
+    model: str = field(default=DEFAULT, metadata={"path": True, "names": (DEFAULT,)})
+    """`default`, the English model that ships with the package; or the path of a model, made by `corpusmill train
+    quality` (.npz) or by fastText (.bin, .ftz)."""
+    label: str | None = None
+    """Of a fastText model: the label whose probability is the score, such as `hq`."""
     sha256: str | None = None
     """What the model's file must be, so that a recipe names one model for ever; None takes whichever is there."""
     min_score: float | None = 0.5
@@ -88,229 +65,66 @@ class Quality(Filter):
             raise RecipeError(
                 f"quality.min_score: {self.min_score} is no probability; use 0 to 1, or null to drop nothing"
             )
+        if self._is_fasttext and self.label is None:
+            raise RecipeError(f"quality.label: {self.model} is a fastText model; name the label of good text")
+        if not self._is_fasttext and self.label is not None:
+            raise RecipeError(
+                f'quality.label: "{self.label}" is for fastText models ({", ".join(FASTTEXT_SUFFIXES)}), and '
+                f"{self.model} is none; take this key out"
+            )
 
     def prepare(self) -> None:
-        self._loaded  # noqa: B018
+        if self._is_fasttext:
+            self._fasttext()
+        else:
+            self._linear()
 
     def files(self) -> Sequence[Path]:
-        return (Path(self.model),)
+        return (DEFAULT_PATH if self.model == DEFAULT else Path(self.model),)
 
     def rules(self) -> Sequence[Rule]:
         return (Rule(Reason.LOW_SCORE, "score", at_least=self.min_score),)
 
     def measure(self, batch: TextBatch) -> pa.RecordBatch:
-        return pa.RecordBatch.from_arrays([pa.array(self._loaded.scores(batch))], schema=self.measures)
+        if self.label is not None:
+            scores = self._fasttext().probability_of(batch, self.label)
+        else:
+            scores = self._linear().scores(batch)
+        return pa.RecordBatch.from_arrays([pa.array(scores)], schema=self.measures)
 
-    @cached_property
-    def _loaded(self) -> QualityModel:
-        model = QualityModel.load(Path(self.model))
-        found = sha256_of(Path(self.model))
-        if self.sha256 is not None and found != self.sha256.lower():
+    @property
+    def _is_fasttext(self) -> bool:
+        return self.model.endswith(FASTTEXT_SUFFIXES)
+
+    def _linear(self) -> QualityModel:
+        [path] = self.files()
+        try:
+            state = path.stat()
+        except FileNotFoundError as error:
             raise InputError(
-                f"{self.model}: its sha256 is {found}, but the recipe asks for {self.sha256}; restore the model, or "
+                f"{path}: there is no such quality model; make one with `corpusmill train quality`, or use the default"
+            ) from error
+        model, digest = _loaded(path, state.st_size, state.st_mtime_ns)
+        if self.sha256 is not None and digest != self.sha256.lower():
+            raise InputError(
+                f"{path}: its sha256 is {digest}, but the recipe asks for {self.sha256}; restore the model, or "
                 "change quality.sha256 if the new one is meant"
             )
         return model
 
-    def __getstate__(self) -> dict[str, Any]:
-        """A worker process loads the model itself."""
-        return {key: value for key, value in self.__dict__.items() if key != "_loaded"}
+    def _fasttext(self) -> FastTextModel:
+        model = FastTextModel.load(self.model, self.sha256)
+        wanted = str(self.label).removeprefix(LABEL_PREFIX)
+        if wanted not in model.labels:
+            raise InputError(f"quality.label: {self.model} has no label {self.label}; it has {_listed(model.labels)}")
+        return model
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class QualityModel:
-    """A linear classifier of documents.
-
-    bits        the table has 2^bits weights
-    features    uint32[n]: indices of the weights that are not zero, sorted
-    weights     int16[n], in units of `scale`
-    slope, offset    from the decision to the log odds (Platt 1999)
-    facts       what it was trained on: numbers and texts for a person
-    """
-
-    bits: int
-    features: NDArray[np.uint32]
-    weights: NDArray[np.int16]
-    scale: float
-    intercept: float
-    slope: float
-    offset: float
-    facts: Mapping[str, Any]
-
-    @cached_property
-    def table(self) -> NDArray[np.int16]:
-        """int16[2^bits]: the weights, in units of `scale`."""
-        table = np.zeros(1 << self.bits, np.int16)
-        table[self.features] = self.weights
-        return frozen(table)
-
-    def decisions(self, batch: TextBatch) -> NDArray[np.float64]:
-        """The classifier's linear function of each document; positive is good."""
-        decisions = np.empty(len(batch), np.float64)
-        decide(batch.words.firsts, batch.folded_hashes, self.bits, self.table, *scratch(batch, self.bits), decisions)
-        return self.scale * decisions + self.intercept
-
-    def probabilities(self, decisions: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Calibrated probabilities of the positive class."""
-        odds = self.slope * decisions + self.offset
-        return np.asarray(0.5 * (1 + np.tanh(odds / 2)), np.float64)  # the logistic function, without overflow
-
-    def scores(self, batch: TextBatch) -> NDArray[np.float64]:
-        """Probability of the positive class for each document."""
-        return self.probabilities(self.decisions(batch))
-
-    def save(self, path: Path) -> str:
-        """Writes the model in one step; returns the file's sha256. The same model gives the same bytes."""
-        arrays = self._arrays()
-        stream = io.BytesIO()
-        np.savez_compressed(stream, digest=np.array(_digest(arrays)), **arrays)
-        content = stream.getvalue()
-        with atomic_file(path) as file:
-            file.write(content)
-        return hashlib.sha256(content).hexdigest()
-
-    @classmethod
-    def load(cls, path: Path) -> QualityModel:
-        """Reads and checks a model.
-
-        Raises:
-            InputError: if the file is missing, damaged, of another kind or of another version.
-        """
-        again = "train it anew with `corpusmill train quality`"
-        if not path.is_file():
-            raise InputError(f"{path}: there is no such quality model; make one with `corpusmill train quality`")
-        try:
-            with open(path, "rb") as stream:
-                stored = np.load(stream, allow_pickle=False)
-                if not isinstance(stored, NpzFile):
-                    raise InputError(f"{path}: is a single array and no quality model; {again}")
-                arrays = {name: stored[name] for name in stored.files}
-        except _UNREADABLE as error:
-            raise InputError(
-                f"{path}: is no quality model, or a damaged one ({error}); restore it or {again}"
-            ) from error
-        version = arrays.get("format", np.array("none"))
-        if version.shape != () or version.dtype.kind != "i" or int(version) != FORMAT:
-            raise InputError(
-                f"{path}: its format is {version}, and quality models here are of format {FORMAT}; {again}"
-            )
-        if str(arrays.pop("digest", "")) != _digest(arrays):
-            raise InputError(f"{path}: differs from the quality model that was written there; restore it or {again}")
-        settings = json.loads(str(arrays["settings"]))
-        if settings.get("hashes") != hashes_sign():
-            raise InputError(f"{path}: its words were hashed by another version of corpusmill than this; {again}")
-        return cls(
-            bits=int(settings["bits"]),
-            features=arrays["features"],
-            weights=arrays["weights"],
-            scale=float(arrays["scale"]),
-            intercept=float(arrays["intercept"]),
-            slope=float(arrays["slope"]),
-            offset=float(arrays["offset"]),
-            facts=json.loads(str(arrays["facts"])),
-        )
-
-    def _arrays(self) -> dict[str, Any]:
-        return {
-            "format": np.array(FORMAT, np.int64),
-            "settings": np.array(json.dumps({"bits": self.bits, "hashes": hashes_sign()}, sort_keys=True)),
-            "facts": np.array(json.dumps(dict(self.facts), sort_keys=True)),
-            "features": self.features,
-            "weights": self.weights,
-            **{name: np.array(getattr(self, name), np.float64) for name in ("scale", "intercept", "slope", "offset")},
-        }
+@lru_cache(maxsize=4)
+def _loaded(path: Path, size: int, modified: int) -> tuple[QualityModel, str]:
+    """A model and its file's sha256; size and time of change tell whether it is still the one that was read."""
+    return QualityModel.load(path), sha256_of(path)
 
 
-def hashes_sign() -> str:
-    """What the hash functions make of some words: another sign means that a model's features are others now."""
-    batch = TextBatch(pa.RecordBatch.from_pydict({"text": ["Ça va, 7 ÆON words! 文字 and_so on"]}))
-    row_ends, columns = np.empty(1, np.int64), np.empty(2 * len(batch.words.starts), np.int32)
-    feature_rows(batch.words.firsts, batch.folded_hashes, _SIGN_BITS, *scratch(batch, _SIGN_BITS), row_ends, columns)
-    return hashlib.sha256(columns[: row_ends[0]].astype("<i4").tobytes()).hexdigest()[:16]
-
-
-def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}\0".encode())
-        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
-    return digest.hexdigest()
-
-
-def scratch(batch: TextBatch, bits: int) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
-    """What the kernels below work in: a clear set of features, and room for those of the longest document."""
-    longest = int(np.diff(batch.words.firsts).max(initial=0))
-    return np.zeros((1 << bits) // 8, np.uint8), np.empty(2 * longest, np.uint32)
-
-
-@inlined
-def _distinct_features(
-    hashes: NDArray[np.uint64],
-    first: int,
-    last: int,
-    bits: int,
-    seen: NDArray[np.uint8],
-    features: NDArray[np.uint32],
-) -> int:
-    """Lists the different features of words `first` to `last`, each word before the pair that it ends.
-
-    `seen`, a bit for each feature, is clear before and after.
-    """
-    count = 0
-    before = uint64(0)
-    for word in range(first, last):
-        value = hashes[word]
-        for pair in range(2 if word > first else 1):
-            hashed = mixed(step(before, value)) if pair else value
-            feature = hashed >> uint64(_HASH_BITS - bits)
-            byte, bit = feature >> uint64(3), uint8(1) << uint8(feature & uint64(7))
-            if not seen[byte] & bit:
-                seen[byte] |= bit
-                features[count] = feature
-                count += 1
-        before = value
-    for index in range(count):
-        seen[features[index] >> 3] = 0
-    return count
-
-
-@kernel
-def decide(
-    firsts: NDArray[np.int32],
-    hashes: NDArray[np.uint64],
-    bits: int,
-    table: NDArray[np.int16],
-    seen: NDArray[np.uint8],
-    features: NDArray[np.uint32],
-    decisions: NDArray[np.float64],
-) -> None:
-    """The dot product of each document's feature vector (of length 1; 0 for an empty one) with the weights.
-
-    Sums are of integers, so they are exact.
-    """
-    for document in range(firsts.shape[0] - 1):
-        count = _distinct_features(hashes, firsts[document], firsts[document + 1], bits, seen, features)
-        total = int64(0)
-        for index in range(count):
-            total += table[features[index]]
-        decisions[document] = total / np.sqrt(count) if count else 0.0
-
-
-@kernel
-def feature_rows(
-    firsts: NDArray[np.int32],
-    hashes: NDArray[np.uint64],
-    bits: int,
-    seen: NDArray[np.uint8],
-    features: NDArray[np.uint32],
-    row_ends: NDArray[np.int64],
-    columns: NDArray[np.int32],
-) -> None:
-    """The features of each document, as the rows of a sparse matrix: `columns` up to each of `row_ends`."""
-    written = 0
-    for document in range(firsts.shape[0] - 1):
-        count = _distinct_features(hashes, firsts[document], firsts[document + 1], bits, seen, features)
-        for index in range(count):
-            columns[written + index] = features[index]
-        written += count
-        row_ends[document] = written
+def _listed(labels: Sequence[str]) -> str:
+    return ", ".join(labels[:_LISTED]) + (f" and {len(labels) - _LISTED} more" if len(labels) > _LISTED else "")

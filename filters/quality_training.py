@@ -1,8 +1,8 @@
 """Trains the quality classifier: `corpusmill train quality --positive … --negative … --out model.npz`.
 
 Logistic regression (scikit-learn's liblinear, which has one thread and so one result) over the features of
-quality.py, with both classes weighing the same. Texts that are equal count once; one that stands in both classes says
-nothing, and is left out. A share of each class is held out, chosen by a keyed hash of the text, so that the choice
+quality_model.py, with both classes weighing the same. Texts that are equal count once; one that stands in both classes
+says nothing, and is left out. A share of each class is held out, chosen by a keyed hash of the text, so that the choice
 depends neither on the order nor on the other texts. Half of the held-out texts calibrate the decisions (Platt 1999,
 "Probabilistic outputs for support vector machines", with its smoothed targets), and the other half tell how good that
 is.
@@ -33,7 +33,7 @@ from sklearn.metrics import roc_auc_score
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import InputError
 from corpusmill.documents.shards import read_batches
-from corpusmill.filters.quality import MAX_BITS, MIN_BITS, QualityModel, feature_rows, scratch
+from corpusmill.filters.quality_model import MAX_BITS, MIN_BITS, QualityModel, feature_rows, scratch
 
 _BATCH_CHARACTERS = 4_000_000
 _MIN_DOCUMENTS = 20  # different ones, of each class: four are held out, two for calibration and two for evaluation

@@ -18,8 +18,9 @@ from sklearn.linear_model import LogisticRegression
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import InputError, RecipeError
 from corpusmill.documents.shards import sha256_of
-from corpusmill.filters import quality
-from corpusmill.filters.quality import Quality, QualityModel, Reason, feature_rows, scratch
+from corpusmill.filters import quality_model
+from corpusmill.filters.quality import DEFAULT_PATH, Quality, Reason
+from corpusmill.filters.quality_model import QualityModel, feature_rows, scratch
 
 CASES = [
     json.loads(line)
@@ -228,7 +229,7 @@ def test_a_model_of_another_version_is_refused(tmp_path: Path) -> None:
 
 def test_a_model_of_other_hash_functions_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(quality, "hashes_sign", lambda: "0123456789abcdef")
+        patch.setattr(quality_model, "hashes_sign", lambda: "0123456789abcdef")
         random_model().save(tmp_path / "m.npz")
     with pytest.raises(InputError, match=r"its words were hashed by another version of corpusmill than this; train it"):
         QualityModel.load(tmp_path / "m.npz")
@@ -266,3 +267,91 @@ def test_wherever_a_byte_is_changed_a_model_is_refused_or_the_same(tmp_path: Pat
 
 def test_quality_s_measures_are_float64() -> None:
     assert Quality.measures.field("score").type == pa.float64()
+
+
+GOOD = (
+    "The river rises in the hills north of the town and runs for forty miles through farmland before it reaches the "
+    "sea. In the eighteenth century a canal was dug beside it, and barges carried coal and grain to the coast until "
+    "the railway came. Most of the mills along its banks closed within thirty years, but two of them still stand."
+)
+LISTING = (
+    "Home\nNews\nSport\nWeather\nShop\nSign in\nSubscribe\nMost read\nTop stories\nContact us\nPrivacy policy\n"
+    "Terms of use\nAdvertise\nSitemap\n© 2011 All rights reserved\nFollow us\nRSS\n"
+)
+SPAM = (
+    "CONGRATULATIONS! You have been selected! Click here now to claim your FREE offer, no credit card required!!! "
+    "Make money fast from home, guaranteed, unsubscribe below. Limited time offer, order now and save 80%!"
+)
+
+
+def test_without_a_model_the_default_one_tells_an_article_from_a_listing_and_from_spam() -> None:
+    stage = Quality()
+    stage.prepare()
+    good, listing, spam = stage.measure(TextBatch.of_texts([GOOD, LISTING, SPAM])).column("score").to_pylist()
+    assert good > 0.9
+    assert listing < 0.1
+    assert spam < 0.1
+    assert stage.judge(stage.measure(TextBatch.of_texts([GOOD, LISTING]))).to_pylist() == [None, 0]
+
+
+def test_the_default_model_is_small_and_its_file_enters_the_fingerprint() -> None:
+    assert Quality().files() == Quality(model="default").files() == (DEFAULT_PATH,)
+    assert DEFAULT_PATH.stat().st_size <= 4_000_000
+    Quality(sha256=sha256_of(DEFAULT_PATH)).prepare()
+    with pytest.raises(InputError, match=r"english_quality\.npz: its sha256 is"):
+        Quality(sha256="00ff").prepare()
+
+
+def test_a_model_is_loaded_once_and_anew_when_its_file_is_another(path: Path) -> None:
+    stage, batch = Quality(model=str(path)), TextBatch.of_texts(["a harbour"])
+    assert stage._linear() is Quality(model=str(path), min_score=0.9)._linear()
+    before = stage.measure(batch)
+    model_of({"harbour": -3.0, "casino": 3.0, "sea": 1.0}).save(path)
+    assert stage.measure(batch) != before
+
+
+@pytest.fixture(scope="module")
+def fasttext_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    fasttext = pytest.importorskip("fasttext")
+    folder = tmp_path_factory.mktemp("fasttext")
+    lines = ["__label__hq the harbour in the morning", "__label__cc casino bonus click now"] * 40
+    (folder / "train.txt").write_text("\n".join(lines) + "\n")
+    trained = fasttext.train_supervised(
+        str(folder / "train.txt"), dim=8, epoch=10, lr=0.5, thread=1, wordNgrams=2, bucket=1000, verbose=0
+    )
+    trained.save_model(str(folder / "model.bin"))
+    return folder / "model.bin"
+
+
+def test_a_fasttext_model_scores_by_the_label_s_probability(fasttext_model: Path) -> None:
+    import fasttext
+
+    texts = ["the harbour in the morning", "casino bonus now", "the casino in the harbour"]
+    ours = Quality(model=str(fasttext_model), label="hq").measure(TextBatch.of_texts(texts)).column("score").to_pylist()
+    library = fasttext.load_model(str(fasttext_model))
+    for text, score in zip(texts, ours, strict=True):
+        # predict(str) of the package fails with numpy 2; what it calls does not.
+        found = {label: probability for probability, label in library.f.predict(text + "\n", 2, 0.0, "strict")}
+        assert score == pytest.approx(found["__label__hq"], abs=1e-4)
+    with_prefix = Quality(model=str(fasttext_model), label="__label__hq")
+    assert with_prefix.measure(TextBatch.of_texts(texts)).column("score").to_pylist() == ours
+
+
+def test_a_label_that_a_fasttext_model_lacks_is_refused_before_any_work(fasttext_model: Path) -> None:
+    with pytest.raises(InputError, match=r"quality\.label: .*model\.bin has no label good; it has (hq, cc|cc, hq)"):
+        Quality(model=str(fasttext_model), label="good").prepare()
+    with pytest.raises(InputError, match="its sha256 is"):
+        Quality(model=str(fasttext_model), label="hq", sha256="00ff").prepare()
+
+
+def test_a_truncated_fasttext_model_is_refused(fasttext_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.bin").write_bytes(fasttext_model.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"cut\.bin: cannot be used as a fastText model"):
+        Quality(model=str(tmp_path / "cut.bin"), label="hq").prepare()
+
+
+def test_a_fasttext_model_needs_a_label_and_another_takes_none() -> None:
+    with pytest.raises(RecipeError, match=r"quality\.label: m\.bin is a fastText model; name the label of good text"):
+        Quality(model="m.bin")
+    with pytest.raises(RecipeError, match=r'quality\.label: "hq" is for fastText models .* and default is none'):
+        Quality(label="hq")

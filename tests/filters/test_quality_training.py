@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import InputError
-from corpusmill.filters.quality import QualityModel
+from corpusmill.filters.quality_model import QualityModel
 from corpusmill.filters.quality_training import TrainedQuality, platt, reliability, train_quality, training_texts
 
 GOOD = "harbour ferry morning letter river garden bread winter paper window slowly quietly".split()  # noqa: SIM905
