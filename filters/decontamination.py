@@ -19,10 +19,11 @@ It is a barrier, since what is common is known at the end. Sidecar, one row for 
     grams       list<int32>    which (index into the index), at most 4,096 of each kind of n-gram
     firsts      list<int32>    first word of each
     lasts       list<int32>    last word
-    starts      list<int32>    first byte of the words `cut_margin` before it
-    ends        list<int32>    byte after those behind it
+    froms, tos  list<int32>    first and last word with the margin that is cut with it
+    starts      list<int32>    first byte of that
+    ends        list<int32>    byte after it
 
-Memory: the index (at most 0.8 GB for a million items), and 4 bytes for each of its n-grams, twice.
+`decide` takes the index, 5 bytes for each n-gram in it, and what it says of documents with hits.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ from corpusmill.documents.compiled import frozen, kernel
 from corpusmill.documents.errors import RecipeError
 from corpusmill.documents.ids import repeated_id
 from corpusmill.documents.sidecars import Sidecars, observed_twice
-from corpusmill.filters.decontamination_index import BenchmarkFiles, Index, load_index
+from corpusmill.filters.decontamination_index import BenchmarkFiles, Hits, Index, load_index, word_stream
 
+_LISTS = ("grams", "firsts", "lasts", "froms", "tos", "starts", "ends")
 _MOST_HITS = 4096
 _COPY_GRAMS = 8  # of one item in a document (15 words), and half of all it has: a copy, and no coincidence
 _BRIDGE = 4  # passages closer than so many n-grams are cut as one: what was reworded stands between
@@ -76,10 +78,7 @@ class Decontamination(Barrier):
             pa.field("id", pa.string(), nullable=False),
             pa.field("words", pa.int32(), nullable=False),
             pa.field("hits", pa.int32(), nullable=False),
-            *(
-                pa.field(name, pa.list_(pa.int32()), nullable=False)
-                for name in ("grams", "firsts", "lasts", "starts", "ends")
-            ),
+            *(pa.field(name, pa.list_(pa.int32()), nullable=False) for name in _LISTS),
         ]
     )
     judged_fields: ClassVar[frozenset[str]] = frozenset(
@@ -106,7 +105,7 @@ class Decontamination(Barrier):
     """What is done where an item is found. drop: the document goes; cut: the passage goes, with a margin; mark: the
     ledger says it and nothing goes."""
     cut_margin: int = 8
-    """Words and punctuation marks that are cut on both sides of a passage."""
+    """Words that are cut on both sides of a passage: an item's end may be formulas, which are not sought."""
     min_left: int = 50
     """With cut: words and punctuation marks that must be left of a document, or it is dropped (too_little_left)."""
 
@@ -146,18 +145,33 @@ class Decontamination(Barrier):
         words = batch.words
         hits = self.index.hits(batch, _MOST_HITS)
         bounds = np.searchsorted(hits.documents, np.arange(len(batch) + 1)).astype(np.int32)
-        begins, ends = words.firsts[hits.documents], words.firsts[hits.documents + 1]
-        first_byte = words.starts[np.maximum(hits.firsts - self.cut_margin, begins)]
-        last_byte = words.ends[np.minimum(hits.lasts + self.cut_margin, ends - 1)]
-        origins = batch.offsets[hits.documents]
-        lists = (hits.grams, hits.firsts - begins, hits.lasts - begins, first_byte - origins, last_byte - origins)
-        columns = [
-            batch.documents.column("id"),
-            pa.array(np.diff(words.firsts)),
-            pa.array(np.diff(bounds)),
-            *(pa.ListArray.from_arrays(pa.array(bounds), pa.array(values.astype(np.int32))) for values in lists),
+        origin = words.firsts[hits.documents]
+        froms, tos = self._with_margins(batch, hits)
+        lists = {
+            "grams": hits.grams,
+            "firsts": hits.firsts - origin,
+            "lasts": hits.lasts - origin,
+            "froms": froms - origin,
+            "tos": tos - origin,
+            "starts": words.starts[froms] - batch.offsets[hits.documents],
+            "ends": words.ends[tos] - batch.offsets[hits.documents],
+        }
+        columns = [batch.documents.column("id"), pa.array(np.diff(words.firsts)), pa.array(np.diff(bounds))]
+        columns += [
+            pa.ListArray.from_arrays(pa.array(bounds), pa.array(lists[name].astype(np.int32))) for name in _LISTS
         ]
         return pa.RecordBatch.from_arrays(columns, schema=self.sidecar)
+
+    def _with_margins(self, batch: TextBatch, hits: Hits) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """First and last word of each hit with `cut_margin` words (punctuation not counted) on both sides."""
+        stream = word_stream(batch)
+        before = np.searchsorted(stream.tokens, hits.firsts) - self.cut_margin
+        behind = np.searchsorted(stream.tokens, hits.lasts, side="right") - 1 + self.cut_margin
+        tokens = np.append(stream.tokens, np.int32(0))  # so that a text without words can be asked, too
+        begins, ends = stream.firsts[hits.documents], stream.firsts[hits.documents + 1]
+        froms = np.where(before < begins, batch.words.firsts[hits.documents], tokens[np.maximum(before, begins)])
+        tos = np.where(behind >= ends, batch.words.firsts[hits.documents + 1] - 1, tokens[np.minimum(behind, ends)])
+        return np.minimum(froms, hits.firsts), np.maximum(tos, hits.lasts)
 
     def decide(
         self, sidecars: Sequence[Path], *, excluded: pa.StringArray, read_texts: ReadTexts, workspace: Path
@@ -215,7 +229,7 @@ class Decontamination(Barrier):
     def _cut(self, judged: _Judged) -> _Cut:
         """Passages to cut, and the documents that cannot be mended so."""
         observed = judged.observed
-        endless = (judged.found > 0) & (np.diff(observed.bounds) >= _MOST_HITS)  # where not all hits are known
+        endless = (judged.found > 0) & (np.diff(observed.bounds) >= _MOST_HITS)  # not all hits may be known
         rows = np.flatnonzero(judged.passages)
         documents = np.repeat(np.arange(len(observed.words)), np.diff(observed.bounds))[rows]
         # Word numbers that grow from document to document, so that no passage reaches over.
@@ -227,10 +241,8 @@ class Decontamination(Barrier):
         if len(begins) == 0:
             return _Cut(EDITS.empty_table(), endless, np.zeros(len(endless), np.bool_))
         owners = documents[begins]
-        last = np.maximum.reduceat(observed.lasts[rows], begins)
-        first_word = np.maximum(observed.firsts[rows][begins] - self.cut_margin, 0)
-        last_word = np.minimum(last + self.cut_margin, observed.words[owners] - 1)
-        taken = np.bincount(owners, weights=last_word - first_word + 1, minlength=len(endless))
+        froms, tos = observed.froms[rows][begins], np.maximum.reduceat(observed.tos[rows], begins)
+        taken = np.bincount(owners, weights=tos - froms + 1, minlength=len(endless))
         short = (judged.found > 0) & ~endless & (observed.words - taken < self.min_left)
         stays = ~(endless | short)[owners]
         starts, ends = observed.starts[rows][begins], np.maximum.reduceat(observed.ends[rows], begins)
@@ -243,7 +255,7 @@ class _Work:
 
     def __init__(self, index: Index) -> None:
         items = len(index.sizes)
-        # How often each n-gram and item was met in the document at hand, and which items were.
+        # Of the document at hand: which n-grams were met, how many of each item, and which items these are.
         self.arrays = (np.zeros(len(index.grams), np.uint8), np.zeros(items, np.int32), np.empty(items, np.int32))
         # Of each item: hits that share no word, the last word of the last of these, whether it is found.
         self.more = (np.zeros(items, np.int32), np.full(items, -1, np.int32), np.zeros(items, np.bool_))
@@ -259,6 +271,8 @@ class _Observed:
     grams: NDArray[np.int32]
     firsts: NDArray[np.int32]
     lasts: NDArray[np.int32]
+    froms: NDArray[np.int32]
+    tos: NDArray[np.int32]
     starts: NDArray[np.int32]
     ends: NDArray[np.int32]
 
@@ -316,13 +330,12 @@ class _Cut:
 
 
 def _with_hits(rows: Sidecars) -> Iterator[_Observed]:
-    names = ("grams", "firsts", "lasts", "starts", "ends")
-    for batch in rows.batches(["words", "hits", *names]):
+    for batch in rows.batches(["words", "hits", *_LISTS]):
         hit = batch.filter(pa.array(batch.column("hits").to_numpy() > 0))
         if hit.num_rows == 0:
             continue
         bounds = np.concatenate(([0], np.cumsum(hit.column("hits").to_numpy()))).astype(np.int32)
-        flat = (frozen(hit.column(name).flatten().to_numpy()) for name in names)
+        flat = (frozen(hit.column(name).flatten().to_numpy()) for name in _LISTS)
         yield _Observed(hit.column("id"), hit.column("words").to_numpy(), frozen(bounds), *flat)
 
 
