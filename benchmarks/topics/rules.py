@@ -84,8 +84,8 @@ def speed(benchmark: Benchmark) -> list[str]:
         "### Gopher's, C4's and FineWeb's rules against stock datatrove 0.10.1",
         table(["", "ours, MB/s a core", "datatrove, MB/s a core", "times as fast"], rows),
         f"English prose of benchmarks/prose.py, {mb:.1f} MB for ours and {mb_theirs:.2f} MB for datatrove; CPU "
-        "seconds, medians of rounds in turn. Ours find words and lines once for all four, so the sum of the four alone is "
-        "more.",
+        "seconds, medians of rounds in turn. Ours find words and lines once for all four, so the four alone take "
+        "longer.",
     ]
 
 
