@@ -20,13 +20,10 @@ from the caches.
 
 from __future__ import annotations
 
-import difflib
 import lzma
 import math
-import re
 import unicodedata
 import zipfile
-from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -200,15 +197,21 @@ def _numbered(
     return order, rows, (row_of.astype(np.uint32) << np.uint32(8)) | places.astype(np.uint32)
 
 
-def identify(texts: pa.StringArray) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """The most probable language of each text, as an index into `model().languages`, and its probability."""
+def identify(
+    texts: pa.StringArray, language_of: NDArray[np.int32] | None = None
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """The most probable language of each text, as an index into `model().languages`, and its probability.
+
+    Args:
+        texts: the documents.
+        language_of: int32[classes], languages of another grouping than the model's `language_of`, to be told instead.
+    """
     tables = model()
     offsets, text = text_buffers(prepared(texts))
     firsts, found, factors = features_of(offsets, text, tables)
     languages, scores = np.empty(len(texts), np.int32), np.empty(len(texts), np.float64)
-    score_languages(
-        offsets, firsts, found, factors, tables.weights, tables.priors, tables.language_of, languages, scores
-    )
+    grouping = tables.language_of if language_of is None else language_of
+    score_languages(offsets, firsts, found, factors, tables.weights, tables.priors, grouping, languages, scores)
     return languages, scores
 
 
@@ -504,21 +507,3 @@ def score_languages(
         best = shares.argmax()
         languages[document] = best
         probabilities[document] = shares[best]
-
-
-def unknown_language(value: str, languages: Collection[str] = tuple(LANGUAGES)) -> str:
-    """What to say of a code that the model does not have.
-
-    >>> unknown_language("engl")
-    '"engl" is no language of this model; did you mean "en"?'
-    """
-    asked = value.lower()
-    names = {name.lower(): code for code, name in LANGUAGES.items() if code in languages}
-    by_name = [code for name, code in names.items() if len(asked) > 2 and name.startswith(asked)]
-    head = re.split("[-_]", asked)[0]  # en-US, en_Latn; and ISO 639-3 often begins with the two letters of 639-1
-    by_code = [code for code in (head, head[:2]) if len(head) <= 3 and code in languages]
-    alike = [names.get(like, like) for like in difflib.get_close_matches(asked, [*names, *languages], 1, cutoff=0.75)]
-    for found in (by_name, by_code, alike):
-        if found:
-            return f'"{value}" is no language of this model; did you mean "{found[0]}"?'
-    return f'"{value}" is no language of this model, which knows {", ".join(sorted(languages))}'

@@ -27,6 +27,7 @@ from corpusmill.documents.compiled import frozen
 from corpusmill.documents.errors import InputError, RecipeError
 from corpusmill.filters import langid
 from corpusmill.filters.language import Language, Reason
+from corpusmill.filters.language_codes import parsed
 
 CASES = [
     json.loads(line)
@@ -107,9 +108,19 @@ def test_annotations_name_measures_and_columns_that_exist() -> None:
     ("options", "message"),
     [
         ({"keep": ("en", "engl")}, 'keep: "engl" is no language of this model; did you mean "en"?'),
-        ({"keep": ("deu",)}, 'keep: "deu" is no language of this model; did you mean "de"?'),
+        ({"keep": ("deutsch",)}, 'keep: "deutsch" is no language of this model'),
         ({"keep": ("Spanish",)}, 'keep: "Spanish" is no language of this model; did you mean "es"?'),
-        ({"keep": ("pt_Latn",)}, 'keep: "pt_Latn" is no language of this model; did you mean "pt"?'),
+        ({"keep": ("pt_Latn",)}, 'keep: "pt_Latn" names a script; add `codes: iso639_3`, or name "pt"'),
+        ({"keep": ("pt_BR",)}, 'keep: "pt_BR" is no language of this model; did you mean "pt"?'),
+        ({"keep": ("yue", "arq")}, 'keep: "arq" is no language of this model'),
+        (
+            {"merge": "macro"},
+            'merge: "macro" is no preset; use "macrolanguages", or a mapping such as {nor: [nno, nob]}',
+        ),
+        ({"merge": {"nor": ("nno", "nbo")}}, 'merge: "nbo" is no language of this model'),
+        ({"merge": "macrolanguages", "keep": ("nn",)}, 'keep: "nn" is no language of this model'),
+        ({"model": "lid.176.ftz"}, "model: py3langid brings its own; for a fastText model, add `backend: fasttext`"),
+        ({"backend": "fasttext"}, "model: the backend fasttext needs the path of a model, such as lid.176.ftz"),
         ({"keep": ("pashtu",)}, 'keep: "pashtu" is no language of this model; did you mean "ps"?'),
         ({"keep": ("klingon",)}, 'keep: "klingon" is no language of this model, which knows ace, af, am, '),
         ({"keep": "en"}, 'keep: "en" must be a list of codes: ["en"]'),
@@ -157,7 +168,7 @@ def test_labels_scores_and_decisions_on_real_texts_equal_the_librarys(
     measures = Language().measure(TextBatch.of_texts(texts))
     languages, scores = measures.column("language").to_pylist(), measures.column("score").to_numpy()
     expected = [library.classify(text) for text in texts]
-    assert languages == [label for label, _ in expected]
+    assert languages == [parsed(label).written("iso639_1") for label, _ in expected]
     probabilities = np.array([probability for _, probability in expected])
     assert np.abs(scores - probabilities).max() <= 1e-4
     for min_score in (0.5, 0.65, 0.9, 0.99):
