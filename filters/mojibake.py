@@ -45,8 +45,10 @@ _CP1252 = bytes(range(0x80, 0xA0)).decode("cp1252", "replace")
 _BYTES = {chr(byte): byte for byte in range(0x80, 0x100)}
 _BYTES |= {character: 0x80 + place for place, character in enumerate(_CP1252) if character != "\ufffd"}
 _CONTINUATION = "".join(character for character, byte in _BYTES.items() if byte < 0xC0)
-_COMMON = "ŠšŒœŽžŸƒ\xa0«»‹›‘’“”…–—•·®©™°ºª¹²³§¶†‡´¨¸"
-"""Continuations that also follow a letter in sound text: letters, quotes, dashes, signs of footnotes and trade."""
+_TYPOGRAPHIC = "\xa0«»‹›‘’“”…–—´¨¸"
+_AFTER_LETTERS = _TYPOGRAPHIC + "ŠšŒœŽžŸƒ•·®©™°ºª¹²³§¶†‡"
+"""Continuations that also follow a letter in sound text: quotes, dashes and spaces follow any; letters and the signs of
+footnotes and trade follow others than Â and Ã, at which few words end."""
 
 _ONE = f"[{re.escape(_CONTINUATION)}]"
 _SEQUENCE = re.compile(f"[Â-ß]{_ONE}|[à-ï]{_ONE}{{2}}|[ð-ô]{_ONE}{{3}}")
@@ -154,7 +156,8 @@ def _is_sure(match: re.Match[str]) -> bool:
         return True  # quotes and dashes in UTF-8; a euro sign within a word is nothing else
     if sequence[0].isupper() and match.string[match.start() - 1 : match.start()].islower():
         return True  # "aÅŸkÄ±": a capital within a word
-    return any(part not in _COMMON for part in sequence[1:])
+    doubtful = _TYPOGRAPHIC if sequence[0] in "ÂÃ" else _AFTER_LETTERS
+    return any(part not in doubtful for part in sequence[1:])
 
 
 def _as_a_whole(text: str) -> str | None:
