@@ -30,6 +30,8 @@ app = typer.Typer(
 )
 train = typer.Typer(help="Train the models that stages use.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(train, name="train")
+urls = typer.Typer(help="Prepare lists of URLs for the stage `url`.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(urls, name="urls")
 
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", metavar="RECIPE")]
 Overrides = Annotated[
@@ -247,6 +249,94 @@ def train_quality(
 
     typer.echo(f"held-out ROC AUC {trained.auc:.4f}\n{reliability_table(trained.reliability)}")
     typer.echo(f"wrote {out}, sha256 {digest}")
+
+
+@urls.command("build")
+@answering
+def build_urls(
+    lists: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files of domains, URLs or hosts, or folders in UT1's layout. A file's category is its name without "
+            "its suffix, a folder's its own; CATEGORY=PATH gives another.",
+            metavar="LISTS...",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The index to write.")],
+    suffixes: Annotated[
+        Path | None, typer.Option(help="A public suffix list; default: that of the package publicsuffixlist.")
+    ] = None,
+    private_suffixes: Annotated[
+        bool, typer.Option(help="Names that companies give away (blogspot.com) are public suffixes, too.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make one index of lists of domains and URLs, which all workers share."""
+    from corpusmill.filters.public_suffixes import packaged_list, read_public_suffixes
+    from corpusmill.filters.url_lists import build_index, find_lists, reports_text
+
+    rules = read_public_suffixes(suffixes or packaged_list(), private=private_suffixes)
+    built = build_index(find_lists(lists), rules)
+    digest = built.save(out)
+    for line in reports_text(built.reports):
+        typer.echo(line, err=True)
+    if as_json:
+        _print_json({"index": str(out), "sha256": digest, "entries": built.entries()})
+        return
+    for category, count in built.entries().items():
+        typer.echo(f"{category:<32}{count:>12,}")
+    typer.echo(f"wrote {out}, {out.stat().st_size:,} bytes, sha256 {digest}")
+
+
+@train.command("perplexity")
+@answering
+def train_perplexity(
+    texts: Annotated[list[str], typer.Option(help="Reference texts: JSONL, Parquet or text files; folders; globs.")],
+    out: Annotated[Path, typer.Option(help="The model to write.")],
+    order: Annotated[int, typer.Option(help="Words of the longest n-grams, 2 to 5.")] = 5,
+    min_count: Annotated[int, typer.Option(help="Rarer words are unknown to the model.")] = 1,
+    prune: Annotated[
+        str,
+        typer.Option(
+            help="For order 1, 2 …: n-grams that occur so often or less are left out; the last holds for the others.",
+            metavar="NUMBERS",
+        ),
+    ] = "0 0 1",
+    language: Annotated[str | None, typer.Option(help="Of the texts; noted in the model.")] = None,
+    field: Annotated[str, typer.Option(help="The key or column that holds the text.")] = "text",
+    fold: Annotated[bool, typer.Option(help="Words in lower case without accents, digits as 0, as CCNet.")] = True,
+    memory_mb: Annotated[int, typer.Option(help="Megabytes for n-grams on their way to the disk.", min=1)] = 1000,
+    scratch: Annotated[Path | None, typer.Option(help="Folder for them; default: the system's for scratch.")] = None,
+    arpa: Annotated[Path | None, typer.Option(help="Write the model as an ARPA file, too, for KenLM.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train the n-gram model of the stage `perplexity` on texts that documents are to be like."""
+    from corpusmill.filters.ngram_model import write_arpa
+    from corpusmill.filters.perplexity_training import pruning
+    from corpusmill.filters.perplexity_training import train_perplexity as fit
+    from corpusmill.filters.quality_training import training_texts
+
+    with fit(
+        training_texts(texts, field=field),
+        order=order,
+        min_count=min_count,
+        prune=pruning(prune),
+        folded=fold,
+        language=language,
+        memory=memory_mb * 1_000_000,
+        scratch=scratch,
+    ) as trained:
+        digest = trained.save(out)
+        if arpa is not None:
+            write_arpa(trained.model, arpa)
+        facts = trained.model.facts
+    if as_json:
+        _print_json({"model": str(out), "sha256": digest, **facts})
+        return
+    typer.echo(f"{facts['words']:,} words in {facts['sentences']:,} lines of {facts['texts']:,} texts")
+    for number, (found, kept) in enumerate(zip(facts["found"], facts["kept"], strict=True), 1):
+        typer.echo(f"{number}-grams{found:>16,} found{kept:>16,} kept")
+    typer.echo(f"wrote {out}, {out.stat().st_size:,} bytes, sha256 {digest}")
 
 
 def _recipe(path: Path, overrides: list[str] | None, runs: Path | None) -> Any:

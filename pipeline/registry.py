@@ -23,6 +23,7 @@ FILTERS = {
     "code_lines": "corpusmill.filters.code_lines:CodeLines",
     "code_encoded": "corpusmill.filters.code_encoded:CodeEncoded",
     "quality": "corpusmill.filters.quality:Quality",
+    "perplexity": "corpusmill.filters.perplexity:Perplexity",
     "pii_count": "corpusmill.filters.pii_count:PiiCount",
     "datatrove_filter": "corpusmill.filters.datatrove_block:DatatroveFilter",
 }
