@@ -1,10 +1,10 @@
 """combined_quality: makes one score of several, by the bins that each puts a document into.
 
 After Nemotron-CC (Su et al. 2024, arXiv:2412.02595, section 2.2): the scores of several classifiers are not comparable,
-their percentiles are. So each score's documents are put in order and parted into 20 bins of equal size, and a document
-gets the highest of its bins: it is good if any of the classifiers finds it good. Differs from it: bins hold equal
-amounts of words (or of another `unit`) instead of documents, a bin's border lies within the source instead of a
-sample, and no bins are joined to five levels afterwards (score_cut does that by percentiles of `combined_quality.bin`).
+their percentiles are. So each score's documents are put in order and parted into 20 bins of equally many tokens, and a
+document gets the highest of its bins: it is good if any of the classifiers finds it good. Differs from it: tokens are
+words unless `unit` says otherwise, the borders of bins are those of the source itself instead of a sample's, and bins
+are not joined to five levels afterwards (score_cut does that by percentiles of `combined_quality.bin`).
 
 A score that is null says nothing; a document of null scores alone has no bin, and stays.
 
