@@ -11,15 +11,19 @@ Keys and addresses of currencies are looked for by another kernel, in pii_token_
 from __future__ import annotations
 
 import numpy as np
-from numba import int32, int64, uint16, uint64
+from numba import int32, int64, uint32, uint64
 from numpy.typing import NDArray
 
 from corpusmill.documents.compiled import frozen, inlined, kernel
 
-# What a candidate may be. One bit each, so that a set of wanted kinds is a number.
-EMAIL, IPV4, IPV6, PHONE, CARD, IBAN, SSN, INTERNATIONAL, LABELLED, NATIONAL, NINO = (1 << bit for bit in range(11))
+# What a candidate may be. One bit each, so that a set of wanted kinds is a number. PHONE is written as in one country,
+# INTERNATIONAL with `+`; LABELLED is any number that a word may name, NATIONAL and NAMED are numbers of persons, of
+# which the latter count behind a word only.
+EMAIL, IPV4, IPV6, PHONE, CARD, IBAN, SSN, INTERNATIONAL, LABELLED, NATIONAL, NINO, NAMED = (
+    1 << bit for bit in range(12)
+)
 
-_AT, _DIGIT, _COLON, _HEX, _LOCAL, _DOMAIN, _ALNUM, _WORDLIKE = (1 << bit for bit in range(8))
+_AT, _DIGIT, _COLON, _HEX, _LOCAL, _DOMAIN, _ALNUM = (1 << bit for bit in range(7))
 _STOPS = _AT | _DIGIT | _COLON
 _LOCAL_BYTES = 64  # RFC 5321, 4.5.3.1.1
 _DOMAIN_BYTES = 255  # RFC 5321, 4.5.3.1.2
@@ -27,7 +31,6 @@ _IPV6_BYTES = 45  # eight groups of which the last two are written as IPv4
 _NUMBER_BYTES = 40  # of a phone number: 15 digits (ITU-T E.164), separators and an extension's beginning
 _MIN_DIGITS = 7  # of whatever is found by its shape
 _MAX_LABELLED_DIGITS = 24  # 15 digits, and what else stands in the same chain
-_LABEL_DISTANCE = 12  # bytes between a label's last letter and the number
 _MAX_GROUPS = 7  # of a shape; a group's length takes eight bits of an uint64
 
 
@@ -44,7 +47,6 @@ def _marks() -> NDArray[np.uint8]:
             (_LOCAL, alphanumeric or byte >= 128 or character in "._%+&'-"),
             (_DOMAIN, alphanumeric or byte >= 128 or character in ".-"),
             (_ALNUM, alphanumeric),
-            (_WORDLIKE, alphanumeric or (byte >= 128 and byte not in (0xC2, 0xA0))),
         ):
             if holds:
                 marks[byte] |= bit
@@ -107,7 +109,7 @@ def _separator_end(text: NDArray[np.uint8], position: int, end: int) -> int:
 
 
 @inlined
-def _shape_kinds(shapes: NDArray[np.uint64], kinds: NDArray[np.uint16], shape: np.uint64) -> np.uint16:
+def _shape_kinds(shapes: NDArray[np.uint64], kinds: NDArray[np.uint32], shape: np.uint64) -> np.uint32:
     """The kinds of `shape`, 0 if it has none. `shapes` is sorted."""
     low = 0
     high = shapes.shape[0]
@@ -119,7 +121,7 @@ def _shape_kinds(shapes: NDArray[np.uint64], kinds: NDArray[np.uint16], shape: n
             high = middle
     if low < shapes.shape[0] and shapes[low] == shape:
         return kinds[low]
-    return uint16(0)
+    return uint32(0)
 
 
 @inlined
@@ -177,22 +179,6 @@ def _iban_end(
 
 
 @inlined
-def _beside_letters(
-    text: NDArray[np.uint8], marks: NDArray[np.uint8], first: int, stop: int, begin: int, end: int
-) -> bool:
-    """Whether a word may stand right before the chain of digits from `first` to `stop`, or right behind it."""
-    position = first - 1
-    while position >= begin and first - position <= _LABEL_DISTANCE and not marks[text[position]] & _WORDLIKE:
-        position -= 1
-    if position >= begin and marks[text[position]] & _WORDLIKE and not marks[text[position]] & _DIGIT:
-        return True
-    position = stop
-    while position < end and position - stop < 3 and not marks[text[position]] & _ALNUM:
-        position += 1
-    return position < end and marks[text[position]] & _ALNUM and not marks[text[position]] & _DIGIT
-
-
-@inlined
 def _nino_start(text: NDArray[np.uint8], marks: NDArray[np.uint8], first: int, begin: int) -> int:
     """Where two letters begin that stand alone before the digits at `first`, perhaps behind a space; -1 if none do."""
     start = first - 2 - (first > begin and text[first - 1] == 0x20)
@@ -223,8 +209,8 @@ def find_candidates(
     wanted: int,
     iban_lengths: NDArray[np.uint8],
     shapes: NDArray[np.uint64],
-    shape_kinds: NDArray[np.uint16],
-    kinds: NDArray[np.uint16],
+    shape_kinds: NDArray[np.uint32],
+    kinds: NDArray[np.uint32],
     starts: NDArray[np.int32],
     ends: NDArray[np.int32],
 ) -> int:
@@ -336,11 +322,7 @@ def find_candidates(
                         stop = min(position, start + _NUMBER_BYTES)
                         kinds[found], starts[found], ends[found] = INTERNATIONAL, start, stop
                     found += 1
-            if (
-                wanted & LABELLED
-                and _MIN_DIGITS <= digits <= _MAX_LABELLED_DIGITS
-                and _beside_letters(text, marks, first, position, begin, end)
-            ):
+            if wanted & LABELLED and _MIN_DIGITS <= digits <= _MAX_LABELLED_DIGITS:
                 if found < capacity:
                     kinds[found], starts[found], ends[found] = LABELLED, first, min(position, first + _NUMBER_BYTES)
                 found += 1

@@ -31,12 +31,16 @@ class NationalId:
     """Lengths of its groups of digits, as written; a letter before or behind does not count."""
     holds: Callable[[bytes, bytes, bytes], Bounds | None]
     """From the digits' piece of text and what stands before and behind: where the number begins and ends."""
-    word: re.Pattern[bytes] | None
+    word: re.Pattern[bytes] | None = None
     """What must stand before it; None: the form is precise enough."""
 
 
-def _words(pattern: str) -> re.Pattern[bytes]:
-    return re.compile(rf"(?i)\b(?:{pattern})\b[^0-9\n]{{0,24}}\Z".encode())
+_FILLERS = ("number", "numbers", "numero", "no", "nr", "num", "is", "code", "id", "card")
+
+
+def _words(*words: str) -> re.Pattern[bytes]:
+    named, filled = "|".join(words), "|".join(_FILLERS)
+    return re.compile(rf"(?i)(?<![^\W_])(?:{named})(?:[ .:-]{{1,2}}(?:{filled}))*[^A-Za-z0-9<@\[]{{1,8}}\Z".encode())
 
 
 def _digits(piece: bytes) -> list[int]:
@@ -116,14 +120,11 @@ def _brazil(piece: bytes, before: bytes, after: bytes) -> Bounds | None:
     for length in (9, 10):
         if weighted(digits, range(length + 1, 1, -1)) * 10 % 11 % 10 != digits[length]:
             return None
-    return _whole(piece, dotted or _CPF_WORD.search(before) is not None)
+    return _whole(piece, True)
 
 
 def _beside_nothing(before: bytes, after: bytes) -> bool:
     return _DIGIT_BEFORE.search(before) is None and _DIGIT_AFTER.match(after) is None
-
-
-_CPF_WORD = _words("cpf|contribuinte")
 
 
 def _india(piece: bytes, before: bytes, after: bytes) -> Bounds | None:
@@ -198,26 +199,26 @@ def _china(piece: bytes, before: bytes, after: bytes) -> Bounds | None:
 _DNI_LETTERS = b"TRWAGMYFPDXBNJZSQVHLCKE"
 
 
+def _letter_behind(after: bytes) -> tuple[bytes, int]:
+    """A capital that stands alone behind a number, perhaps after a hyphen or a space, and how many bytes that takes."""
+    match = re.match(rb"[- ]?([A-Z])(?![A-Za-z0-9_])", after)
+    return (b"", 0) if match is None else (match.group(1), match.end())
+
+
 def _spain(piece: bytes, before: bytes, after: bytes) -> Bounds | None:
-    dash = after[:1] in (b"-", b" ") and len(after) > 1
-    letter = after[dash : dash + 1]
-    if (
-        not letter.isalpha()
-        or after[dash + 1 : dash + 2].isalnum()
-        or not letter.isupper()
-        or _separators(piece) - {b"."}
-    ):
+    letter, size = _letter_behind(after)
+    number = bytes(byte for byte in piece if 48 <= byte <= 57)
+    right = letter == _DNI_LETTERS[int(number) % 23 :][:1] and not _separators(piece) - {b"."}
+    return (0, len(piece) + size) if right and _DIGIT_BEFORE.search(before) is None else None
+
+
+def _spain_foreigner(piece: bytes, before: bytes, after: bytes) -> Bounds | None:
+    letter, size = _letter_behind(after)
+    mark = re.search(rb"(?<![A-Za-z0-9_-])([XYZ])-?\Z", before)
+    if mark is None:
         return None
-    front, number = 0, bytes(byte for byte in piece if 48 <= byte <= 57)
-    if len(number) == 7:  # NIE: a letter stands for the first digit
-        mark = re.search(rb"(?<![A-Za-z0-9])([XYZ])([- ]?)\Z", before)
-        if mark is None:
-            return None
-        front, number = mark.start() - len(before), b"%d" % b"XYZ".index(mark.group(1)) + number
-    elif re.search(rb"[A-Za-z0-9_.,/\\#&%@$+=-]\Z", before):
-        return None
-    right = _DNI_LETTERS[int(number) % 23] == letter[0]
-    return (front, len(piece) + dash + 1) if right else None
+    number = b"%d" % b"XYZ".index(mark.group(1)) + piece
+    return (mark.start() - len(before), len(piece) + size) if letter == _DNI_LETTERS[int(number) % 23 :][:1] else None
 
 
 def _belgium(piece: bytes, before: bytes, after: bytes) -> Bounds | None:
@@ -269,65 +270,75 @@ def _shapes(*shapes: tuple[int, ...]) -> frozenset[tuple[int, ...]]:
     return frozenset(shapes)
 
 
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "BR": ("cpf", "contribuinte"),
+    "CA": ("sin", "social insurance", "nas"),
+    "DE": ("steuer-id", "steuerid", "steuer-idnr", "idnr", "steueridentifikationsnummer", "identifikationsnummer"),
+    "ES": ("dni", "nif", "documento", "identidad", "cedula"),
+    "GB": ("ni", "nino", "national insurance"),
+    "IN": ("aadhaar", "aadhar", "uidai", "uid"),
+    "NL": ("bsn", "burgerservicenummer", "sofi-nummer", "sofinummer"),
+    "PL": ("pesel",),
+    "SE": ("personnummer", "personnr", "pnr", "personal identity"),
+    "TR": ("tc", "tckn", "kimlik", "tc kimlik"),
+}
+"""What must stand before a number whose form does not say enough."""
+NAME_WORDS = (*(name for names in _NAMES.values() for name in names), *_FILLERS)
+_WORD = {country: _words(*names) for country, names in _NAMES.items()}
+
 NATIONAL_IDS: tuple[NationalId, ...] = (
-    NationalId("BR", _shapes((3, 3, 3, 2), (11,)), _brazil, None),  # 1 in 100, in a form that nothing else has
-    NationalId("FR", _shapes((15,), (13, 2), (1, 2, 2, 2, 3, 3, 2)), _france, None),  # 1 in 2,000
-    NationalId("CN", _shapes((17,), (18,)), _china, None),  # 1 in 100,000
-    NationalId("BE", _shapes((2, 2, 2, 3, 2)), _belgium, None),  # 1 in 97, in a form that nothing else has
-    NationalId("FI", _shapes((6, 3)), _finland, None),  # 1 in 100, in a form that nothing else has
-    NationalId("KR", _shapes((6, 7)), _korea, None),  # 1 in 40
-    NationalId("SE", _shapes((6, 4), (8, 4), (10,), (12,)), _sweden, _words(
-        "personn(?:umme)?r|person(?:al)? number|pnr"
-    )),
-    NationalId("IN", _shapes((4, 4, 4), (12,)), _india, _words("aadhaa?r|uidai|uid(?: (?:no|number))?")),
-    NationalId("CA", _shapes((3, 3, 3), (9,)), _canada, _words("sin|social insurance(?: (?:no|number))?|nas")),
-    NationalId("NL", _shapes((9,), (4, 2, 3), (3, 3, 3)), _netherlands, _words(
-        "bsn|burgerservicenummer|sofi[- ]?nummer"
-    )),
-    NationalId("PL", _shapes((11,)), _poland, _words("pesel")),
-    NationalId("DE", _shapes((11,), (2, 3, 3, 3)), _germany, _words(
-        "steuer-?id(?:nr|entifikationsnummer)?\\.?|idnr\\.?|identifikationsnummer|steuerliche id|tax id"
-    )),
-    NationalId("ES", _shapes((8,), (7,), (2, 3, 3)), _spain, _words("dni|nie|nif|documento|identidad|c[eé]dula")),
-    NationalId("TR", _shapes((11,)), _turkey, _words("tc|tckn|(?:tc )?kimlik(?: no)?|vatandaşlık")),
-)  # fmt: skip
+    NationalId("BR", _shapes((3, 3, 3, 2)), _brazil),  # 1 in 100, in a form that nothing else has
+    NationalId("FR", _shapes((15,), (13, 2), (1, 2, 2, 2, 3, 3, 2)), _france),  # 1 in 2,000
+    NationalId("CN", _shapes((17,), (18,)), _china),  # 1 in 100,000
+    NationalId("BE", _shapes((2, 2, 2, 3, 2)), _belgium),  # 1 in 97, in a form that nothing else has
+    NationalId("FI", _shapes((6, 3)), _finland),  # 1 in 100, in a form that nothing else has
+    NationalId("KR", _shapes((6, 7)), _korea),  # 1 in 40
+    NationalId("ES", _shapes((7,)), _spain_foreigner),  # 1 in 200 of a letter, seven digits and a letter
+    NationalId("BR", _shapes((11,)), _brazil, _WORD["BR"]),
+    NationalId("SE", _shapes((6, 4), (8, 4), (10,), (12,)), _sweden, _WORD["SE"]),
+    NationalId("IN", _shapes((4, 4, 4), (12,)), _india, _WORD["IN"]),
+    NationalId("CA", _shapes((3, 3, 3), (9,)), _canada, _WORD["CA"]),
+    NationalId("NL", _shapes((9,), (4, 2, 3), (3, 3, 3)), _netherlands, _WORD["NL"]),
+    NationalId("PL", _shapes((11,)), _poland, _WORD["PL"]),
+    NationalId("DE", _shapes((11,), (2, 3, 3, 3)), _germany, _WORD["DE"]),
+    NationalId("ES", _shapes((8,), (2, 3, 3)), _spain, _WORD["ES"]),
+    NationalId("TR", _shapes((11,)), _turkey, _WORD["TR"]),
+)
 
 COUNTRIES: tuple[str, ...] = tuple(sorted({rule.country for rule in NATIONAL_IDS} | {"GB", "IT"}))
-_BY_SHAPE: Mapping[tuple[int, ...], tuple[NationalId, ...]] = {
-    shape: tuple(rule for rule in NATIONAL_IDS if shape in rule.shapes)
-    for shape in frozenset[tuple[int, ...]]().union(*(rule.shapes for rule in NATIONAL_IDS))
-}
 
 
-def national_id_shapes(countries: tuple[str, ...]) -> frozenset[tuple[int, ...]]:
-    """Group lengths of the numbers of these countries.
+def national_id_shapes(countries: tuple[str, ...], *, named: bool) -> frozenset[tuple[int, ...]]:
+    """Group lengths of the numbers of these countries: those that count behind a name, or the others.
 
-    >>> sorted(national_id_shapes(("PL", "IN")))
-    [(4, 4, 4), (11,), (12,)]
+    >>> sorted(national_id_shapes(("PL", "IN", "KR"), named=True)), *national_id_shapes(("KR", "PL"), named=False)
+    ([(4, 4, 4), (11,), (12,)], (6, 7))
     """
-    wanted = [rule.shapes for rule in NATIONAL_IDS if rule.country in countries]
+    wanted = [rule.shapes for rule in NATIONAL_IDS if rule.country in countries and (rule.word is not None) == named]
     return frozenset[tuple[int, ...]]().union(*wanted)
 
 
-def national_id_bounds(candidate: bytes, before: bytes, after: bytes, countries: tuple[str, ...]) -> Bounds | None:
+def national_id_bounds(
+    candidate: bytes, before: bytes, after: bytes, countries: tuple[str, ...], *, named: bool
+) -> Bounds | None:
     """Where around a candidate a person's number stands: its first byte from the candidate's, and its end.
 
-    >>> national_id_bounds(b"529.982.247-25", b"", b"", ("BR",))
+    >>> national_id_bounds(b"529.982.247-25", b"", b"", ("BR",), named=False)
     (0, 14)
-    >>> national_id_bounds(b"529.982.247-26", b"", b"", ("BR",)) is None
+    >>> national_id_bounds(b"529.982.247-26", b"", b"", ("BR",), named=False) is None
     True
     """
     shape = tuple(map(len, re.findall(rb"\d+", candidate)))
-    for rule in _BY_SHAPE.get(shape, ()):
-        if rule.country in countries and (rule.word is None or rule.word.search(before)):
-            bounds = rule.holds(candidate, before, after)
+    for rule in NATIONAL_IDS:
+        if rule.country in countries and shape in rule.shapes and (rule.word is not None) == named:
+            named_so = rule.word is None or rule.word.search(before) is not None
+            bounds = rule.holds(candidate, before, after) if named_so else None
             if bounds is not None:
                 return bounds
     return None
 
 
 _NINO = re.compile(rb"[ABCEGHJ-PRSTW-Z][ABCEGHJ-NPRSTW-Z] ?\d{2}( ?)\d{2}\1\d{2} ?[A-D]", re.IGNORECASE)
-_NINO_WORD = _words("ni|nino|national insurance(?: (?:no|number))?|n\\.i\\.")
 _UNUSED_PREFIXES = frozenset({b"BG", b"GB", b"KN", b"NK", b"NT", b"TN", b"ZZ"})
 
 
@@ -342,7 +353,7 @@ def is_nino(candidate: bytes, before: bytes) -> bool:
     if _NINO.fullmatch(candidate) is None or candidate[:2].upper() in _UNUSED_PREFIXES:
         return False
     grouped = candidate.count(b" ") == 4 and candidate.isupper()
-    return grouped or _NINO_WORD.search(before) is not None
+    return grouped or _WORD["GB"].search(before) is not None
 
 
 _FISCAL = re.compile(rb"([A-Z]{6})(\d{2})([A-EHLMPRST])(\d{2})([A-M])(\d{3})([A-Z])")

@@ -18,23 +18,54 @@ from phonenumbers import Leniency, PhoneNumberMatcher
 
 Bounds = tuple[int, int]
 
+_NOUNS = (
+    "tel", "tl", "telephone", "telefon", "telefono", "telefax", "phone", "ph", "fone", "fax", "faxe", "mobile", "mob",
+    "cell", "cellphone", "cellular", "handphone", "handy", "whatsapp", "sms", "pager", "beeper", "voice", "voicemail",
+    "hotline", "desk", "bbs", "modem", "fon", "puh", "tlf", "tél", "téléphone", "teléfono",
+)  # fmt: skip
+_PLACES = ("home", "work", "office", "direct", "main", "day", "days", "eve", "evening", "evenings", "h", "w", "o")
+_FILLERS = ("number", "numbers", "no", "num", "nr", "is", "are", "at", "on", "us", "me")
+_CALLS = ("call", "dial", "ring", "phone")
+_WAYS = (
+    "call", "calling", "reach", "reached", "contact", "contacted", "answer", "answering", "text", "texts", "message",
+    "messages", "sms",
+)  # fmt: skip
+_WHOM = ("me", "us", "him", "her", "them")
+_TOWARDS = ("at", "on", "to")
+_LETTERS = ("t", "f", "m", "p")
+_BEHIND = ("office", "fax", "mobile", "cell", "home", "work", "voice", "voicemail")
+_BEHIND_LETTERS = ("h", "w", "o")
+LABEL_WORDS = (
+    *_NOUNS, *(f"{noun}s" for noun in _NOUNS), *_PLACES, *_FILLERS, *_CALLS, "now", "free", *_WHOM, *_TOWARDS, *_LETTERS
+)  # fmt: skip
+"""What a label's last word may be."""
+LABEL_WORDS_BEHIND = (*_BEHIND, *_BEHIND_LETTERS)
+"""What a label's first word may be that stands behind its number."""
+
+
+def _any(words: tuple[str, ...]) -> str:
+    return f"(?:{'|'.join(words)})"
+
+
 _LABEL = re.compile(
-    # Nouns, and what may stand between them and the number: `Phone (home): `, `tel. no. `, `Fax # `, `phone is `.
-    rb"(?i)(?:(?<![A-Za-z0-9@<-])(?:te?l|telephone|tele?fon|telefono|telefax|phones?|ph|fone|faxe?s?|mobile|mob|cell|"
-    rb"cellphone|cellular|handphone|handy|whatsapp|sms|pagers?|beeper|voice(?:mail)?|hotline|desk|bbs|modem|fon|puh|tlf|"
-    rb"t\xc3\xa9l|t\xc3\xa9l\xc3\xa9phone|tel\xc3\xa9fono)(?:s|\.)?"
-    rb"(?: ?\(?(?:home|work|office|direct|main|day|eve|evenings?|days?|h|w|o)\)?)?"
-    rb"(?: (?:numbers?|no|num|nr|is|are|at|on|us|me))*"
-    # Verbs, some of them with a preposition only: `call me at `, `reached on `, `text to `.
-    rb"|(?<![A-Za-z0-9])(?:call|dial|ring|phone)(?: (?:me|us|him|her|them|now|home|toll[ -]free))?(?: (?:at|on))?"
-    rb"|(?<![A-Za-z0-9])(?:call(?:ing)?|reach(?:ed)?|contact(?:ed)?|answer(?:ing)?|texts?|messages?|sms)"
-    rb"(?: (?:me|us|him|her|them))?(?: by (?:tele)?phone)? (?:at|on|to)"
-    rb"|(?<![A-Za-z0-9])[tfmp]:|\((?:home|work|office|direct|main|h|w|o)\))"
-    rb"[^A-Za-z0-9+@<>\x80-\xff]{0,12}[+(]{0,2}\Z"
+    (
+        "(?i)(?:"
+        # `Phone (home): `, `tel. no. `, `Fax # `, `phone is `
+        rf"(?<![A-Za-z0-9@<-]){_any(_NOUNS)}[s.]?(?: ?\(?{_any(_PLACES)}\)?)?(?: {_any(_FILLERS)})*"
+        # `call us at `, `dial `
+        rf"|(?<![A-Za-z0-9]){_any(_CALLS)}(?: (?:{'|'.join(_WHOM)}|now|home|toll[ -]free))?(?: {_any(_TOWARDS)})?"
+        # `reached by phone on `, `text to `
+        rf"|(?<![A-Za-z0-9]){_any(_WAYS)}(?: {_any(_WHOM)})?(?: by (?:tele)?phone)? {_any(_TOWARDS)}"
+        # `F: `, `(home) `
+        rf"|(?<![A-Za-z0-9]){_any(_LETTERS)}:|\({_any(_PLACES)}\)"
+        r")(?:[^A-Za-z0-9+@<\[\x80-\xff]|\xc2\xa0){1,12}[+(]{0,2}\Z"
+    ).encode()
 )
-_PLACES = rb"(?:office|fax|mobile|cell|home|work|voice|voicemail)"
 _LABEL_AFTER = re.compile(
-    rb"(?i)-{1,2}" + _PLACES + rb"\b|(?:,? | - )?(?:\(?" + _PLACES + rb"\b|\([hwo]\))(?![^\n]{0,2}[0-9])"
+    (
+        rf"(?i)-{{1,2}}{_any(_BEHIND)}\b|(?:,? | - )?(?:\(?{_any(_BEHIND)}\b|\({_any(_BEHIND_LETTERS)}\))"
+        r"(?![^\n]{0,2}[0-9])"
+    ).encode()
 )
 # Nothing of an identifier, a path, a sum or a price.
 _BEFORE = re.compile(rb"[A-Za-z0-9_.\\@#$%&^=~+-]\Z|(?<![0-9])/\Z|\xc2[\xa2-\xa5]\Z")
@@ -114,7 +145,7 @@ def national_bounds(candidate: bytes, before: bytes, after: bytes, regions: tupl
         return None  # such as `252.227-7014`, a clause of US procurement law
     start = -1 if opened else 0
     for region in regions:
-        if _is_north_american(region):
+        if is_north_american(region):
             digits = bytes(byte for byte in candidate if 48 <= byte <= 57)
             if _NANP.match(digits) and (set(separators) != {b" "} or _is_assigned(b"1" + digits[-10:])):
                 return start, _with_extension(len(candidate), candidate, after)
@@ -151,17 +182,31 @@ def international_bounds(candidate: bytes, before: bytes, after: bytes) -> Bound
 
 def _is_possible(digits: bytes) -> bool:
     """Whether the digits begin with a country code and are as many as numbers there may have."""
+    width = _code_width(digits)
+    return width > 0 and len(digits) - width in _national_lengths()[int(digits[:width])] and len(digits) in _DIGITS
+
+
+def _code_width(digits: bytes) -> int:
+    """How many of the digits are a country code; 0 if they begin with none."""
     for width in (1, 2, 3):
-        lengths = _national_lengths().get(int(digits[:width])) if len(digits) > width else None
-        if lengths is not None:
-            return len(digits) - width in lengths and len(digits) in _DIGITS
-    return False
+        if len(digits) > width and int(digits[:width]) in _national_lengths():
+            return width
+    return 0
 
 
 @lru_cache(maxsize=8192)
 def _is_assigned(digits: bytes) -> bool:
     """Whether libphonenumber calls the number of this country code and national number valid."""
-    return phonenumbers.is_valid_number(phonenumbers.parse(f"+{digits.decode()}"))
+    width = _code_width(digits)
+    national = digits[width:]
+    zeros = len(national) - len(national.lstrip(b"0"))
+    number = phonenumbers.PhoneNumber(
+        country_code=int(digits[:width]),
+        national_number=int(national),
+        italian_leading_zero=zeros > 0,
+        number_of_leading_zeros=zeros or None,
+    )
+    return phonenumbers.is_valid_number(number)
 
 
 @cache
@@ -175,7 +220,8 @@ def _national_lengths() -> Mapping[int, frozenset[int]]:
     return lengths
 
 
-def _is_north_american(region: str) -> bool:
+def is_north_american(region: str) -> bool:
+    """Whether the region's numbers are of the North American Numbering Plan."""
     return bool(phonenumbers.country_code_for_region(region) == _NANP_CODE)
 
 
@@ -204,10 +250,11 @@ _GROUP_LENGTHS = re.compile(r"\\d(?:\{(\d+)(?:,(\d+))?\})?|\[[\d-]+\]|\d")
 
 @cache
 def phone_shapes(region: str) -> frozenset[tuple[int, ...]]:
-    """The group lengths in which libphonenumber's metadata writes a region's numbers, with and without trunk prefix.
+    """The lengths of two groups and more in which libphonenumber's metadata writes a region's numbers, with and without
+    trunk prefix.
 
     >>> sorted(phone_shapes("US"))
-    [(1, 3, 3, 4), (3, 3, 4), (4, 3, 4), (10,), (11,)]
+    [(1, 3, 3, 4), (3, 3, 4), (4, 3, 4)]
     """
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
     if metadata is None or metadata.general_desc is None:
@@ -226,7 +273,7 @@ def phone_shapes(region: str) -> frozenset[tuple[int, ...]]:
                 plain.add(shape)
     attached = {(trunk + shape[0], *shape[1:]) for shape in plain}
     apart = {(trunk, *shape) for shape in plain if trunk and len(shape) > 1}
-    return frozenset(shape for shape in plain | attached | apart if sum(shape) >= 7 and len(shape) <= 6)
+    return frozenset(shape for shape in plain | attached | apart if sum(shape) >= 7 and 2 <= len(shape) <= 6)
 
 
 def _widths(group: str) -> range:

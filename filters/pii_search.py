@@ -1,12 +1,14 @@
 """Where personal data stands in a batch: what the stages `pii` and `pii_count` share.
 
-How: two byte kernels find candidates (pii_kernels.py, pii_token_kernels.py), validators judge them (pii_validators.py,
-pii_phones.py, pii_national_ids.py, pii_secrets.py, pii_currencies.py). Where spans overlap, the kind that comes first
+How: two byte kernels find candidates (pii_kernels.py, pii_token_kernels.py), a third settles those that are plain
+(pii_sieve.py), and validators judge the rest (pii_validators.py, pii_phones.py, pii_national_ids.py, pii_secrets.py,
+pii_currencies.py). Where spans overlap, the kind that comes first
 in `PRIORITY` wins, then the earlier and the longer span.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +29,7 @@ from corpusmill.filters import pii_phones as phones
 from corpusmill.filters import pii_secrets as secrets
 from corpusmill.filters import pii_token_kernels as tokens
 from corpusmill.filters import pii_validators as validators
+from corpusmill.filters.pii_sieve import ACCEPT, ASK, LABEL, LABEL_BEHIND, PERSON, SECURITY, VERSION, sieve, word_table
 
 KINDS = (
     "email", "ipv4", "ipv6", "phone", "card", "iban", "ssn", "national_id", "api_key", "private_key", "crypto",
@@ -46,14 +49,14 @@ _BITS = {
     "card": kernels.CARD,
     "iban": kernels.IBAN,
     "ssn": kernels.SSN,
-    "national_id": kernels.NATIONAL | kernels.NINO | tokens.FISCAL,
+    "national_id": kernels.NATIONAL | kernels.NAMED | kernels.NINO | tokens.FISCAL,
     "api_key": tokens.SECRET,
     "private_key": tokens.PEM | tokens.CURRENCY,
     "crypto": tokens.CURRENCY,
 }
 _TOKEN_BITS = tokens.SECRET | tokens.PEM | tokens.CURRENCY | tokens.FISCAL | tokens.ENTROPY
 _ANCHORS = frozen(np.array(sorted({tokens.anchor(start) for start in secrets.ANCHORS + currencies.ANCHORS}), np.uint32))
-_FIRST_CAPACITY = 4096
+_BYTES_A_CANDIDATE, _LEAST_CAPACITY = 64, 4096  # mail has one in 100 bytes; more only costs a second pass
 
 
 class Spans(NamedTuple):
@@ -63,6 +66,15 @@ class Spans(NamedTuple):
     ends: NDArray[np.int32]  # byte after the last
     kinds: NDArray[np.int32]  # index into KINDS
     documents: NDArray[np.int32]  # row of the batch
+
+
+class Candidates(NamedTuple):
+    """What may be personal data: parallel arrays."""
+
+    bits: NDArray[np.uint32]  # one of the numbers in pii_kernels.py and pii_token_kernels.py
+    starts: NDArray[np.int32]
+    ends: NDArray[np.int32]
+    documents: NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +120,11 @@ class PiiSearch:
         """Where personal data stands in the batch, in order, without overlaps."""
         key = f"pii {self.kinds} {self.phone_regions} {self.national_ids} {self.min_entropy}"
         if key not in batch.cache:
-            accepted = np.array(list(self._validated(batch)), np.int32).reshape(-1, 4)
+            accepted = self._accepted(batch)
             table = np.empty((0, 4), np.int32)
-            for kind in PRIORITY:
-                table = _with_more(table, accepted[accepted[:, 2] == KINDS.index(kind)])
+            for kind in map(KINDS.index, PRIORITY):
+                more = accepted[accepted[:, 2] == kind]
+                table = _with_more(table, more) if len(more) else table
             batch.cache[key] = Spans(*(frozen(table[:, column]) for column in range(4)))
         spans: Spans = batch.cache[key]
         return spans
@@ -135,30 +148,53 @@ class PiiSearch:
             wanted |= tokens.ENTROPY
         return wanted
 
-    def _validated(self, batch: TextBatch) -> Iterator[tuple[int, int, int, int]]:
-        """First byte, byte after the last, kind and document of each candidate that is what it seems."""
+    def candidates(self, batch: TextBatch) -> Candidates:
+        """What may be personal data."""
         wanted = self._wanted()
-        judges = {
-            bit: [(KINDS.index(row.kind), row) for row in _JUDGES if row.bit == bit and row.kind in self.kinds]
-            for bit in {row.bit for row in _JUDGES}
+        found = []
+        if wanted & ~_TOKEN_BITS:
+            shapes, shape_kinds = _shape_table(self.kinds, self.phone_regions, self.national_ids)
+            arguments = (kernels.MARKS, wanted, _IBAN_TABLE, shapes, shape_kinds)
+            found.append(_found_by(kernels.find_candidates, batch, *arguments))
+        if wanted & _TOKEN_BITS:
+            found.append(_found_by(tokens.find_tokens, batch, tokens.TOKEN_MARKS, wanted, _ANCHORS))
+        return Candidates(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+
+    def settle(self, batch: TextBatch, candidates: Candidates) -> NDArray[np.uint8]:
+        """The sieve's verdicts on candidates. Those that it accepts get their exact bounds in place."""
+        verdicts = np.empty(len(candidates.bits), np.uint8)
+        begins, limits = (frozen(batch.offsets[candidates.documents + place]) for place in (0, 1))
+        north_american = any(map(phones.is_north_american, self.phone_regions))
+        tables = (_WORDS, _NETWORKS, _SUFFIXES, int(north_american))
+        bits, starts, ends, _ = candidates
+        sieve(batch.text, begins, limits, *tables, frozen(bits), starts, ends, verdicts)
+        return verdicts
+
+    def _accepted(self, batch: TextBatch) -> NDArray[np.int32]:
+        """int32[n, 4]: first byte, byte after the last, kind and document of each candidate that is what it seems."""
+        candidates = self.candidates(batch)
+        verdicts = self.settle(batch, candidates)
+        bits, *columns = (column[verdicts == ACCEPT] for column in candidates)
+        sure = np.stack((columns[0], columns[1], _KIND_OF_SETTLED[bits], columns[2]), axis=1)
+        asked = Candidates(*(column[verdicts == ASK] for column in candidates))
+        judged = np.array(list(self._judged(batch, asked)), np.int32).reshape(-1, 4)
+        return np.concatenate((sure.astype(np.int32), judged))
+
+    def _judged(self, batch: TextBatch, candidates: Candidates) -> Iterator[tuple[int, int, int, int]]:
+        """The rows of `_accepted` for candidates that only a validator can judge."""
+        rows = {
+            bit: [(KINDS.index(row.kind), row) for row in JUDGES if row.bit == bit and row.kind in self.kinds]
+            for bit in {row.bit for row in JUDGES}
         }
         text, offsets = batch.text.data, batch.offsets.tolist()
-        for bit, start, end, document in self._candidates(batch, wanted):
-            for kind, row in judges[bit]:
+        for bit, start, end, document in zip(*(column.tolist() for column in candidates), strict=True):
+            for kind, row in rows[bit]:
                 front = max(offsets[document], start - row.ahead)
                 back = min(offsets[document + 1], end + row.behind)
                 bounds = row.judge(bytes(text[start:end]), bytes(text[front:start]), bytes(text[end:back]), self)
                 if bounds is not None:
                     yield start + bounds[0], start + bounds[1], kind, document
                     break
-
-    def _candidates(self, batch: TextBatch, wanted: int) -> Iterator[tuple[int, int, int, int]]:
-        """Bit, first byte, byte after the last and document of what may be personal data."""
-        if wanted & ~_TOKEN_BITS:
-            shapes, shape_kinds = _shape_table(self.kinds, self.phone_regions, self.national_ids)
-            yield from _listed(batch, kernels.find_candidates, kernels.MARKS, wanted, _IBAN_TABLE, shapes, shape_kinds)
-        if wanted & _TOKEN_BITS:
-            yield from _listed(batch, tokens.find_tokens, tokens.TOKEN_MARKS, wanted, _ANCHORS)
 
 
 # A judge is told a candidate and what stands before and behind it. It answers where the personal data begins and ends,
@@ -180,7 +216,11 @@ def _national_phone(piece: bytes, before: bytes, after: bytes, search: PiiSearch
 
 
 def _national_id(piece: bytes, before: bytes, after: bytes, search: PiiSearch) -> tuple[int, int] | None:
-    return national_ids.national_id_bounds(piece, before, after, search.national_ids)
+    return national_ids.national_id_bounds(piece, before, after, search.national_ids, named=False)
+
+
+def _named_id(piece: bytes, before: bytes, after: bytes, search: PiiSearch) -> tuple[int, int] | None:
+    return national_ids.national_id_bounds(piece, before, after, search.national_ids, named=True)
 
 
 def _random_string(piece: bytes, before: bytes, after: bytes, search: PiiSearch) -> tuple[int, int] | None:
@@ -189,7 +229,9 @@ def _random_string(piece: bytes, before: bytes, after: bytes, search: PiiSearch)
     return secrets.random_string_bounds(piece, before, after, search.min_entropy)
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
+    """How candidates of one bit are judged."""
+
     bit: int
     kind: str
     judge: _Judge
@@ -198,38 +240,31 @@ class _Row(NamedTuple):
 
 
 _NEAR = validators.CONTEXT_BYTES
-_JUDGES = (
-    _Row(kernels.EMAIL, "email", lambda piece, _, after, __: validators.email_bounds(piece, after), 0, 1),
-    _Row(kernels.IPV4, "ipv4", _exactly(validators.is_public_ipv4), _NEAR, _NEAR),
-    _Row(kernels.IPV6, "ipv6", _exactly(validators.is_public_ipv6), _NEAR, _NEAR),
-    _Row(kernels.INTERNATIONAL, "phone", _without_options(phones.international_bounds), _NEAR, _NEAR),
-    _Row(kernels.LABELLED, "phone", _without_options(phones.labelled_bounds), _NEAR, _NEAR),
-    _Row(kernels.PHONE, "phone", _national_phone, _NEAR, _NEAR),
-    _Row(kernels.CARD, "card", _exactly(validators.is_card), _NEAR, _NEAR),
-    _Row(kernels.IBAN, "iban", _exactly(lambda piece, _, __: validators.is_iban(piece)), 0, 0),
-    _Row(kernels.SSN, "ssn", _exactly(validators.is_ssn), _NEAR, _NEAR),
-    _Row(
-        kernels.NATIONAL,
-        "national_id",
-        _national_id,
-        _NEAR,
-        _NEAR,
-    ),
-    _Row(kernels.NINO, "national_id", _exactly(lambda piece, before, _: national_ids.is_nino(piece, before)), _NEAR, 0),
-    _Row(tokens.FISCAL, "national_id", _exactly(lambda piece, _, __: national_ids.is_fiscal_code(piece)), 0, 0),
-    _Row(
+JUDGES: tuple[Row, ...] = (
+    Row(kernels.EMAIL, "email", lambda piece, _, after, __: validators.email_bounds(piece, after), 0, 1),
+    Row(kernels.IPV4, "ipv4", _exactly(validators.is_public_ipv4), _NEAR, _NEAR),
+    Row(kernels.IPV6, "ipv6", _exactly(validators.is_public_ipv6), _NEAR, _NEAR),
+    Row(kernels.INTERNATIONAL, "phone", _without_options(phones.international_bounds), _NEAR, _NEAR),
+    Row(kernels.LABELLED, "phone", _without_options(phones.labelled_bounds), _NEAR, _NEAR),
+    Row(kernels.PHONE, "phone", _national_phone, _NEAR, _NEAR),
+    Row(kernels.CARD, "card", _exactly(validators.is_card), _NEAR, _NEAR),
+    Row(kernels.IBAN, "iban", _exactly(lambda piece, _, __: validators.is_iban(piece)), 0, 0),
+    Row(kernels.SSN, "ssn", _exactly(validators.is_ssn), _NEAR, _NEAR),
+    Row(kernels.NATIONAL, "national_id", _national_id, _NEAR, _NEAR),
+    Row(kernels.NAMED, "national_id", _named_id, _NEAR, _NEAR),
+    Row(kernels.NINO, "national_id", _exactly(lambda piece, before, _: national_ids.is_nino(piece, before)), _NEAR, 0),
+    Row(tokens.FISCAL, "national_id", _exactly(lambda piece, _, __: national_ids.is_fiscal_code(piece)), 0, 0),
+    Row(
         tokens.SECRET,
         "api_key",
         _without_options(secrets.secret_bounds),
         secrets.FRONT_BYTES,
         secrets.WINDOW_BYTES,
     ),
-    _Row(tokens.ENTROPY, "api_key", _random_string, _NEAR, secrets.QUOTED_BYTES),
-    _Row(
-        tokens.PEM, "private_key", lambda piece, _, after, __: secrets.pem_bounds(piece + after), 0, secrets.PEM_BYTES
-    ),
-    _Row(tokens.CURRENCY, "crypto", _exactly(lambda piece, before, _: currencies.is_address(piece, before)), _NEAR, 0),
-    _Row(tokens.CURRENCY, "private_key", _exactly(lambda piece, _, __: currencies.is_private_key(piece)), 0, 0),
+    Row(tokens.ENTROPY, "api_key", _random_string, _NEAR, secrets.QUOTED_BYTES),
+    Row(tokens.PEM, "private_key", lambda piece, _, after, __: secrets.pem_bounds(piece + after), 0, secrets.PEM_BYTES),
+    Row(tokens.CURRENCY, "crypto", _exactly(lambda piece, before, _: currencies.is_address(piece, before)), _NEAR, 0),
+    Row(tokens.CURRENCY, "private_key", _exactly(lambda piece, _, __: currencies.is_private_key(piece)), 0, 0),
 )
 
 
@@ -244,48 +279,50 @@ def _with_more(spans: NDArray[np.int32], more: NDArray[np.int32]) -> NDArray[np.
         following = np.searchsorted(spans[:, 1], more[:, 0], side="right")
         next_start = np.append(spans[:, 0], np.iinfo(np.int32).max)[following]
         more = more[next_start >= more[:, 1]]
-    rows, done = [], -1
-    for row, (start, end) in enumerate(more[:, :2].tolist()):
-        if start >= done:
-            rows.append(row)
-            done = end
-    merged = np.concatenate((spans, more[rows]))
+    if (more[1:, 0] < more[:-1, 1]).any():
+        rows, done = [], -1
+        for row, (start, end) in enumerate(more[:, :2].tolist()):
+            if start >= done:
+                rows.append(row)
+                done = end
+        more = more[rows]
+    if len(spans) == 0:
+        return more
+    merged = np.concatenate((spans, more))
     return merged[np.argsort(merged[:, 0], kind="stable")]
 
 
-def _listed(
-    batch: TextBatch, find: Callable[..., int], *arguments: NDArray[Any] | int
-) -> Iterator[tuple[int, int, int, int]]:
-    """Bit, first byte, byte after the last and document of each candidate that the kernel `find` finds."""
-    capacity = _FIRST_CAPACITY
+def _found_by(find: Callable[..., int], batch: TextBatch, *arguments: NDArray[Any] | int) -> Candidates:
+    """What the kernel `find` finds."""
+    capacity = batch.n_bytes // _BYTES_A_CANDIDATE + _LEAST_CAPACITY
     while True:
-        bits, starts, ends = np.empty(capacity, np.uint16), np.empty(capacity, np.int32), np.empty(capacity, np.int32)
+        bits, starts, ends = np.empty(capacity, np.uint32), np.empty(capacity, np.int32), np.empty(capacity, np.int32)
         found = find(batch.offsets, batch.text, *arguments, bits, starts, ends)
         if found <= capacity:
             break
         capacity = found
     documents = np.searchsorted(batch.offsets, starts[:found], side="right") - 1
-    columns = (bits[:found], starts[:found], ends[:found], documents)
-    yield from zip(*(column.tolist() for column in columns), strict=True)
+    return Candidates(bits[:found], starts[:found], ends[:found], documents)
 
 
 @cache
 def _shape_table(
     kinds: tuple[str, ...], regions: tuple[str, ...], countries: tuple[str, ...]
-) -> tuple[NDArray[np.uint64], NDArray[np.uint16]]:
+) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
     """Packed shapes, sorted, and the bits of what each may be."""
     table: dict[int, int] = {}
     for kind, bit, shapes in (
         ("card", kernels.CARD, validators.CARD_SHAPES),
         ("ssn", kernels.SSN, validators.SSN_SHAPES),
         ("phone", kernels.PHONE, frozenset[tuple[int, ...]]().union(*map(phones.phone_shapes, regions))),
-        ("national_id", kernels.NATIONAL, national_ids.national_id_shapes(countries)),
+        ("national_id", kernels.NATIONAL, national_ids.national_id_shapes(countries, named=False)),
+        ("national_id", kernels.NAMED, national_ids.national_id_shapes(countries, named=True)),
     ):
         for shape in shapes if kind in kinds else ():
             number = kernels.packed(shape)
             table[number] = table.get(number, 0) | bit
     numbers = sorted(table)
-    return frozen(np.array(numbers, np.uint64)), frozen(np.array([table[number] for number in numbers], np.uint16))
+    return frozen(np.array(numbers, np.uint64)), frozen(np.array([table[number] for number in numbers], np.uint32))
 
 
 def _iban_table() -> NDArray[np.uint8]:
@@ -297,3 +334,25 @@ def _iban_table() -> NDArray[np.uint8]:
 
 
 _IBAN_TABLE = _iban_table()
+_WORDS = word_table(
+    {
+        LABEL: phones.LABEL_WORDS,
+        LABEL_BEHIND: phones.LABEL_WORDS_BEHIND,
+        VERSION: validators.VERSION_WORDS,
+        PERSON: national_ids.NAME_WORDS,
+        SECURITY: validators.SSN_WORDS,
+    }
+)
+_NETWORKS = frozen(
+    np.array(
+        [
+            int(network.network_address) << 32 | int(network.netmask)
+            for network in map(ipaddress.IPv4Network, validators.RESERVED_NETWORKS)
+        ],
+        np.uint64,
+    )
+)
+_SUFFIXES = frozen(np.array([int.from_bytes(suffix.encode(), "big") for suffix in validators.FILE_SUFFIXES], np.uint64))
+_KIND_OF_SETTLED = np.zeros(kernels.PHONE + 1, np.int32)
+for _kind in ("email", "ipv4", "phone"):
+    _KIND_OF_SETTLED[_BITS[_kind] & (kernels.EMAIL | kernels.IPV4 | kernels.PHONE)] = KINDS.index(_kind)

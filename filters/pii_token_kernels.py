@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from corpusmill.documents.compiled import frozen, inlined, kernel
 
 # What a token may be, in the same numbers as the candidates of pii_kernels.py.
-SECRET, PEM, CURRENCY, FISCAL, ENTROPY = (1 << bit for bit in range(11, 16))
+SECRET, PEM, CURRENCY, FISCAL, ENTROPY = (1 << bit for bit in range(16, 21))
 
 UPPER, LOWER, DIGIT, JOINT = 1, 2, 4, 8
 _ANY = UPPER | LOWER | DIGIT | JOINT
@@ -85,6 +85,16 @@ def _behind_a_mark(
 
 
 @inlined
+def _is_base58(text: NDArray[np.uint8], start: int, stop: int) -> bool:
+    """Whether letters and digits lack the four that base58 leaves out: 0, O, I and l."""
+    for place in range(start, stop):
+        byte = text[place]
+        if byte == 0x30 or byte == 0x4F or byte == 0x49 or byte == 0x6C:
+            return False
+    return True
+
+
+@inlined
 def _pem_begins(text: NDArray[np.uint8], start: int, stop: int) -> bool:
     """Whether a token is `-----BEGIN`."""
     if stop - start != 10 or text[start] != 0x2D or text[start + 4] != 0x2D:
@@ -99,7 +109,7 @@ def find_tokens(
     marks: NDArray[np.uint8],
     wanted: int,
     anchors: NDArray[np.uint32],
-    kinds: NDArray[np.uint16],
+    kinds: NDArray[np.uint32],
     starts: NDArray[np.int32],
     ends: NDArray[np.int32],
 ) -> int:
@@ -145,9 +155,13 @@ def find_tokens(
                 anchored = _anchored(anchors, text, start)
                 if wanted & SECRET and (anchored or _behind_a_mark(text, start, begin, length, upper, lower, digits)):
                     hits |= SECRET
-                sized = plain and digits and _ADDRESS_BYTES[0] <= length <= _ADDRESS_BYTES[1]
-                mixed = upper and lower and digits < length >> 1
-                if wanted & CURRENCY and sized and (anchored or mixed or text[start + 1] == 0x78):
+                if (
+                    wanted & CURRENCY
+                    and plain
+                    and digits
+                    and _ADDRESS_BYTES[0] <= length <= _ADDRESS_BYTES[1]
+                    and (anchored or text[start + 1] == 0x78 or (upper and lower and _is_base58(text, start, stop)))
+                ):
                     hits |= CURRENCY
                 if wanted & FISCAL and plain and length == 16 and digits == 7 and (upper == 9 or lower == 9):
                     hits |= FISCAL

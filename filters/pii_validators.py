@@ -32,7 +32,7 @@ _TLD = r"(?:xn--[A-Za-z0-9-]{2,59}|[A-Za-z]{2,24}|(?:(?![\x00-\x7f])[^\W\d_]){2,
 _DOMAIN = re.compile(rf"(?:{_LABEL}\.){{1,8}}{_TLD}(?![A-Za-z0-9_])")
 _MAX_LOCAL, _MAX_DOMAIN = 64, 253  # octets
 # `logo@2x.png`: names of files that are no top-level domains.
-_FILE_SUFFIXES = frozenset(
+FILE_SUFFIXES = frozenset(
     {"bmp", "css", "gif", "htm", "html", "ico", "jpeg", "jpg", "js", "json"}
     | {"min", "pdf", "php", "png", "svg", "txt", "webp", "xml", "yaml", "yml"}
 )
@@ -56,18 +56,25 @@ def email_bounds(candidate: bytes, following: bytes) -> tuple[int, int] | None:
     if front is None or back is None:
         return None
     name, host = front.group().encode(), back.group().encode()
-    if len(name) > _MAX_LOCAL or len(host) > _MAX_DOMAIN or back.group().rpartition(".")[2].lower() in _FILE_SUFFIXES:
+    if len(name) > _MAX_LOCAL or len(host) > _MAX_DOMAIN or back.group().rpartition(".")[2].lower() in FILE_SUFFIXES:
         return None
     if name == b"git" and following == b":":  # an SSH remote, `git@host:path`
         return None
     return len(local_bytes) - len(name), len(local_bytes) + 1 + len(host)
 
 
+_VERSION_NOUNS = (
+    "v", "ver", "vers", "version", "versions", "release", "releases", "rel", "rev", "revision", "build", "firmware",
+    "kernel", "patch", "update", "upgrade", "upgraded", "upgrades", "section", "sections", "sec", "sect", "subsection",
+    "chapter", "chapters", "ch", "clause", "clauses", "article", "articles", "art", "paragraph", "paragraphs", "para",
+    "appendix", "annex", "figure", "figures", "fig", "table", "tables", "rule", "rules", "oid", "theorem", "lemma",
+    "definition", "equation", "eq", "exercise", "example", "step", "item",
+)  # fmt: skip
+_VERSION_FILLERS = ("number", "no", "is", "was", "to")
+VERSION_WORDS = (*_VERSION_NOUNS, *_VERSION_FILLERS)
 _VERSION_BEFORE = re.compile(
-    rb"(?i)(?:(?<![A-Za-z0-9.@_-])(?:v|ver|vers|versions?|releases?|rel|rev|revision|build|firmware|kernel|patch|update|"
-    rb"upgrade[ds]?(?: to)?|sections?|sec|sect|subsection|chapters?|ch|clauses?|articles?|art|paragraphs?|para|"
-    rb"appendix|annex|figures?|fig|tables?|rules?|oid|theorem|lemma|definition|equation|eq|exercise|example|step|item)|"
-    rb"\xc2\xa7{1,2})(?:\s+(?:number|no|is|was))?[\s.:=#(\[\"'-]{0,3}\Z"
+    rf"(?i)(?:(?<![A-Za-z0-9.@_-])(?:{'|'.join(_VERSION_NOUNS)})|\xc2\xa7{{1,2}})"
+    rf"(?:\s+(?:{'|'.join(_VERSION_FILLERS)}))?[\s.:=#(\[\"'-]{{0,3}}\Z".encode("latin-1")
 )
 _GLUED_BEFORE = re.compile(rb"[A-Za-z0-9_][-.+~]?\Z|[.\\]\Z|[A-Za-z]/\Z|[\x80-\xff]\Z")  # also `Browser/1.2.3.4`
 _GLUED_AFTER = re.compile(rb"[A-Za-z0-9_\\]|[-.+~][A-Za-z0-9]")
@@ -98,6 +105,13 @@ def is_public_ipv4(candidate: bytes, before: bytes, after: bytes) -> bool:
     if max(parts) < _SECTION_PARTS and min(parts) <= _FIRST_PARTS:
         return _NETWORK_BEFORE.search(before[-_WORD_BYTES:]) is not None or _NETWORK_AFTER.match(after) is not None
     return True
+
+
+RESERVED_NETWORKS = (
+    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.2.0/24",
+    "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+)  # fmt: skip
+"""Networks of IANA's special-purpose registry none of whose addresses is public, and multicast."""
 
 
 @lru_cache(maxsize=8192)
@@ -235,7 +249,10 @@ def is_iban(candidate: bytes) -> bool:
     return int("".join(str(int(character, 36)) for character in number[4:] + number[:4])) % 97 == 1
 
 
-_SSN_WORD = re.compile(rb"(?i)\b(?:ssn|social[ -]security(?:[ -](?:number|no|num))?|soc\.? sec\.?)\b[^0-9]{0,16}\Z")
+SSN_WORDS = ("ssn", "security", "sec", "number", "no", "num", "is")
+_SSN_WORD = re.compile(
+    rb"(?i)\b(?:ssn|social[ -]security|soc\.? sec)\b(?:[ .-]{0,2}(?:number|no|num|is))*[^A-Za-z0-9<@\[]{1,8}\Z"
+)
 SSN_SHAPES: frozenset[tuple[int, ...]] = frozenset({(3, 2, 4), (9,)})
 
 
