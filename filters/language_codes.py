@@ -138,7 +138,8 @@ def unknown_language(value: str, names: Mapping[str, str], place: str = "this mo
             f'"{value}" is no language of {place}, which tells {", ".join(parts)} apart; name those, or add '
             "`merge: macrolanguages`"
         )
-    for found in (named, by_code, alike):
+    whole = [code for code in names if parsed(code).language == macrolanguage_of(parsed(value)).language]
+    for found in (whole, named, by_code, alike):
         if found:
             return f'"{value}" is no language of {place}; did you mean "{found[0]}"?'
     listed = sorted(names)

@@ -6,7 +6,9 @@ import io
 import json
 import lzma
 import math
+import pickle
 import random
+import struct
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import fields
@@ -154,6 +156,102 @@ def test_a_model_that_cannot_be_read_is_found_before_work_starts(
 def test_the_listed_languages_are_those_of_the_model() -> None:
     assert set(langid.LANGUAGES) == set(langid.model().languages)
     assert list(langid.LANGUAGES) == sorted(langid.LANGUAGES)
+
+
+# Other models
+
+
+def model_of(labels: list[str], folder: Path) -> Path:
+    """A fastText model of these labels that knows "one", "two", … : word n makes label n likelier than the others.
+
+    Of the others, those that come later are the likelier.
+    """
+    dim = len(labels)
+    words = ["one", "two", "three", "four", "five", "six"][:dim]
+    rows = np.eye(dim, dtype="<f4")
+    output = np.eye(dim, dtype="<f4") * 3 + np.arange(dim, dtype="<f4")[:, None] * np.float32(0.1)
+    head = struct.pack("<ii12id", 793712314, 12, dim, 5, 5, 1, 5, 1, 3, 3, 0, 0, 0, 100, 1e-4)
+    head += struct.pack("<iiiqq", 2 * dim, dim, dim, 99, -1)
+    for word in words:
+        head += word.encode() + struct.pack("<bqb", 0, 9, 0)
+    for label in labels:
+        head += f"__label__{label}".encode() + struct.pack("<bqb", 0, 9, 1)
+    path = folder / "model.bin"
+    matrix = struct.pack("<qq", dim, dim)
+    path.write_bytes(head + b"\0" + matrix + rows.tobytes() + b"\0" + matrix + output.tobytes())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "expected"),
+    [
+        (["en", "als", "sh", "zh"], {}, ["en", "gsw", "sh", "zh"]),
+        (["en", "als", "sh", "zh"], {"codes": "iso639_3"}, ["eng_Latn", "gsw_Latn", "hbs_Latn", "zho_Latn"]),
+        (["eng_Latn", "als_Latn", "srp_Cyrl", "srp_Latn"], {}, ["en", "als", "sr", "sr"]),
+        (
+            ["eng_Latn", "als_Latn", "srp_Cyrl", "srp_Latn"],
+            {"codes": "iso639_3"},
+            ["eng_Latn", "als_Latn", "srp_Cyrl", "srp_Latn"],
+        ),
+        (["nob_Latn", "nno_Latn", "cmn_Hani", "hrv_Latn"], {"merge": "macrolanguages"}, ["no", "no", "zh", "hr"]),
+        (["nob", "nno", "cmn", "hrv"], {"merge": {"hr": ("nno", "hrv")}}, ["nb", "hr", "cmn", "hr"]),
+    ],
+)
+def test_labels_of_fasttext_models_become_codes(
+    labels: list[str], options: dict[str, Any], expected: list[str], tmp_path: Path
+) -> None:
+    stage = Language(backend="fasttext", model=str(model_of(labels, tmp_path)), min_score=None, **options)
+    stage.prepare()
+    measures = stage.measure(TextBatch.of_texts(["one", "two", "three", "four", "none of them"]))
+    assert measures.schema == Language.measures
+    assert measures.column("language").to_pylist() == [*expected, "und_Latn" if "codes" in options else "und"]
+    assert measures.column("score")[4].as_py() == 0
+    assert pickle.loads(pickle.dumps(stage)).measure(TextBatch.of_texts(["one"])).num_rows == 1  # noqa: S301
+
+
+def test_scores_of_labels_that_are_one_language_are_added_up(tmp_path: Path) -> None:
+    path = str(model_of(["srp_Cyrl", "srp_Latn", "eng_Latn", "deu_Latn"], tmp_path))
+    batch = TextBatch.of_texts(["one", "two", "three", "one three"])
+    apart = Language(backend="fasttext", model=path, codes="iso639_3").measure(batch).column("score").to_numpy()
+    together = Language(backend="fasttext", model=path).measure(batch)
+    assert together.column("language").to_pylist() == ["sr", "sr", "en", "sr"]
+    assert (together.column("score").to_numpy()[[0, 1, 3]] > apart[[0, 1, 3]] + 0.005).all()
+    assert together.column("score")[2].as_py() == apart[2]
+
+
+def test_py3langids_languages_are_merged_before_the_best_is_chosen() -> None:
+    batch = TextBatch.of_texts([PROSE[4] * 2, "Eg veit ikkje kva han heiter, men han er frå Bergen.", "", "ok"])
+    apart, together = (Language(merge=merge).measure(batch) for merge in (None, {"no": ("nn", "no", "da", "sv")}))
+    assert apart.column("language").to_pylist()[:2] == ["ja", "nn"]
+    assert together.column("language").to_pylist()[:2] == ["ja", "no"]
+    assert together.column("score")[1].as_py() >= apart.column("score")[1].as_py()
+    assert together.column("score")[0].as_py() == pytest.approx(apart.column("score")[0].as_py())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"keep": ("zh",)}, "tells cmn, yue apart; name those, or add `merge: macrolanguages`"),
+        ({"keep": ("eng_Latin",)}, 'language.keep: "eng_Latin" is no language of this model; did you mean "en"?'),
+        ({"keep": ("eng_Cyrl",), "codes": "iso639_3"}, '"eng_Cyrl" is no language of this model'),
+        ({"keep": ("English",)}, 'did you mean "en"?'),
+        ({"merge": {"zho": ("cmn", "wuu")}}, 'language.merge: "wuu" is no language of this model'),
+        ({"sha256": "00"}, "but the recipe asks for 00; restore the model"),
+        ({"model": "/nowhere/lid.176.bin"}, "/nowhere/lid.176.bin: cannot be read as a fastText model: No such file"),
+    ],
+)
+def test_what_a_fasttext_model_cannot_do_is_refused_before_work_starts(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    model = {"model": str(model_of(["eng_Latn", "cmn_Hani", "yue_Hani"], tmp_path))}
+    with pytest.raises(InputError) as refused:
+        Language(backend="fasttext", **(model | options)).prepare()
+    assert message in str(refused.value)
+
+
+def test_the_model_is_a_file_that_the_result_depends_on() -> None:
+    assert Language(backend="fasttext", model="/models/lid.176.bin").files() == (Path("/models/lid.176.bin"),)
+    assert Language().files() == (langid.MODEL_PATH,)
 
 
 # Equal to the library
