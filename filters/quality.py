@@ -18,9 +18,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -74,10 +74,7 @@ class Quality(Filter):
             )
 
     def prepare(self) -> None:
-        if self._is_fasttext:
-            self._fasttext()
-        else:
-            self._linear()
+        self._loaded  # noqa: B018
 
     def files(self) -> Sequence[Path]:
         return (DEFAULT_PATH if self.model == DEFAULT else Path(self.model),)
@@ -86,42 +83,51 @@ class Quality(Filter):
         return (Rule(Reason.LOW_SCORE, "score", at_least=self.min_score),)
 
     def measure(self, batch: TextBatch) -> pa.RecordBatch:
-        if self.label is not None:
-            scores = self._fasttext().probability_of(batch, self.label)
+        model = self._loaded
+        if isinstance(model, QualityModel):
+            scores = model.scores(batch)
         else:
-            scores = self._linear().scores(batch)
+            scores = model.probability_of(batch, str(self.label))
         return pa.RecordBatch.from_arrays([pa.array(scores)], schema=self.measures)
 
     @property
     def _is_fasttext(self) -> bool:
         return self.model.endswith(FASTTEXT_SUFFIXES)
 
-    def _linear(self) -> QualityModel:
+    @cached_property
+    def _loaded(self) -> QualityModel | FastTextModel:
         [path] = self.files()
-        try:
-            state = path.stat()
-        except FileNotFoundError as error:
-            raise InputError(
-                f"{path}: there is no such quality model; make one with `corpusmill train quality`, or use the default"
-            ) from error
-        model, digest = _loaded(path, state.st_size, state.st_mtime_ns)
-        if self.sha256 is not None and digest != self.sha256.lower():
-            raise InputError(
-                f"{path}: its sha256 is {digest}, but the recipe asks for {self.sha256}; restore the model, or "
-                "change quality.sha256 if the new one is meant"
-            )
-        return model
+        if self._is_fasttext:
+            model = FastTextModel.load(path, self.sha256)
+            if str(self.label).removeprefix(LABEL_PREFIX) not in model.labels:
+                raise InputError(f"quality.label: {path} has no label {self.label}; it has {_listed(model.labels)}")
+            return model
+        return _linear(path, self.sha256)
 
-    def _fasttext(self) -> FastTextModel:
-        model = FastTextModel.load(self.model, self.sha256)
-        wanted = str(self.label).removeprefix(LABEL_PREFIX)
-        if wanted not in model.labels:
-            raise InputError(f"quality.label: {self.model} has no label {self.label}; it has {_listed(model.labels)}")
-        return model
+    def __getstate__(self) -> dict[str, Any]:
+        """A worker process loads the model itself."""
+        return {key: value for key, value in self.__dict__.items() if key != "_loaded"}
+
+
+def _linear(path: Path, sha256: str | None) -> QualityModel:
+    try:
+        state = path.stat()
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: there is no such quality model; make one with `corpusmill train quality`, or leave out "
+            "quality.model for the default"
+        ) from error
+    model, digest = _read(path, state.st_size, state.st_mtime_ns)
+    if sha256 is not None and digest != sha256.lower():
+        raise InputError(
+            f"{path}: its sha256 is {digest}, but the recipe asks for {sha256}; restore the model, or change "
+            "quality.sha256 if the new one is meant"
+        )
+    return model
 
 
 @lru_cache(maxsize=4)
-def _loaded(path: Path, size: int, modified: int) -> tuple[QualityModel, str]:
+def _read(path: Path, size: int, modified: int) -> tuple[QualityModel, str]:
     """A model and its file's sha256; size and time of change tell whether it is still the one that was read."""
     return QualityModel.load(path), sha256_of(path)
 

@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -46,6 +47,13 @@ Runs = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Engine(StrEnum):
+    """What trains a quality classifier."""
+
+    SKLEARN = "sklearn"
+    FASTTEXT = "fasttext"
 
 
 def answering(command: Command) -> Command:
@@ -231,24 +239,38 @@ def init(
 def train_quality(
     positive: Annotated[list[str], typer.Option(help="Texts to keep: JSONL, Parquet or text files; globs.")],
     negative: Annotated[list[str], typer.Option(help="Texts to drop.")],
-    out: Annotated[Path, typer.Option(help="The model to write, a .npz file.")],
+    out: Annotated[Path, typer.Option(help="The model to write: .npz; with --engine fasttext .bin or .ftz.")],
+    engine: Annotated[
+        Engine, typer.Option(help="sklearn: a small linear model, calibrated; fasttext: a model of DCLM's settings.")
+    ] = Engine.SKLEARN,
+    field: Annotated[str, typer.Option(help="The key or column that holds the text.")] = "text",
     seed: Annotated[int, typer.Option(help="Decides which texts are held out.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Train the quality classifier and say how well it tells held-out texts apart."""
     from corpusmill.filters.quality_training import train_quality as fit
     from corpusmill.filters.quality_training import training_texts
-
-    trained = fit(training_texts(positive), training_texts(negative), seed=seed)
-    digest = trained.save(out)
-    if as_json:
-        bins = [dataclasses.asdict(row) for row in trained.reliability]
-        _print_json({"roc_auc": trained.auc, "reliability": bins, "model": str(out), "sha256": digest})
-        return
     from corpusmill.pipeline.summary import reliability_table
 
-    typer.echo(f"held-out ROC AUC {trained.auc:.4f}\n{reliability_table(trained.reliability)}")
-    typer.echo(f"wrote {out}, sha256 {digest}")
+    if (out.suffix == ".npz") != (engine is Engine.SKLEARN):
+        wanted = ".npz" if engine is Engine.SKLEARN else ".bin or .ftz"
+        raise UsageError(f"{out}: the models of --engine {engine} are {wanted} files; name it so")
+    texts = training_texts(positive, field=field), training_texts(negative, field=field)
+    if engine is Engine.SKLEARN:
+        linear = fit(*texts, seed=seed)
+        auc, rows, digest, use = linear.auc, linear.reliability, linear.save(out), f"quality: {{model: {out}}}"
+    else:
+        from corpusmill.filters.fasttext_training import POSITIVE, train_fasttext
+
+        trained = train_fasttext(*texts, out, seed=seed)
+        auc, rows, digest = trained.auc, trained.reliability, trained.sha256
+        use = f"quality: {{model: {out}, label: {POSITIVE}}}"
+    if as_json:
+        bins = [dataclasses.asdict(row) for row in rows]
+        _print_json({"engine": engine, "roc_auc": auc, "reliability": bins, "model": str(out), "sha256": digest})
+        return
+    typer.echo(f"held-out ROC AUC {auc:.4f}\n{reliability_table(rows)}")
+    typer.echo(f"wrote {out}, sha256 {digest}; use it as `{use}`")
 
 
 @urls.command("build")

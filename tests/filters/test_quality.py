@@ -302,12 +302,13 @@ def test_the_default_model_is_small_and_its_file_enters_the_fingerprint() -> Non
         Quality(sha256="00ff").prepare()
 
 
-def test_a_model_is_loaded_once_and_anew_when_its_file_is_another(path: Path) -> None:
+def test_a_model_is_loaded_once_a_process_and_anew_when_its_file_is_another(path: Path) -> None:
     stage, batch = Quality(model=str(path)), TextBatch.of_texts(["a harbour"])
-    assert stage._linear() is Quality(model=str(path), min_score=0.9)._linear()
     before = stage.measure(batch)
+    assert stage._loaded is Quality(model=str(path), min_score=0.9)._loaded
     model_of({"harbour": -3.0, "casino": 3.0, "sea": 1.0}).save(path)
-    assert stage.measure(batch) != before
+    assert Quality(model=str(path)).measure(batch) != before
+    assert stage.measure(batch) == before
 
 
 @pytest.fixture(scope="module")

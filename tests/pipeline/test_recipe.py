@@ -153,10 +153,10 @@ def test_every_published_recipe_builds():
 
 
 def test_required_fields_are_asked_for():
-    from corpusmill.filters.quality import Quality
+    from corpusmill.filters.combined_quality import CombinedQuality
 
-    with pytest.raises(RecipeError, match="here: needs model"):
-        build(Quality, {}, "here")
+    with pytest.raises(RecipeError, match="here: needs scores"):
+        build(CombinedQuality, {}, "here")
 
 
 def test_a_published_recipe_is_used_with_some_values_changed(tmp_path):

@@ -80,7 +80,7 @@ BAD = [
     source(stages=[{"gopher_quality": {"min_word": 20}}]),
     source(stages=[{"gopher_quality": {"min_words": "many"}}]),
     source(stages=[{"language": {"keep": "en"}}]),
-    source(stages=["quality", {"quality": {}}]),
+    source(stages=["quality", {"combined_quality": {}}]),
     source(kind="jsonl", read={"delimiter": ";"}),
     source(extract={"engine": "lynx"}),
 ]
