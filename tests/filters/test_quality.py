@@ -356,3 +356,27 @@ def test_a_fasttext_model_needs_a_label_and_another_takes_none() -> None:
         Quality(model="m.bin")
     with pytest.raises(RecipeError, match=r'quality\.label: "hq" is for fastText models .* and default is none'):
         Quality(label="hq")
+
+
+def test_the_default_model_s_card_is_of_the_file_that_ships() -> None:
+    card = (Path(__file__).parents[2] / "docs" / "models" / "english_quality.md").read_text(encoding="utf-8")
+    assert f"sha256 `{sha256_of(DEFAULT_PATH)}`" in card
+    assert f"{DEFAULT_PATH.stat().st_size:,} bytes" in card
+
+
+@pytest.mark.realdata
+def test_articles_never_seen_rank_above_mail_and_above_their_own_words_in_no_order(
+    realdata: Path,
+) -> None:
+    folder = realdata / "web" / "scrapinghub_article_extraction"
+    gold = json.loads((folder / "ground-truth.json").read_text(encoding="utf-8"))
+    articles = [page["articleBody"] for page in gold.values() if page["articleBody"].count(" the ") > 5]
+    mails = sorted((realdata / "quality" / "spamassassin_mail_a" / "easy-ham-1").iterdir())[:300]
+    ham = [path.read_text("latin-1").partition("\n\n")[2] for path in mails]
+    words = [" ".join(sorted(set(text.split()))) for text in articles]  # the same words, and no sentence
+    scores = [Quality().measure(TextBatch.of_texts(texts)).column("score") for texts in (articles, ham, words)]
+    good, mail, lists = (column.to_numpy() for column in scores)
+    assert len(articles) > 120
+    assert (good[:, None] > mail[None, :]).mean() > 0.85  # a model of books against raw web had .157 (docs/log.md)
+    assert (good > lists).mean() > 0.95
+    assert np.median(good) > 0.9
