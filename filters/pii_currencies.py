@@ -162,9 +162,14 @@ def keccak_256(message: bytes) -> bytes:
     block[: len(message)] = message
     block[len(message)] ^= 0x01
     block[_RATE - 1] ^= 0x80
-    state = np.frombuffer(bytes(block), np.uint64).copy()
+    return absorbed(bytes(block))[:32]
+
+
+def absorbed(block: bytes) -> bytes:
+    """The state of 200 bytes after `block` has been taken into an empty one."""
+    state = np.frombuffer(block, np.uint64).copy()
     permute(_ROUND_CONSTANTS, state)
-    return state.tobytes()[:32]
+    return state.tobytes()
 
 
 def _round_constants() -> NDArray[np.uint64]:

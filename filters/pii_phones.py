@@ -19,9 +19,10 @@ from phonenumbers import Leniency, PhoneNumberMatcher
 Bounds = tuple[int, int]
 
 _NOUNS = (
-    "tel", "tl", "telephone", "telefon", "telefono", "telefax", "phone", "ph", "fone", "fax", "faxe", "mobile", "mob",
-    "cell", "cellphone", "cellular", "handphone", "handy", "whatsapp", "sms", "pager", "beeper", "voice", "voicemail",
-    "hotline", "desk", "bbs", "modem", "fon", "puh", "tlf", "tél", "téléphone", "teléfono",
+    "tel", "tl", "telp", "telephone", "telefon", "telefono", "telefax", "phone", "ph", "fone", "fax", "faxe", "facs",
+    "mobile", "mob", "cell", "cellphone", "cellular", "handphone", "handy", "whatsapp", "sms", "pager", "beeper",
+    "voice", "voicemail", "voice-mail", "hotline", "desk", "bbs", "modem", "fon", "puh", "tlf", "tél", "téléphone",
+    "teléfono",
 )  # fmt: skip
 _PLACES = ("home", "work", "office", "direct", "main", "day", "days", "eve", "evening", "evenings", "h", "w", "o")
 _FILLERS = ("number", "numbers", "no", "num", "nr", "is", "are", "at", "on", "us", "me")
@@ -51,14 +52,14 @@ _LABEL = re.compile(
     (
         "(?i)(?:"
         # `Phone (home): `, `tel. no. `, `Fax # `, `phone is `
-        rf"(?<![A-Za-z0-9@<-]){_any(_NOUNS)}[s.]?(?: ?\(?{_any(_PLACES)}\)?)?(?: {_any(_FILLERS)})*"
+        rf"(?<![A-Za-z0-9@<.-]){_any(_NOUNS)}[s.]?(?: ?\(?{_any(_PLACES)}\)?)?(?: {_any(_FILLERS)})*"
         # `call us at `, `dial `
         rf"|(?<![A-Za-z0-9]){_any(_CALLS)}(?: (?:{'|'.join(_WHOM)}|now|home|toll[ -]free))?(?: {_any(_TOWARDS)})?"
         # `reached by phone on `, `text to `
         rf"|(?<![A-Za-z0-9]){_any(_WAYS)}(?: {_any(_WHOM)})?(?: by (?:tele)?phone)? {_any(_TOWARDS)}"
-        # `F: `, `(home) `
-        rf"|(?<![A-Za-z0-9]){_any(_LETTERS)}:|\({_any(_PLACES)}\)"
-        r")(?:[^A-Za-z0-9+@<\[\x80-\xff]|\xc2\xa0){1,12}[+(]{0,2}\Z"
+        # `F: `, `home: `, `(home) `
+        rf"|(?<![A-Za-z0-9])(?:{_any(_LETTERS)}|home|office|work):|\({_any(_PLACES)}\)"
+        r")(?:[^A-Za-z0-9+@<\[\x80-\xff]|\xc2\xa0){1,12}(?:\(?\+ ?)?\(?\Z"
     ).encode()
 )
 _LABEL_AFTER = re.compile(
@@ -68,8 +69,8 @@ _LABEL_AFTER = re.compile(
     ).encode()
 )
 # Nothing of an identifier, a path, a sum or a price.
-_BEFORE = re.compile(rb"[A-Za-z0-9_.\\@#$%&^=~+-]\Z|(?<![0-9])/\Z|\xc2[\xa2-\xa5]\Z")
-_AFTER = re.compile(rb"[0-9_\\@%^*=$]|[-.][0-9]|[A-WYZa-wyz]")
+_BEFORE = re.compile(rb"[A-Za-z0-9_.\\@$%&^=~+-]\Z|(?<![0-9])/\Z|\xc2[\xa2-\xa5]\Z")
+_AFTER = re.compile(rb"[0-9\\@]|[-.][0-9]|[_%^*=$][A-Za-z0-9(]|[A-WYZa-wyz]")
 _EXTENSION = re.compile(rb"[ ,;]{0,2}\(?(?i:x|ext\.?|extn\.?|extension)[ .:]{0,2}[0-9]{1,7}\b\)?")
 # A date, a range of years, a decimal fraction, a dotted quad.
 _NO_PHONE = re.compile(
@@ -78,7 +79,12 @@ _NO_PHONE = re.compile(
 )
 _DIGITS = range(7, 16)
 _MAX_GROUPS = 7
-_NANP = re.compile(rb"1?[2-9](?!11)\d\d[2-9](?!11)\d{6}\Z")
+_NXX = rb"[2-9](?!11)\d\d"
+# `252.227-7014` is a clause of US procurement law.
+_NANP = re.compile(
+    rb"(?:1[-. ]?)?(?:\(" + _NXX + rb"\)[-/ ]{0,2}" + _NXX + rb"(?:[-. ]| - )\d{4}"
+    rb"|" + _NXX + rb"(?!\.\d{3}-)([-./ ]| - )" + _NXX + rb"(?:\1|-)\d{4})"
+)
 _NANP_CODE = 1
 
 
@@ -101,7 +107,7 @@ def labelled_bounds(candidate: bytes, before: bytes, after: bytes) -> Bounds | N
 
 def _opening(number: bytes, before: bytes) -> bytes:
     """The `+` and the parenthesis before a number's first digit that belong to it."""
-    found = re.search(rb"(?:\(?\+\(?|\()?\Z", before)
+    found = re.search(rb"(?:\(?\+ ?\(?|\()?\Z", before)
     opening = b"" if found is None else found.group()
     closes = number.find(b")") >= 0 and not 0 <= number.find(b"(") < number.find(b")")
     return opening if closes else opening.lstrip(b"(")
@@ -136,22 +142,33 @@ def national_bounds(candidate: bytes, before: bytes, after: bytes, regions: tupl
     True
     """
     opened = before[-1:] == b"(" and b")" in candidate
-    extended = _EXTENSION.match(after)
-    if (_AFTER.match(after) and extended is None) or _BEFORE.search(before[:-1] if opened else before):
+    if _AFTER.match(after) and _EXTENSION.match(after) is None:
         return None
     separators = re.findall(rb"\D+", candidate)
-    dotted_otherwise = b"." in separators and len(set(separators)) > 1 and b")" not in candidate
-    if not separators or dotted_otherwise or goes_on(before, after, separators[-1]):
-        return None  # such as `252.227-7014`, a clause of US procurement law
-    start = -1 if opened else 0
+    if not separators or goes_on(before, after, separators[-1]):
+        return None
+    number = _plain(b"(" * opened + candidate)
+    free = _BEFORE.search(before[:-1] if opened else before) is None
     for region in regions:
         if is_north_american(region):
-            digits = bytes(byte for byte in candidate if 48 <= byte <= 57)
-            if _NANP.match(digits) and (set(separators) != {b" "} or _is_assigned(b"1" + digits[-10:])):
-                return start, _with_extension(len(candidate), candidate, after)
-        elif _is_written_as_in(region, ("(" if opened else "") + candidate.decode(errors="ignore")):
-            return start, _with_extension(len(candidate), candidate, after)
+            written = _NANP.fullmatch(number) is not None
+            # Three numbers in a row are as often a table's: the first must be an area's.
+            bare = set(separators) == {b" "}
+            found = written and (free or opened) and (not bare or _is_assigned(b"1" + _digits_of(number)[-10:]))
+        else:
+            found = free and _is_written_as_in(region, number.decode(errors="ignore"))
+        if found:
+            return -opened, _with_extension(len(candidate), candidate, after)
     return None
+
+
+def _plain(number: bytes) -> bytes:
+    """With ASCII hyphens and spaces."""
+    return re.sub(rb"\xe2\x80[\x90-\x93]", b"-", re.sub(rb"\xc2\xa0|\xe2\x80\xaf", b" ", number))
+
+
+def _digits_of(number: bytes) -> bytes:
+    return bytes(byte for byte in number if 48 <= byte <= 57)
 
 
 def international_bounds(candidate: bytes, before: bytes, after: bytes) -> Bounds | None:
@@ -163,7 +180,7 @@ def international_bounds(candidate: bytes, before: bytes, after: bytes) -> Bound
     """
     if before and (before[-1:].isalnum() or before[-1] in b"_.+-*/^=)]"):
         return None
-    if after and (after[:1].isdigit() or after[0] in b"_\\@%^*="):
+    if re.match(rb"[0-9\\@^]|[_%*=][A-Za-z0-9(]", after):
         return None
     digits, end, best = b"", 0, 0
     for count, group in enumerate(re.finditer(rb"\d+", candidate), 1):
