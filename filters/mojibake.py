@@ -6,7 +6,7 @@ Sami "ášš"), so a sequence is **sure** only where it is a capital within a wo
 quote, dash, space or sign that follows letters in sound text. Repaired is, in this order:
 
 1. the whole text, where all its characters beyond ASCII are garbled sequences, and one is sure or three are there;
-2. by the same rule, a line;
+2. by the same rule, a line; where the text has a sure sequence in any line, one is enough of any kind;
 3. in lines that have sound characters, too: sure sequences, and runs of two or more.
 
 That is done up to three times, for what was garbled twice. A repair is the inverse of the damage, and must leave fewer
@@ -21,7 +21,7 @@ became a space, U+FFFD). `engine: ftfy` calls ftfy's `fix_encoding` instead, for
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -29,14 +29,16 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
+from numba import uint64
 from numpy.typing import NDArray
 
 from corpusmill.documents.batch import TextBatch
-from corpusmill.documents.compiled import frozen, kernel
+from corpusmill.documents.compiled import frozen, kernel, trailing_zeros
 from corpusmill.documents.errors import InputError
-from corpusmill.documents.segmentation import decoded, width
+from corpusmill.documents.segmentation import block_at, decoded, width
 from corpusmill.filters.contract import Rewriter
 
+_HIGH = np.uint64(0x8080808080808080)
 _PASSES = 3  # garbled, garbled twice, and once more to see that nothing is left
 _FEW_UNKNOWN = 10  # controls of cp1252 for each that it does not have: fewer are of another code page
 _FEW = 3  # sequences that are enough together where none is sure
@@ -125,9 +127,13 @@ def repaired(text: str) -> str:
     ('Er lebte für die Musik, it’s said.', 'NESTLÉ® FJALË”')
     """
     for _ in range(_PASSES):
-        changed = _as_a_whole(text)
+        changed = _as_a_whole(text, _FEW)
         if changed is None:
-            changed = "\n".join(_as_a_whole(line) or _in_places(line) for line in text.split("\n"))
+            needed = 1 if any(map(_is_sure, _garbled(text))) else _FEW
+            lines = text.split("\n")
+            changed = "\n".join(
+                _in_places(line) if (whole := _as_a_whole(line, needed)) is None else whole for line in lines
+            )
         if changed == text or sequences(changed) >= sequences(text):
             break
         text = changed
@@ -138,7 +144,11 @@ def repaired(text: str) -> str:
 
 def sequences(text: str) -> int:
     """How many garbled sequences there are in `text`, sure or not."""
-    return sum(_character(match.group()) is not None for match in _SEQUENCE.finditer(text))
+    return sum(1 for _ in _garbled(text))
+
+
+def _garbled(text: str) -> Iterator[re.Match[str]]:
+    return (match for match in _SEQUENCE.finditer(text) if _character(match.group()) is not None)
 
 
 def _character(sequence: str) -> str | None:
@@ -160,8 +170,8 @@ def _is_sure(match: re.Match[str]) -> bool:
     return any(part not in doubtful for part in sequence[1:])
 
 
-def _as_a_whole(text: str) -> str | None:
-    """`text` repaired, if all of it that is beyond ASCII is garbled; else None."""
+def _as_a_whole(text: str, needed: int) -> str | None:
+    """`text` repaired, if all of it that is beyond ASCII is garbled, and evidence enough; else None."""
     if text.isascii():
         return text
     parts, place, evidence = [], 0, 0
@@ -174,14 +184,14 @@ def _as_a_whole(text: str) -> str | None:
             return None
         place = match.end()
         evidence += _FEW if _is_sure(match) else 1
-    if evidence < _FEW or not text[place:].isascii():
+    if evidence < needed or not text[place:].isascii():
         return None
     return "".join([*parts, text[place:]])
 
 
 def _in_places(line: str) -> str:
     """`line` with its sure sequences repaired, and those that touch another."""
-    found = [match for match in _SEQUENCE.finditer(line) if _character(match.group()) is not None]
+    found = list(_garbled(line))
     parts, place = [], 0
     for number, match in enumerate(found):
         touches = (number > 0 and found[number - 1].end() == match.start()) or (
@@ -203,10 +213,12 @@ def find_suspects(
         end = offsets[document + 1]
         position = offsets[document]
         while position < end and suspect[document] < 2:
-            first = text[position]
-            if first < 0x80:
-                position += 1
+            high = block_at(text, position, end) & uint64(_HIGH)
+            if not high:
+                position += 8
                 continue
+            position += trailing_zeros(high) >> 3
+            first = text[position]
             suspect[document] = 1
             if first == 0xC2 and text[position + 1] < 0xA0:
                 suspect[document] = 2
