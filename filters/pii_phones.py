@@ -279,7 +279,11 @@ def phone_shapes(region: str) -> frozenset[tuple[int, ...]]:
     trunk = len(metadata.national_prefix or "")
     lengths = set(metadata.general_desc.possible_length)
     plain: set[tuple[int, ...]] = {(length,) for length in lengths}
-    for number_format in metadata.number_format:
+    # Neighbours that share a country code keep their ways to write in the main region's metadata.
+    code = phonenumbers.country_code_for_region(region)
+    main = phonenumbers.PhoneMetadata.metadata_for_region(phonenumbers.region_code_for_country_code(code))
+    formats = metadata.number_format or (main.number_format if main is not None else [])
+    for number_format in formats:
         groups = [_widths(group) for group in re.findall(r"\(([^()]+)\)", str(number_format.pattern))]
         for widths in itertools.product(*groups):
             written = str(number_format.format)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
+import phonenumbers
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import RecipeError
@@ -203,6 +207,80 @@ def test_the_registry_s_account_numbers_are_replaced(realdata: Path) -> None:
 
 
 @pytest.mark.realdata
+def test_numbers_copied_wrongly_are_no_account_numbers(realdata: Path) -> None:
+    """One character taken for another that looks like it."""
+    folder = realdata / "pii" / "identifier_format_tables" / "iban"
+    confusions = {
+        line.split("=")[0].strip().removeprefix("c-").upper(): re.findall(r'"(.)"', line)
+        for line in (folder / "mistranscriptions.txt").read_text().replace("\n           /", " /").splitlines()
+        if line.strip().startswith("c-")
+    }
+    head, *rows = [line.split("|") for line in (folder / "registry.txt").read_text(encoding="utf-8").splitlines()]
+    examples = [row[head.index("iban_example")].replace(" ", "") for row in rows if len(row) > 20][::7]
+    wrong = [
+        text[:place] + other + text[place + 1 :]
+        for text in examples
+        for place in range(2, len(text))
+        for other in confusions.get(text[place], [])
+    ]
+    assert len(wrong) > 500
+    missed = [new for new, old in zip(rewritten(wrong, kinds=("iban",)), wrong, strict=True) if new != old]
+    # A letter for a digit where a bank may have either is two digits for one to mod 97: it misses one in 97 of those.
+    assert len(missed) <= len(wrong) // 300
+
+
+def test_every_region_s_numbers_are_found_with_their_country_code_or_behind_a_label() -> None:
+    kinds = (PhoneNumberType.FIXED_LINE, PhoneNumberType.MOBILE, PhoneNumberType.TOLL_FREE)
+    examples = [
+        example
+        for region in sorted(phonenumbers.SUPPORTED_REGIONS)
+        for kind in kinds
+        if (example := phonenumbers.example_number_for_type(region, kind)) is not None
+    ]
+    assert len(examples) > 600
+    plain = [phonenumbers.format_number(example, PhoneNumberFormat.E164) for example in examples]
+    spaced = [phonenumbers.format_number(example, PhoneNumberFormat.INTERNATIONAL) for example in examples]
+    assert set(rewritten([f"ring {number}, please" for number in plain + spaced])) == {"ring <PHONE>, please"}
+    national = [phonenumbers.format_number(example, PhoneNumberFormat.NATIONAL) for example in examples]
+    labelled = [f"Phone: {number}." for number in national if len(re.findall(r"\d", number)) >= 7]
+    assert len(labelled) > 600
+    assert set(rewritten(labelled)) == {"Phone: <PHONE>."}
+
+
+def test_a_region_s_own_way_to_write_counts_where_the_region_is_named() -> None:
+    # Islands whose numbers have six digits or fewer, in which nothing tells a number.
+    short = {"AC", "AD", "CK", "FK", "FO", "GL", "KI", "NC", "NF", "NU", "SB", "SH", "SR", "TA", "TK", "TO", "TV", "VU",
+             "WF", "WS"}  # fmt: skip
+    found = set()
+    for region in phonenumbers.SUPPORTED_REGIONS:
+        number = phonenumbers.format_number(phonenumbers.example_number(region), PhoneNumberFormat.NATIONAL)
+        if "<PHONE>" in rewritten([f"It is {number}, please"], phone_regions=(region,))[0]:
+            found.add(region)
+    assert phonenumbers.SUPPORTED_REGIONS - found - short <= {"KZ", "BQ"}
+
+
+@pytest.mark.realdata
+def test_addresses_of_the_standards_are_found_and_broken_ones_are_not_whole(realdata: Path) -> None:
+    path = realdata / "pii" / "identifier_format_tables" / "isemail" / "test" / "tests.xml"
+    tests = [
+        (test.findtext("address") or "", test.findtext("category")) for test in ElementTree.parse(path).iter("test")
+    ]
+    broken = [address for address, category in tests if category == "ISEMAIL_ERR"]
+    assert "<EMAIL>" not in rewritten([address for address in broken if "\u2400" not in address], kinds=("email",))
+    sound = [address for address, category in tests if category in ("ISEMAIL_VALID_CATEGORY", "ISEMAIL_DNSWARN")]
+    missed = [
+        address for address, new in zip(sound, rewritten(sound, kinds=("email",)), strict=True) if new != "<EMAIL>"
+    ]
+    # In running text these are no addresses: without a dot, with a top-level domain that no registry could have, of
+    # more labels than eight or characters than a prose's address has.
+    assert all(
+        "." not in address.partition("@")[2] or re.search(r"\.(.|[a-z]+-[a-z]+)$|[!#$]|(\..*){9}|.{200}", address)
+        for address in missed
+    )
+    assert len(sound) - len(missed) >= 16
+
+
+@pytest.mark.realdata
 def test_synthetic_sentences_are_replaced_where_they_are_labelled(realdata: Path) -> None:
     names = {"EMAIL_ADDRESS": "email", "CREDIT_CARD": "card", "IBAN_CODE": "iban", "US_SSN": "ssn", "IP_ADDRESS": "ip"}
     rows = json.loads((realdata / "pii" / "presidio_synth_dataset_v2.json").read_text(encoding="utf-8"))
@@ -222,8 +300,8 @@ def test_synthetic_sentences_are_replaced_where_they_are_labelled(realdata: Path
         mine = {span[:3] for span in found if span[3] == kind}
         right = sum(any(a[0] == b[0] and a[1] < b[2] and b[1] < a[2] for b in wanted) for a in mine)
         assert right == len(mine), kind
-        # Most of its phone numbers are of other countries, or of areas that do not exist.
-        assert right / len(wanted) >= {"phone": 0.15, "card": 0.9}.get(kind, 1.0), kind
+        # Three of its phone numbers have neither a known layout nor a label.
+        assert right / len(wanted) >= {"phone": 0.96}.get(kind, 1.0), kind
 
 
 @pytest.mark.realdata
