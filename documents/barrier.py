@@ -83,6 +83,10 @@ class Barrier(ABC):
         """Measures of earlier stages that `observe` reads in `batch.measured`, such as `perplexity.perplexity`."""
         return ()
 
+    def columns(self) -> Sequence[str]:
+        """Document columns that `observe` cannot do without and that an earlier stage must fill, such as `quality`."""
+        return ()
+
     def accept(self, needed: Mapping[str, pa.DataType]) -> None:
         """Checks the types of what it `needs`, by name, before any work starts (RecipeError)."""
 

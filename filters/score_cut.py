@@ -118,6 +118,9 @@ class ScoreCut(Barrier):
     def needs(self) -> Sequence[str]:
         return (self.measure,) if "." in self.measure else ()
 
+    def columns(self) -> Sequence[str]:
+        return () if self.needs() else (self.measure,)
+
     def accept(self, needed: Mapping[str, pa.DataType]) -> None:
         numbers_only(needed, "measure")
 

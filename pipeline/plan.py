@@ -35,6 +35,7 @@ from corpusmill.pipeline.tasks import Outcome, Task, fingerprint
 _EXTRACTED = ("warc",)  # kinds whose records are pages, not text
 _TASKS_A_SOURCE = 256
 _SMALLEST_SPLIT, _LARGEST_SPLIT = 4 << 20, 256 << 20
+_FILLS = {"quality": "quality", "language": "language", "language_score": "language"}  # columns by stages
 LAYOUT = 4
 """Raised when phases write other files or columns, or count other things, than before."""
 
@@ -303,9 +304,15 @@ def _phases(stages: Sequence[StageSpec]) -> tuple[Phase, ...]:
     phases: list[Phase] = []
     maps: list[StageSpec] = []
     barriers: list[StageSpec] = []
+    filled: set[str] = set()
     for spec in stages:
         built = spec.build()
         if isinstance(built, Barrier):
+            if missing := [column for column in built.columns() if column not in filled]:
+                raise RecipeError(
+                    f"{spec.place}: no stage before it fills the document's column {missing[0]}; put one that does "
+                    f"before it, such as {_FILLS[missing[0]]}"
+                )
             if any(name.rpartition(".")[0] in [before.name for before in barriers] for name in built.needs()):
                 # It reads what a barrier in a row with it measures, which is known in the next phase only.
                 phases.append(Phase(f"phase-{len(phases) + 1}", tuple(maps), tuple(barriers)))
@@ -313,6 +320,7 @@ def _phases(stages: Sequence[StageSpec]) -> tuple[Phase, ...]:
             _check_needs(built, spec, [*(phases[-1].barriers if phases else ()), *maps])
             barriers.append(spec)
             continue
+        filled |= set(getattr(built, "annotations", ()))
         if barriers:
             phases.append(Phase(f"phase-{len(phases) + 1}", tuple(maps), tuple(barriers)))
             maps, barriers = [], []

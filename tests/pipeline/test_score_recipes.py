@@ -32,6 +32,8 @@ def recipe(folder: Path, stages: str) -> Path:
          r'language\.scores is measured by no stage .* did you mean "language\.score"\?'),
         ("      - language\n      - combined_quality: {scores: [language, perplexity]}\n",
          r"perplexity\.score is measured by no stage between this one and the barrier before it"),
+        ("      - language\n      - score_cut: {keep_share: 0.1}\n      - quality\n",
+         r"stages\[1\]\.score_cut: no stage before it fills the document's column quality; put one that does before"),
         ("      - combined_quality: {scores: [language, quality]}\n", r"language\.score is measured by no stage"),
     ],
 )  # fmt: skip
