@@ -17,6 +17,7 @@ FILTERS = {
     "c4": "corpusmill.filters.c4:C4",
     "c4_bad_words": "corpusmill.filters.c4_bad_words:C4BadWords",
     "fineweb_quality": "corpusmill.filters.fineweb_quality:FineWebQuality",
+    "math_density": "corpusmill.filters.math_density:MathDensity",
     "code_language": "corpusmill.filters.code_language:CodeLanguage",
     "code_license": "corpusmill.filters.code_license:CodeLicense",
     "code_formats": "corpusmill.filters.code_formats:CodeFormats",
@@ -43,7 +44,7 @@ BARRIERS = {
 }
 STAGES = FILTERS | REWRITERS | BARRIERS
 
-PUBLISHED = ("fineweb", "gopher", "c4", "code")
+PUBLISHED = ("fineweb", "gopher", "c4", "code", "math")
 """Recipes of papers, by name: files of stages in pipeline/recipes/."""
 
 

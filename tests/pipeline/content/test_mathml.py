@@ -233,7 +233,8 @@ def test_real_pages_keep_their_formulas_and_lose_their_pictures(realdata: Path) 
 @given(st.lists(st.sampled_from(
     ["<math>", "</math>", "<mi>", "</mi>", "<mfrac>", "<msup>", "<mtable>", "<mtr>", "<apply>", "<plus/>",
      "<int/>",
-     "<bvar>",     "<annotation encoding='tex'>", "<", ">", "'", "x", "&lt;", "<span class='MathJax'>", "<span>", "</span>",
+     "<bvar>",     "<annotation encoding='tex'>", "<", ">", "'", "x", "&lt;", "<span class='MathJax'>",
+     "<span>", "</span>",
      "<script type='math/tex'>", "</script>", "<img class='tex' alt='", "<!--", "<![CDATA[", "]]>", "<mroot/>",
      "<cn>"]),
     max_size=25).map("".join))  # fmt: skip
