@@ -164,7 +164,7 @@ def _false_finds(benchmark: Benchmark) -> list[str]:
 
 
 def _repairs(benchmark: Benchmark) -> list[str]:
-    texts = dict(garbled.sound_texts(benchmark.real_data(), every=20 if benchmark.quick else 1))
+    texts = dict(garbled.sound_texts(benchmark.real_data(), every=40 if benchmark.quick else 1))
     if benchmark.quick:
         texts = {name: text[:4_000] for name, text in texts.items()}
     repairers: dict[str, Callable[[str], str]] = {"ours": repaired, "ftfy": ftfy.fix_encoding}

@@ -462,6 +462,16 @@ def test_globs_are_expanded_in_order_and_all_files_enter_the_fingerprint(tmp_pat
     assert stage.index.files == ("a.jsonl", "b.jsonl")
 
 
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    paths = []
+    for folder in ("dev", "test"):
+        (tmp_path / folder).mkdir()
+        paths.append(jsonl(tmp_path / folder / "a.jsonl", [{"text": f"{folder} {QUESTION}"}]))
+    stage = Decontamination(benchmarks={"quiz": BenchmarkFiles(paths=tuple(paths), fields=("text",))})
+    assert stage.index.files == ("dev/a.jsonl", "test/a.jsonl")
+    assert found_in(decided(stage, [f"a test: {QUESTION}"], tmp_path)) == {0: "test/a.jsonl:0"}
+
+
 def test_an_index_is_made_anew_when_a_file_is_another(tmp_path):
     stage = stage_for(tmp_path, [QUESTION])
     before = stage.index
