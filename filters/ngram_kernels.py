@@ -18,6 +18,7 @@ import numpy as np
 from numba import float32, int64, uint32, uint64
 from numpy.typing import NDArray
 
+from corpusmill.documents.codepoints import WORD
 from corpusmill.documents.compiled import inlined, kernel
 from corpusmill.documents.segmentation import mixed
 
@@ -38,7 +39,7 @@ BLOCK = 2048
 """Positions scored at a time: what is kept of them stays in the first and second cache."""
 
 _ABSENT, _EMPTY, _WORD_BITS, _PLACES, _BUCKET, _BLOCK = ABSENT, EMPTY, WORD_BITS, PLACES, BUCKET, BLOCK
-_UNKNOWN, _BEGIN, _END, _RESERVED = UNKNOWN, BEGIN, END, RESERVED
+_UNKNOWN, _BEGIN, _END, _WORD = UNKNOWN, BEGIN, END, WORD
 _MASK = (1 << WORD_BITS) - 1
 
 
@@ -394,29 +395,42 @@ def find_sentences(
     firsts: NDArray[np.int32],
     starts: NDArray[np.int32],
     ends: NDArray[np.int32],
+    kinds: NDArray[np.uint8],
+    hashes: NDArray[np.uint64],
+    keys: NDArray[np.uint64],
+    words: NDArray[np.int32],
     offsets: NDArray[np.int64],
     sentence_firsts: NDArray[np.int64],
-) -> int:
-    """The lines that have words: `offsets` gets the first word of each and, behind the last, the number of words.
+) -> tuple[int, int]:
+    """Lists the words of lines that have some; a run of one sign (`-----`) is one word.
 
-    Document d has those from `sentence_firsts[d]` on. Returns how many there are.
+    `keys` gets their hashes, `words` their places among the batch's words, `offsets` the first of each line (and,
+    behind the last, how many words there are), `sentence_firsts` the first line of each document. Returns how many
+    words and lines there are.
     """
-    count = 0
+    count = sentences = 0
     for document in range(firsts.shape[0] - 1):
-        sentence_firsts[document] = count
+        sentence_firsts[document] = sentences
         for word in range(firsts[document], firsts[document + 1]):
             begins = word == firsts[document]
             if not begins:
-                for place in range(ends[word - 1], starts[word]):
-                    if text[place] == 0x0A:
-                        begins = True
-                        break
+                if ends[word - 1] == starts[word]:
+                    if hashes[word] == hashes[word - 1] and not kinds[word] & _WORD:
+                        continue
+                else:
+                    for place in range(ends[word - 1], starts[word]):
+                        if text[place] == 0x0A:
+                            begins = True
+                            break
             if begins:
-                offsets[count] = word
-                count += 1
-    sentence_firsts[firsts.shape[0] - 1] = count
-    offsets[count] = firsts[firsts.shape[0] - 1]
-    return count
+                offsets[sentences] = count
+                sentences += 1
+            keys[count] = hashes[word]
+            words[count] = word
+            count += 1
+    sentence_firsts[firsts.shape[0] - 1] = sentences
+    offsets[sentences] = count
+    return count, sentences
 
 
 @kernel
@@ -485,13 +499,12 @@ def score(
                 weights[index] = float32(0)
             look_up(sought, count, keys, bases[n], buckets[n], waiting, answers)
             for candidate in range(count):
-                slot = answers[candidate]
-                if slot != uint32(_ABSENT):
-                    index = wanted[candidate]
-                    value = value_of(bases[n], slot)
-                    slots[index] = slot
-                    scores[start + index - 1] = values[value]
-                    weights[index] = values[value + 1]
+                slot, index = answers[candidate], wanted[candidate]
+                there = slot != uint32(_ABSENT)
+                value = value_of(bases[n], slot if there else uint32(0))
+                slots[index] = slot
+                scores[start + index - 1] = values[value] if there else scores[start + index - 1]
+                weights[index] = values[value + 1] if there else float32(0)
         last_slots[order], last_weights[order] = slots[size], weights[size]
         words[:order] = words[size : size + order].copy()
 

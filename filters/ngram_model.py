@@ -137,16 +137,23 @@ class Ngrams:
 
 @dataclass(frozen=True, slots=True)
 class Sentences:
-    """The lines of a batch that have words.
+    """The lines of a batch that have words. A run of one sign, such as a rule of dashes, is one word.
 
-    keys        uint64[words]: what the model knows the batch's words by
+    keys        uint64[words]: what the model knows them by
+    words       int32[words]: where they stand among the batch's words
     offsets     int64[sentences + 1]: the first word of each
     firsts      int64[documents + 1]: the first sentence of each document
     """
 
     keys: NDArray[np.uint64]
+    words: NDArray[np.int32]
     offsets: NDArray[np.int64]
     firsts: NDArray[np.int64]
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """int64[documents]: words of each."""
+        return np.diff(self.offsets[self.firsts])
 
     @classmethod
     def of(cls, batch: TextBatch, *, folded: bool) -> Sentences:
@@ -156,15 +163,27 @@ class Sentences:
             batch: texts.
             folded: in lower case, without diacritics, and each digit of a number as 0.
         """
-        words = batch.words
-        keys = batch.folded_hashes if folded else words.hashes
+        found = batch.words
+        hashes = batch.folded_hashes if folded else found.hashes
         if folded:
-            numbers = np.flatnonzero((words.kinds & (ALPHA | DIGIT)) == DIGIT)
-            keys = keys.copy()
-            keys[numbers] = _number_hashes()[np.minimum(words.characters[numbers], _LONGEST_NUMBER)]
-        offsets, firsts = np.empty(len(words.starts) + 1, np.int64), np.empty(len(batch) + 1, np.int64)
-        count = kernels.find_sentences(batch.text, words.firsts, words.starts, words.ends, offsets, firsts)
-        return cls(frozen(keys), frozen(offsets[: count + 1]), frozen(firsts))
+            numbers = np.flatnonzero((found.kinds & (ALPHA | DIGIT)) == DIGIT)
+            hashes = hashes.copy()
+            hashes[numbers] = _number_hashes()[np.minimum(found.characters[numbers], _LONGEST_NUMBER)]
+        keys, words = np.empty(len(hashes), np.uint64), np.empty(len(hashes), np.int32)
+        offsets, firsts = np.empty(len(hashes) + 1, np.int64), np.empty(len(batch) + 1, np.int64)
+        n_words, n_sentences = kernels.find_sentences(
+            batch.text,
+            found.firsts,
+            found.starts,
+            found.ends,
+            found.kinds,
+            frozen(hashes),
+            keys,
+            words,
+            offsets,
+            firsts,
+        )
+        return cls(frozen(keys[:n_words]), frozen(words[:n_words]), frozen(offsets[: n_sentences + 1]), frozen(firsts))
 
 
 @lru_cache(maxsize=1)
@@ -203,22 +222,24 @@ class LanguageModel:
     words: pa.StringArray
     facts: Mapping[str, Any]
 
-    def sums(self, batch: TextBatch) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-        """For each document: the sum of log10 probabilities, sentences (lines with words), and unknown words."""
-        sentences = Sentences.of(batch, folded=self.folded)
-        sums, unknown = self.ngrams.sums(sentences.keys, sentences.offsets, sentences.firsts)
-        return sums, np.diff(sentences.firsts), unknown
+    def sums(self, sentences: Sentences) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """For each document: the sum of log10 probabilities, and its unknown words."""
+        return self.ngrams.sums(sentences.keys, sentences.offsets, sentences.firsts)
+
+    def sentences(self, batch: TextBatch) -> Sentences:
+        """The lines of a batch, with words as the model has them."""
+        return Sentences.of(batch, folded=self.folded)
 
     def tokens(self, text: str) -> list[list[str]]:
         """The sentences of a text in the model's spelling: joined by spaces, what KenLM is given with our ARPA file."""
         batch = TextBatch.of_texts([text])
+        sentences = self.sentences(batch)
         content = bytes(batch.text)
+        starts, ends = batch.words.starts[sentences.words], batch.words.ends[sentences.words]
         found = [
-            spelled(content[start:end].decode(), folded=self.folded)
-            for start, end in zip(batch.words.starts, batch.words.ends, strict=True)
+            spelled(content[start:end].decode(), folded=self.folded) for start, end in zip(starts, ends, strict=True)
         ]
-        offsets = Sentences.of(batch, folded=self.folded).offsets.tolist()
-        return [found[start:end] for start, end in pairwise(offsets)]
+        return [found[start:end] for start, end in pairwise(sentences.offsets.tolist())]
 
     def save(self, path: Path) -> str:
         """Writes the model in one step; returns the file's sha256. The same model gives the same bytes."""
@@ -349,7 +370,7 @@ def _decimal(values: NDArray[np.float32]) -> pa.StringArray:
 @lru_cache(maxsize=1)
 def hashes_sign() -> str:
     """What the hash functions make of some words: another sign means that the words of a model are others now."""
-    batch = TextBatch.of_texts(["Ça va, 7 ÆON words! 文字 and_so on, 1984"])
+    batch = TextBatch.of_texts(["Ça va, 7 ÆON words!! 文字 and_so on, 1984"])
     keys = [Sentences.of(batch, folded=folded).keys.astype("<u8").tobytes() for folded in (False, True)]
     return hashlib.sha256(b"".join(keys)).hexdigest()[:16]
 

@@ -40,12 +40,13 @@ class Vocabulary:
         """uint64[words]: the key of each word."""
         return np.concatenate(self._keys)
 
-    def numbers(self, batch: TextBatch, keys: NDArray[np.uint64]) -> NDArray[np.uint32]:
-        """The numbers of a batch's words, whose keys are given; new words get the next ones.
+    def numbers(self, batch: TextBatch, sentences: Sentences) -> NDArray[np.uint32]:
+        """The numbers of the words of a batch's sentences; new words get the next ones.
 
         Raises:
             InputError: if there are too many different words.
         """
+        keys = sentences.keys
         ids, news = np.empty(len(keys), np.uint32), np.empty(len(keys), np.int32)
         done = 0
         while True:
@@ -53,7 +54,7 @@ class Vocabulary:
             numbered, fresh = kernels.number_words(
                 frozen(keys[done:]), self._table, self._numbers, len(self.words), most, ids[done:], news
             )
-            self._add(batch, done + news[:fresh], keys)
+            self._add(batch, sentences, done + news[:fresh])
             done += numbered
             if done == len(keys):
                 return ids
@@ -61,13 +62,14 @@ class Vocabulary:
                 raise InputError(f"more than {MAX_WORDS - RESERVED} different words were found; give fewer texts")
             self._grow()
 
-    def _add(self, batch: TextBatch, places: NDArray[np.int32], keys: NDArray[np.uint64]) -> None:
-        content, words = batch.text.data, batch.words
+    def _add(self, batch: TextBatch, sentences: Sentences, places: NDArray[np.int32]) -> None:
+        content, words = batch.text.data, sentences.words[places]
+        starts, ends = batch.words.starts[words], batch.words.ends[words]
         self.words += [
             spelled(str(content[start:end], "utf-8"), folded=self.folded)
-            for start, end in zip(words.starts[places].tolist(), words.ends[places].tolist(), strict=True)
+            for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
         ]
-        self._keys.append(keys[places])
+        self._keys.append(sentences.keys[places])
 
     def _grow(self) -> None:
         """Doubles the table."""
@@ -133,7 +135,7 @@ def train_perplexity(
         for part in texts:
             batch = TextBatch(pa.RecordBatch.from_arrays([part.drop_null().cast(pa.string())], names=["text"]))
             sentences = Sentences.of(batch, folded=folded)
-            counter.add(vocabulary.numbers(batch, sentences.keys), sentences.offsets)
+            counter.add(vocabulary.numbers(batch, sentences), sentences.offsets)
             n_texts += len(batch)
             n_bytes += batch.n_bytes
         made = estimate(counter, vocabulary.keys, min_count=min_count, prune=prune)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -86,9 +87,10 @@ def test_scores_are_those_of_the_arpa_file_read_by_plain_python(
     expected = [[plain_scores(order, entries, words) for words in model.tokens(text)] for text in texts]
     scores = model.ngrams.token_scores(sentences.keys, sentences.offsets)
     assert scores == pytest.approx([value for text in expected for words in text for value in words], abs=1e-5)
-    sums, lines, unknown = model.sums(batch)
+    sums, unknown = model.sums(model.sentences(batch))
     assert sums == pytest.approx([sum(map(sum, text)) for text in expected], abs=1e-4)
-    assert lines.tolist() == [len(text) for text in expected]
+    assert np.diff(sentences.firsts).tolist() == [len(text) for text in expected]
+    assert sentences.counts.tolist() == [sum(map(len, text)) - len(text) for text in expected]
     missing = [sum((word,) not in entries for words in model.tokens(text) for word in words) for text in texts]
     assert unknown.tolist() == missing
 
@@ -128,26 +130,37 @@ def test_a_full_table_ends_the_search() -> None:
     assert answers.tolist() == [int(ABSENT)]
 
 
-@given(st.lists(TEXTS, max_size=5))
-@settings(max_examples=150, deadline=None)
-def test_sentences_are_the_lines_that_have_words(texts: list[str]) -> None:
-    batch = TextBatch.of_texts(texts)
-    sentences = Sentences.of(batch, folded=False)
-    lines = [[line for line in text.split("\n") if line.strip()] for text in texts]
-    assert np.diff(sentences.firsts).tolist() == [len(of_text) for of_text in lines]
-    counts = [len(TextBatch.of_texts([line]).words.starts) for of_text in lines for line in of_text]
-    assert np.diff(sentences.offsets).tolist() == counts
+SIGNS = st.lists(st.sampled_from(["the", "É", "1893", "-", "--", ".", " ", "\n", "~~~~", "文", "__"]), max_size=30).map(
+    "".join
+)
 
 
-@given(st.lists(TEXTS, max_size=3))
-@settings(max_examples=100, deadline=None)
-def test_a_folded_word_has_the_key_of_its_spelling(texts: list[str]) -> None:
+def plain_sentences(text: str, *, folded: bool) -> list[list[str]]:
+    """Lines and their words by plain Python, a run of one sign as one word."""
+    lines = []
+    for line in text.split("\n"):
+        found = [match.group() for match in re.finditer(r"文|[^\W文]+|([^\w\s])\1*", line)]
+        if found:
+            lines.append([spelled(word if word.isalnum() or "_" in word else word[0], folded=folded) for word in found])
+    return lines
+
+
+@given(st.lists(st.one_of(TEXTS, SIGNS), max_size=5), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_sentences_are_the_lines_that_have_words_and_a_run_of_one_sign_is_one_word(
+    texts: list[str], folded: bool
+) -> None:
     batch = TextBatch.of_texts(texts)
+    sentences = Sentences.of(batch, folded=folded)
+    expected = [plain_sentences(text, folded=folded) for text in texts]
+    assert np.diff(sentences.firsts).tolist() == [len(lines) for lines in expected]
+    assert np.diff(sentences.offsets).tolist() == [len(words) for lines in expected for words in lines]
+    spelling = [word for lines in expected for words in lines for word in words]
+    assert sentences.keys.tolist() == [TextBatch.of_texts([word]).words.hashes[0] for word in spelling]
     content = bytes(batch.text)
-    words = [content[a:b].decode() for a, b in zip(batch.words.starts, batch.words.ends, strict=True)]
-    spelling = [spelled(word, folded=True) for word in words]
-    expected = [TextBatch.of_texts([word]).words.hashes[0] for word in spelling]
-    assert Sentences.of(batch, folded=True).keys.tolist() == expected
+    starts, ends = batch.words.starts[sentences.words], batch.words.ends[sentences.words]
+    found = [spelled(content[a:b].decode(), folded=folded) for a, b in zip(starts, ends, strict=True)]
+    assert found == spelling
 
 
 def test_words_are_folded_only_where_the_model_says_so() -> None:
@@ -175,7 +188,9 @@ def test_a_saved_model_is_read_back_as_it_was(model: LanguageModel, tmp_path: Pa
     assert (again.folded, again.facts, again.words) == (model.folded, json.loads(json.dumps(model.facts)), model.words)
     assert again.save(tmp_path / "b.model") == digest
     batch = TextBatch.of_texts([TEXT, "", "another river"])
-    assert [part.tolist() for part in again.sums(batch)] == [part.tolist() for part in model.sums(batch)]
+    assert [part.tolist() for part in again.sums(again.sentences(batch))] == [
+        part.tolist() for part in model.sums(model.sentences(batch))
+    ]
 
 
 @pytest.mark.parametrize("content", [b"", b"some text", b"PK\x03\x04", b"corpusmill n-gram model\n" + b"\xff" * 8])
@@ -200,7 +215,8 @@ def test_wherever_a_model_is_cut_short_it_is_refused(model: LanguageModel, tmp_p
 
 def test_wherever_a_byte_is_changed_a_model_is_refused_or_the_same(model: LanguageModel, tmp_path: Path) -> None:
     content = saved(model, tmp_path / "a.model").read_bytes()
-    sums = model.sums(TextBatch.of_texts([TEXT]))[0]
+    sentences = model.sentences(TextBatch.of_texts([TEXT]))
+    sums = model.sums(sentences)[0]
     refused = 0
     places = [*range(0, 1200, 13), *range(4096, len(content), 4096)]
     for place in places:
@@ -212,7 +228,7 @@ def test_wherever_a_byte_is_changed_a_model_is_refused_or_the_same(model: Langua
         except InputError:
             refused += 1
         else:
-            assert again.sums(TextBatch.of_texts([TEXT]))[0] == sums
+            assert again.sums(sentences)[0] == sums
     assert refused > len(places) / 2
 
 
@@ -258,7 +274,7 @@ def test_kenlm_computes_the_same_from_the_arpa_file(realdata: Path, tmp_path: Pa
         batch = TextBatch.of_texts([test])
         sentences = Sentences.of(batch, folded=True)
         ours = model.ngrams.token_scores(sentences.keys, sentences.offsets)
-        [of_document] = model.sums(batch)[0]
+        [of_document] = model.sums(sentences)[0]
     assert len(lines) >= 2000
     (tmp_path / "lines.json").write_text(json.dumps([" ".join(words) for words in lines]))
     scorer = (

@@ -70,6 +70,14 @@ def test_perplexity_is_over_words_and_one_for_each_line(folder: Path) -> None:
     assert row["words"] == 9
 
 
+def test_a_rule_of_signs_weighs_as_one_sign(folder: Path) -> None:
+    texts = ["The mill stood.\n" + rule for rule in ("-", "-" * 70, "~", "~" * 70)]
+    rows = Perplexity(model=str(folder / "en")).measure(TextBatch.of_texts(texts)).to_pylist()
+    assert rows[0] == rows[1]
+    assert rows[2] == rows[3]
+    assert rows[0]["words"] == 5
+
+
 def test_a_document_is_measured_as_it_is_alone(folder: Path) -> None:
     chance = random.Random(3)
     words = (ENGLISH + " sea Évreux 7 \n").split(" ")
@@ -83,7 +91,7 @@ def test_a_document_is_measured_as_it_is_alone(folder: Path) -> None:
 
 def test_a_document_without_words_has_no_measure(folder: Path) -> None:
     rows = Perplexity(model=str(folder / "en")).measure(TextBatch.of_texts(["", " \n\n", "the"])).to_pylist()
-    assert rows[0] == rows[1] == {"perplexity": None, "unknown_share": None, "words": 0}
+    assert rows[0] == rows[1] == {"perplexity": None, "unknown_share": None, "words": None}
     assert rows[2]["perplexity"] > 1
 
 
@@ -102,7 +110,7 @@ def test_each_language_has_its_model_and_others_none(folder: Path) -> None:
     assert rows[0] == german
     assert rows[1] == english
     assert german["perplexity"] < english["perplexity"]
-    assert rows[2] == rows[3] == {"perplexity": None, "unknown_share": None, "words": 6}
+    assert rows[2] == rows[3] == {"perplexity": None, "unknown_share": None, "words": None}
     assert rows[4]["perplexity"] is not None
     assert stage.judge(stage.measure(batch)).null_count == 5
 
