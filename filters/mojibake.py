@@ -14,8 +14,8 @@ sequences than there were. Then C1 controls (U+0080 to U+009F, which nobody type
 that they were, unless cp1252 has none for more than a tenth of them or all are U+0085, which is also a line break.
 
 After ftfy (Speer 2019, doi:10.5281/zenodo.2591652), which looks for more encodings and judges by a table of unlikely
-pairs. Differs: it never touches text without a sure sequence; it repairs no lossy damage (a non-breaking space that
-became a space, U+FFFD). `engine: ftfy` calls ftfy's `fix_encoding` instead, for texts beyond ASCII.
+pairs. Differs: a doubtful pair in a sound line stays as it is; lossy damage (a non-breaking space that became a space,
+U+FFFD) is not repaired. `engine: ftfy` calls ftfy's `fix_encoding` instead, for texts beyond ASCII.
 """
 
 from __future__ import annotations
