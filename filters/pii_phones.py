@@ -59,7 +59,7 @@ _LABEL = re.compile(
         rf"|(?<![A-Za-z0-9]){_any(_WAYS)}(?: {_any(_WHOM)})?(?: by (?:tele)?phone)? {_any(_TOWARDS)}"
         # `F: `, `home: `, `(home) `
         rf"|(?<![A-Za-z0-9])(?:{_any(_LETTERS)}|home|office|work):|\({_any(_PLACES)}\)"
-        r")(?:[^A-Za-z0-9+@<\[\x80-\xff]|\xc2\xa0){1,12}(?:\(?\+ ?)?\(?\Z"
+        r")(?:[^A-Za-z0-9+@<\[\]{};\x80-\xff]|\xc2\xa0){1,12}(?:\(?\+ ?)?\(?\Z"
     ).encode()
 )
 _LABEL_AFTER = re.compile(
@@ -80,10 +80,10 @@ _NO_PHONE = re.compile(
 _DIGITS = range(7, 16)
 _MAX_GROUPS = 7
 _NXX = rb"[2-9](?!11)\d\d"
-# `252.227-7014` is a clause of US procurement law.
+# `252.227-7014` is a clause of US procurement law, `1.520 993 1551` a constant of physics.
 _NANP = re.compile(
-    rb"(?:1[-. ]?)?(?:\(" + _NXX + rb"\)[-/ ]{0,2}" + _NXX + rb"(?:[-. ]| - )\d{4}"
-    rb"|" + _NXX + rb"(?!\.\d{3}-)([-./ ]| - )" + _NXX + rb"(?:\1|-)\d{4})"
+    rb"(?:1[- ]?)?(?:\(" + _NXX + rb"\)[-/ ]{0,2}" + _NXX + rb"(?:[-. ]| - )\d{4}"
+    rb"|" + _NXX + rb"([-/ ]| - )" + _NXX + rb"(?:\1|-)\d{4})|(?:1\.)?" + _NXX + rb"\." + _NXX + rb"\.\d{4}"
 )
 _NANP_CODE = 1
 

@@ -145,7 +145,7 @@ def _last_line(body: bytes) -> int:
 
 
 _SECRET_NAME = re.compile(
-    rb"(?i)(?:secret|token|passw(?:or)?d|passphrase|api_?key|access_?key|auth_?key|private_?key|credentials?)"
+    rb"(?i)(?:secret|(?<!publickey)token|passw(?:or)?d|passphrase|api_?key|access_?key|auth_?key|private_?key|credentials?)"
     rb"[A-Za-z0-9_-]{0,16}[\"']?\]?\s{0,4}(?::|=>?|,)\s{0,4}[bru]?[\"'`]\Z"
 )
 QUOTED_BYTES = 512

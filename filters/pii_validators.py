@@ -189,6 +189,9 @@ _CARD_WORD = re.compile(
     rb"(?i)\b(?:cards?|card (?:number|no)|visa|master ?card|amex|american express|discover|diners|jcb|maestro|unionpay|"
     rb"credit|debit|cc|ccn?um|pan|payment)\b"
 )
+# A number without groups and without a word: 17 to 19 digits are what random seeds and hashes have.
+_PLAIN_LENGTHS = (15, 16)
+_CALL_BEFORE = re.compile(rb"[A-Za-z0-9_]\(\Z")
 _CARD_GROUPS = {(4, 4, 4, 4), (4, 4, 4, 4, 3), (4, 6, 5), (4, 6, 4)}
 _INSIDE_BEFORE = re.compile(rb"[A-Za-z0-9_.,/\\#&%@$+=-]\Z|[\x80-\xff]\Z")
 _INSIDE_AFTER = re.compile(rb"[A-Za-z0-9_\\@%]|[-.,/:][A-Za-z0-9]")
@@ -209,6 +212,8 @@ def is_card(candidate: bytes, before: bytes, after: bytes) -> bool:
     if not luhn_holds(digits) or len(set(digits)) < 2:
         return False
     named = _CARD_WORD.search(before[-_WORD_BYTES:]) is not None
+    if not named and len(groups) == 1 and (len(digits) not in _PLAIN_LENGTHS or _CALL_BEFORE.search(before)):
+        return False
     if not _issued(digits.decode(), _NETWORKS) and not (named and _issued(digits.decode(), _NAMED_NETWORKS)):
         return False
     if _INSIDE_AFTER.match(after) or (_INSIDE_BEFORE.search(before) and not (named and before[-1:] in b"#=-,")):
