@@ -30,7 +30,7 @@ HIERARCHICAL_SOFTMAX, NEGATIVE_SAMPLING, SOFTMAX, ONE_VS_ALL = 1, 2, 3, 4
 
 _SMOOTHING = 1e-5  # added to what fastText takes the logarithm of
 _TABLE_SIZE, _TABLE_BOUND = 512, 8  # fastText's table of the logistic function: steps, and where it ends
-_CACHE_BYTES = 1 << 22  # of the cache of tokens; the cores that this was tried on have 1 MB of L2 and share 32 MB of L3
+_CACHE_BYTES = 1 << 24  # of the cache of tokens; the cores that this was tried on have 1 MB of L2 and share 32 MB of L3
 _MAX_SLOTS, _MIN_SLOTS = 1 << 15, 1 << 8
 _LANES = 16
 _ROOM = 448  # rows that are listed before they are added

@@ -195,7 +195,7 @@ def speed(benchmark: Benchmark) -> list[str]:
     """Races our default, our reading of fastText's model and fastText, and a quality model in both readings."""
     data, quick = benchmark.real_data(), benchmark.quick
     corpora = {
-        "prose": [text for _, text in prose(data, 1_000_000 if quick else 16_000_000)],
+        "prose": [text for _, text in prose(data, 1_000_000 if quick else 8_000_000)],
         "declarations": [text for _, text in declarations(data, 16 if quick else 1)],
         "sentences": [text for _, text in lists(data, "sentences", 10 if quick else 200)],
     }
