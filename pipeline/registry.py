@@ -18,6 +18,7 @@ FILTERS = {
     "c4_bad_words": "corpusmill.filters.c4_bad_words:C4BadWords",
     "fineweb_quality": "corpusmill.filters.fineweb_quality:FineWebQuality",
     "math_density": "corpusmill.filters.math_density:MathDensity",
+    "ocr_noise": "corpusmill.filters.books:OcrNoise",
     "code_language": "corpusmill.filters.code_language:CodeLanguage",
     "code_license": "corpusmill.filters.code_license:CodeLicense",
     "code_formats": "corpusmill.filters.code_formats:CodeFormats",
@@ -25,12 +26,14 @@ FILTERS = {
     "code_encoded": "corpusmill.filters.code_encoded:CodeEncoded",
     "quality": "corpusmill.filters.quality:Quality",
     "perplexity": "corpusmill.filters.perplexity:Perplexity",
+    "toxicity": "corpusmill.filters.toxicity:Toxicity",
     "pii_count": "corpusmill.filters.pii_count:PiiCount",
     "datatrove_filter": "corpusmill.filters.datatrove_block:DatatroveFilter",
 }
 REWRITERS = {
     "c4_lines": "corpusmill.filters.c4:C4Lines",
     "mojibake": "corpusmill.filters.mojibake:Mojibake",
+    "book_matter": "corpusmill.filters.books:BookMatter",
     "pii": "corpusmill.filters.pii:Pii",
     "datatrove_formatter": "corpusmill.filters.datatrove_block:DatatroveRewriter",
 }
@@ -44,7 +47,7 @@ BARRIERS = {
 }
 STAGES = FILTERS | REWRITERS | BARRIERS
 
-PUBLISHED = ("fineweb", "gopher", "c4", "code", "math")
+PUBLISHED = ("fineweb", "gopher", "c4", "code", "math", "books")
 """Recipes of papers, by name: files of stages in pipeline/recipes/."""
 
 

@@ -1,11 +1,13 @@
-"""Reader `text`: a file is a document (plain text, Markdown, LaTeX …), in UTF-8 with or without a mark."""
+"""Reader `text`: a file, or each of its chapters, is a document (plain text, Markdown …), in UTF-8, marked or not."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
+from corpusmill.documents.errors import RecipeError
+from corpusmill.pipeline.sources.chapters import chapter_starts
 from corpusmill.pipeline.sources.contract import Chunk, Origin, Reader, ReadReason, SourceFile, Split
 from corpusmill.pipeline.sources.gathering import MAX_RECORD_BYTES, Gathering, as_json, check_bounds, clean_text, cut
 from corpusmill.pipeline.sources.storage import StoredFile
@@ -53,7 +55,13 @@ class WholeFile(Reader):
             gathering.reject(source.name, 0, ReadReason.INVALID_UTF8, str(error))
             return
         del content  # of a very large file, there are never more than two copies
-        gathering.add(clean_text(text), source.name, 0, metadata=as_json(self._metadata(source, text)))
+        metadata = as_json(self._metadata(source, text))
+        for offset, piece in self._pieces(clean_text(text)):
+            gathering.add(piece, source.name, offset, metadata=metadata)
+
+    def _pieces(self, text: str) -> Iterator[tuple[int, str]]:
+        """The documents that a file's text makes, each with its offset in bytes."""
+        yield 0, text
 
     def _unfit(self, content: bytes) -> str | None:
         return None
@@ -78,3 +86,26 @@ class Text(WholeFile):
         ".org",
         ".adoc",
     )
+
+    split: Literal["chapters"] | None = None
+    """`chapters`: a document for each chapter of a book, as headings tell them (pipeline/sources/chapters.py)."""
+    min_chapter_characters: int = 500
+    """A shorter chapter is joined to the next."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.split not in (None, "chapters"):
+            raise RecipeError(f'read.text.split: "{self.split}" is no way to split; use chapters, or leave it out')
+        if self.min_chapter_characters < 1:
+            raise RecipeError(f"read.text.min_chapter_characters: {self.min_chapter_characters} must be at least 1")
+
+    def _pieces(self, text: str) -> Iterator[tuple[int, str]]:
+        if self.split is None:
+            yield 0, text
+            return
+        starts = chapter_starts(text, self.min_chapter_characters)
+        offset = 0
+        for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+            piece = text[start:end]
+            yield offset, piece
+            offset += len(piece.encode())
