@@ -94,6 +94,8 @@ class PiiSearch:
 
     def __post_init__(self) -> None:
         stage = getattr(self, "name", "pii")
+        if not self.kinds:
+            raise RecipeError(f"{stage}.kinds: none is named; use some of {', '.join(KINDS)}, or leave the stage out")
         for kind in self.kinds:
             if kind not in KINDS:
                 raise RecipeError(

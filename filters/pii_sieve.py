@@ -27,6 +27,7 @@ LABEL, VERSION, PERSON, SECURITY, LABEL_BEHIND = (1 << bit for bit in range(5))
 _LETTERS = 28  # no letter, a to z, a byte that is not ASCII
 _REACH = 16  # bytes before a number in which a word must end
 _REACH_BEHIND = 5
+_WORD_REACH = 48  # bytes beside an address in which a word of networks may stand: more than its validator looks at
 _LABEL_BYTES = 63  # of a domain: RFC 1035, 2.3.4
 _MAX_LABELS = 8
 _TLD_BYTES = (2, 24)
@@ -203,6 +204,18 @@ def _settle_email(
 
 
 @inlined
+def _is_among_numbers(text: NDArray[np.uint8], start: int, stop: int, begin: int, end: int) -> bool:
+    """Whether no letter, nor a sign of a link or a port, stands near: so no word of networks does."""
+    for place in range(max(begin, start - _WORD_REACH), start):
+        if _letter(int64(text[place])) or text[place] == 0x40 or text[place] == 0x2F:
+            return False
+    for place in range(stop, min(end, stop + _WORD_REACH)):
+        if _letter(int64(text[place])) or text[place] == 0x3A or text[place] == 0x2F:
+            return False
+    return True
+
+
+@inlined
 def _settle_ipv4(
     text: NDArray[np.uint8],
     table: NDArray[np.uint8],
@@ -239,7 +252,7 @@ def _settle_ipv4(
         if joins and stop + 1 < end and _is_alnum(int64(text[stop + 1])):
             return REJECT
     if largest < _SECTION_PART and least <= _FIRST_PART:
-        return ASK
+        return REJECT if _is_among_numbers(text, start, stop, begin, end) else ASK
     if start > begin:
         byte = text[start - 1]
         # Space and breaks, ( [ , ; < = and the two slashes of a link

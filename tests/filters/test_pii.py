@@ -97,6 +97,17 @@ def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
         Pii(kinds=("email", "passport"))
 
 
+def test_no_kind_at_all_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"pii.kinds: none is named; use some of email"):
+        Pii(kinds=())
+
+
+@pytest.mark.parametrize("value", [0, -1, 9])
+def test_an_entropy_that_no_string_of_bytes_could_be_asked_for_is_refused(value: float) -> None:
+    with pytest.raises(RecipeError, match="pii.min_entropy: .* use 3 to 4.5, or null"):
+        Pii(min_entropy=value)
+
+
 def test_an_unknown_region_is_refused() -> None:
     with pytest.raises(RecipeError, match=r'pii.phone_regions: "uk" is no region'):
         Pii(phone_regions=("uk",))
@@ -180,11 +191,28 @@ def test_personal_data_in_any_order_is_replaced_each_by_its_kind(kinds: list[str
         "GB82 ",
         "é@é.",
         "4111 ",
+        "phone 123 4567 ",
+        "tel:",
+        "+1 2 3 4 ",
+        "1.2.3.4 ",
+        "-----BEGIN PRIVATE KEY-----\n",
+        "-----BEGIN PRIVATE KEY-----" + "A" * 64,
+        "eyJhbGciOiJIUzI1NiJ9.",
+        "eyJ" + "a" * 20 + ".",
+        "ghp_" + "a1" * 18 + " ",
+        "/" + "aB3" * 8,
+        "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed ",
+        "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb ",
+        "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t5 ",
+        "4" + "AFFq5kSiGBoZ4NMDwYtN18obc8AemS33DBLWs3H7otXft3XjrpDtQGv7SqSsaBYBb98uNbr2VBBEt7f2wfn3RVGQBEP3B "[1:],
+        "token='" + "a1b2" * 8 + "' ",
+        "BSN 111222333 ",
+        "AB 12 34 56 C ",
     ],
 )
 def test_hostile_repetition_takes_time_in_proportion_to_its_length(piece: str) -> None:
-    rewriter = Pii()
-    rewriter.rewrite(TextBatch.of_texts(["warm"]))
+    rewriter = Pii(min_entropy=3.0)
+    rewriter.rewrite(TextBatch.of_texts(["warm +46 8 928 571 38"]))
     batch = TextBatch.of_texts([piece * (1_000_000 // len(piece.encode()))])
     start = time.process_time()
     rewriter.rewrite(batch)
