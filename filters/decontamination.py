@@ -8,8 +8,8 @@ that 8-grams of one document cover half of an item; ConTAM (Singh et al. 2024, a
 misses much. Marin's audit of its own decontamination adds the rest: n-grams that are common in the corpus do not count,
 a single hit is not enough, items without answers are skipped, and each hit is attributed to its item.
 
-Differs from these: what is common is counted in the run, in documents, and a document that holds most of a long item is
-no witness that its n-grams are common (it is a copy of the item, and copies may be many); two hits must share no word.
+Differs from these: what is common is counted in the run, in documents, and a document that holds a third of a long item
+is no witness that its n-grams are common (it is a copy of the item, and copies may be many); two hits share no word.
 
 It is a barrier, since what is common is known at the end. Sidecar, one row for each document:
 
@@ -49,7 +49,9 @@ from corpusmill.filters.decontamination_index import BenchmarkFiles, Hits, Index
 
 _LISTS = ("grams", "firsts", "lasts", "froms", "tos", "starts", "ends")
 _MOST_HITS = 4096
-_COPY_GRAMS = 8  # of one item in a document (15 words), and half of all it has: a copy, and no coincidence
+_COPY_GRAMS = 8  # of one item in a document (15 words), and a third of all it has: a copy, and no coincidence
+_COPY_PARTS = 3
+_ENOUGH_GRAMS = 3  # of an item (10 words): fewer, unless it has no more, are no covered share
 _BRIDGE = 4  # passages closer than so many n-grams are cut as one: what was reworded stands between
 
 
@@ -91,14 +93,14 @@ class Decontamination(Barrier):
     """Words of an n-gram, 8 to 13 (ConTAM: above 8 misses; GPT-3: 13)."""
     min_hits: int | None = 2
     """An item is found by so many different n-grams of it that share no word; None: by the covered share alone."""
-    min_covered: float | None = 0.3
-    """An item is found, too, by this share of its n-grams, if that is more than one of them or all that it has (Tülu 3:
-    half of its words); None: by hits alone."""
+    min_covered: float | None = 0.25
+    """An item is found, too, by this share of its n-grams, if that is at least three of them or all that it has (Tülu
+    3: half of its words); None: by hits alone."""
     min_covered_terse: float = 0.8
     """The share for items that have no n-gram of words (formulas, short questions): the only rule for these."""
     common_documents: int = 5
-    """n-grams in more documents than this and than `common_share` are common and do not count. Documents that hold half
-    of an item with the n-gram, and so are copies of it, are not counted."""
+    """n-grams in more documents than this and than `common_share` are common and do not count. Documents that hold a
+    third of an item with the n-gram, and so are copies of it, are not counted."""
     common_share: float = 1e-5
     """Share of the source's documents; see `common_documents`."""
     action: Literal["drop", "cut", "mark"] = "drop"
@@ -359,7 +361,7 @@ def count_documents(
     touched: NDArray[np.int32],
     documents: NDArray[np.int32],
 ) -> None:
-    """Adds up in how many documents each n-gram stands. A document that holds half of an item, and at least
+    """Adds up in how many documents each n-gram stands. A document that holds a third of an item, and at least
     `copy_grams` n-grams of it, does not count for these."""
     for document in range(bounds.shape[0] - 1):
         n_touched = 0
@@ -382,7 +384,7 @@ def count_documents(
             copied = False
             for posting in range(firsts[gram], firsts[gram + 1]):
                 item = items[posting]
-                if counts[item] >= copy_grams and 2 * counts[item] >= sizes[item]:
+                if counts[item] >= copy_grams and _COPY_PARTS * counts[item] >= sizes[item]:
                     copied = True
                     break
             if not copied:
@@ -443,7 +445,7 @@ def judge_documents(
             if terse[item]:
                 is_found = share >= min_covered_terse
             else:
-                enough = counts[item] >= min(2, sizes[item])
+                enough = counts[item] >= min(_ENOUGH_GRAMS, sizes[item])
                 is_found = apart[item] >= min_hits or (enough and share >= min_covered)
             found_items[item] = is_found
             found[document] += is_found

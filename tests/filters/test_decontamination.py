@@ -326,7 +326,7 @@ def plain_judgement(
         if index.terse[item]:
             is_found = share >= stage.min_covered_terse
         else:
-            is_found = apart[item] >= stage.min_hits or (share >= stage.min_covered and count >= min(2, size))
+            is_found = apart[item] >= stage.min_hits or (share >= stage.min_covered and count >= min(3, size))
         judged.append((not is_found, -share, -count, item, apart[item]))
     if not judged:
         return -1, 0, 0.0, 0
@@ -368,7 +368,7 @@ def test_documents_are_judged_as_plain_python_judges_them(tmp_path_factory, data
             for item in owners[gram]:
                 counts[item] += 1
         for gram in grams:
-            if not any(counts[item] >= 8 and 2 * counts[item] >= index.sizes[item] for item in owners[gram]):
+            if not any(counts[item] >= 8 and 3 * counts[item] >= index.sizes[item] for item in owners[gram]):
                 frequency[gram] += 1
     common = {gram for gram, count in frequency.items() if count > stage.common_documents}
     expected = {}
