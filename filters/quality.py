@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import InputError, RecipeError
@@ -47,7 +48,7 @@ class Quality(Filter):
 
     name: ClassVar[str] = "quality"
     reasons: ClassVar[type[StrEnum]] = Reason
-    measures: ClassVar[pa.Schema] = pa.schema([pa.field("score", pa.float64(), nullable=False)])
+    measures: ClassVar[pa.Schema] = pa.schema([pa.field("score", pa.float64())])  # null: not scored
     annotations: ClassVar[Mapping[str, str]] = {"quality": "score"}
 
     model: str = field(default=DEFAULT, metadata={"path": True, "names": (DEFAULT,)})
@@ -57,10 +58,15 @@ class Quality(Filter):
     """Of a fastText model: the label whose probability is the score, such as `hq`."""
     sha256: str | None = None
     """What the model's file must be, so that a recipe names one model for ever; None takes whichever is there."""
+    languages: tuple[str, ...] = ()
+    """Languages that the model knows, as the column `language` has them, such as `en`: documents in others get no score
+    and stay. Those of no stated language are scored. () scores all."""
     min_score: float | None = 0.5
     """Probability of the positive class; None scores without dropping."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.languages, str):
+            raise RecipeError(f'quality.languages: "{self.languages}" must be a list: ["{self.languages}"]')
         if self.min_score is not None and not 0 <= self.min_score <= 1:
             raise RecipeError(
                 f"quality.min_score: {self.min_score} is no probability; use 0 to 1, or null to drop nothing"
@@ -88,7 +94,12 @@ class Quality(Filter):
             scores = model.scores(batch)
         else:
             scores = model.probability_of(batch, str(self.label))
-        return pa.RecordBatch.from_arrays([pa.array(scores)], schema=self.measures)
+        unknown = None
+        if self.languages:
+            languages = batch.documents.column("language")
+            unknown = pc.and_(languages.is_valid(), pc.invert(pc.is_in(languages, pa.array(self.languages))))
+        column = pa.array(scores, mask=None if unknown is None else unknown.to_numpy(zero_copy_only=False))
+        return pa.RecordBatch.from_arrays([column], schema=self.measures)
 
     @property
     def _is_fasttext(self) -> bool:

@@ -71,6 +71,18 @@ def test_a_case_is_judged_as_it_says(case: dict[str, object], path: Path) -> Non
     assert (None if verdict is None else list(Reason)[verdict]) == case["reason"]
 
 
+def test_documents_in_languages_that_the_model_does_not_know_get_no_score_and_stay(path: Path) -> None:
+    documents = TextBatch.of_texts(["Win at the casino."] * 3).documents
+    place = documents.schema.get_field_index("language")
+    documents = documents.set_column(place, documents.schema.field(place), pa.array(["en", "de", None]))
+    stage = Quality(model=str(path), languages=("en",))
+    measures = stage.measure(TextBatch(documents))
+    assert measures.column("score").is_null().to_pylist() == [False, True, False]
+    assert stage.judge(measures).to_pylist() == [0, None, 0]
+    with pytest.raises(RecipeError, match=r'quality.languages: "en" must be a list: \["en"\]'):
+        Quality(model=str(path), languages="en")  # type: ignore[arg-type]
+
+
 def test_every_reason_has_a_case() -> None:
     assert {case["reason"] for case in CASES} - {None} == set(Reason)
 
