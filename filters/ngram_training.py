@@ -39,7 +39,7 @@ from corpusmill.filters.ngram_model import MAX_ORDER, MIN_ORDER, Ngrams
 MAX_WORDS = 1 << WORD_BITS
 """Different words, the three markers included."""
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
-_SORTING_BYTES = 64  # for each n-gram in memory: its two halves, their sorted copies, the order and the counts
+_SORTING_BYTES = 64  # for each n-gram in memory: two halves and a count, twice, and the halves as they came
 _MERGING_BYTES = 128
 _LEAST_NGRAMS = 1 << 12  # in memory at a time
 _BLOCK = 1 << 17  # n-grams in a step
@@ -163,8 +163,10 @@ def _before(run: Run, start: int, end: int, pivot: tuple[int, int]) -> int:
 
 
 def _merged(high: NDArray[np.uint64], low: NDArray[np.uint64], counts: NDArray[np.int64]) -> Run:
-    order = np.lexsort((low, high))
-    high, low, counts = high[order], low[order], counts[order]
+    """These n-grams in order, each once. The arrays are overwritten."""
+    columns = high, low, counts
+    others = np.empty_like(high), np.empty_like(low), np.empty_like(counts)
+    high, low, counts = others if kernels.sort_n_grams(*columns, *others) else columns
     size = kernels.merge_equal(high, low, counts)
     return high[:size], low[:size], counts[:size]
 

@@ -117,9 +117,9 @@ class Perplexity(Filter):
             if language is not None:
                 own = pc.fill_null(pc.equal(batch.documents.column("language"), language), False)
                 chosen = own.to_numpy(zero_copy_only=False)
-            if chosen.any():
-                perplexities[chosen], shares[chosen], words[chosen] = measured_by(model, batch.kept(chosen))
-                measured |= chosen & (words > 0)
+            # A batch without any of the language goes through, too: warming up, it compiles the kernels.
+            perplexities[chosen], shares[chosen], words[chosen] = measured_by(model, batch.kept(chosen))
+            measured |= chosen & (words > 0)
         columns = [
             pa.array(perplexities, mask=~measured),
             pa.array(shares, mask=~measured),

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpusmill.documents.errors import InputError
+from corpusmill.filters import ngram_kernels as kernels
 from corpusmill.filters.ngram_kernels import ABSENT, BEGIN, END, RESERVED, UNKNOWN
 from corpusmill.filters.ngram_model import Ngrams
 from corpusmill.filters.ngram_training import MAX_WORDS, Estimate, NgramCounter, estimate
@@ -151,6 +152,19 @@ def test_probabilities_after_any_words_sum_to_one(
     ending = scored(made.ngrams, [before])[-1]
     unknown = scored(made.ngrams, [[*before, max(counts) + 1]])[len(before)]
     assert words.sum() + ending + unknown == pytest.approx(1.0, abs=1e-5)
+
+
+@given(st.lists(st.tuples(*[st.sampled_from([0, 1, 255, 256, 2**63, 2**64 - 1]) | st.integers(0, 2**64 - 1)] * 2)))
+@settings(max_examples=200, deadline=None)
+def test_packed_n_grams_are_sorted_and_equal_ones_keep_their_order(pairs: list[tuple[int, int]]) -> None:
+    pairs = [*pairs, *pairs[::2]]
+    high, low = (np.array([pair[half] for pair in pairs], np.uint64) for half in (0, 1))
+    columns = high, low, np.arange(len(pairs))
+    others = tuple(np.empty_like(column) for column in columns)
+    found = others if kernels.sort_n_grams(*columns, *others) else columns
+    expected = sorted(range(len(pairs)), key=lambda index: pairs[index])
+    assert found[2].tolist() == expected
+    assert list(zip(found[0].tolist(), found[1].tolist(), strict=True)) == sorted(pairs)
 
 
 def zipf_sentences(count: int, seed: int) -> list[Sentence]:
