@@ -130,8 +130,8 @@ def _recall(benchmark: Benchmark) -> list[str]:
         f"{len(chosen):,} items, each in a post of its own, among {len(others):,} posts; found is: by the right "
         "benchmark. All are planted in one corpus, so that the sentences which the items of a task of BBH share are "
         f"common there, unless a third of an item stands with them. datatrove's filter was given {len(sample):,} of "
-        "the items for each row, first with its defaults (12-grams of labels, and of queries' ends with labels), then with "
-        "n-grams of queries, too. Ours cannot name the very item where several are the same but for brackets (BBH's "
+        "the items for each row, first with its defaults (12-grams of labels, and of queries' ends with labels), then "
+        "with n-grams of queries, too. Ours cannot name the very item where several are the same but for brackets (BBH's "
         "dyck_languages).",
     ]
 
