@@ -131,8 +131,8 @@ def _recall(benchmark: Benchmark) -> list[str]:
         "benchmark. All are planted in one corpus, so that the sentences which the items of a task of BBH share are "
         f"common there, unless a third of an item stands with them. datatrove's filter was given {len(sample):,} of "
         "the items for each row, first with its defaults (12-grams of labels, and of queries' ends with labels), then "
-        "with n-grams of queries, too. Ours cannot name the very item where several are the same but for brackets (BBH's "
-        "dyck_languages).",
+        "with n-grams of queries, too. Ours cannot name the very item where several are the same but for brackets "
+        "(BBH's dyck_languages).",
     ]
 
 
