@@ -2,8 +2,8 @@
 
 How: two byte kernels find candidates (pii_kernels.py, pii_token_kernels.py), a third settles those that are plain
 (pii_sieve.py), and validators judge the rest (pii_validators.py, pii_phones.py, pii_national_ids.py, pii_secrets.py,
-pii_currencies.py). Where spans overlap, the kind that comes first
-in `PRIORITY` wins, then the earlier and the longer span.
+pii_currencies.py). Where spans overlap, the kind that comes first in `PRIORITY` wins, then the earlier and the longer
+span.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from corpusmill.documents.compiled import frozen
 from corpusmill.documents.errors import RecipeError
 from corpusmill.filters import pii_currencies as currencies
 from corpusmill.filters import pii_kernels as kernels
-from corpusmill.filters import pii_national_ids as national_ids
+from corpusmill.filters import pii_national_ids as numbers
 from corpusmill.filters import pii_phones as phones
 from corpusmill.filters import pii_secrets as secrets
 from corpusmill.filters import pii_token_kernels as tokens
@@ -86,7 +86,7 @@ class PiiSearch:
     phone_regions: tuple[str, ...] = ("US",)
     """ISO 3166 codes of the countries whose national ways to write phone numbers count. Numbers with `+`, and those
     behind a word such as "phone", always do."""
-    national_ids: tuple[str, ...] = national_ids.COUNTRIES
+    national_ids: tuple[str, ...] = numbers.COUNTRIES
     """ISO 3166 codes of the countries whose personal numbers count as `national_id`."""
     min_entropy: float | None = None
     """Bits a byte above which a quoted string given to a name such as `password` or `api_key` counts as `api_key`. For
@@ -108,10 +108,10 @@ class PiiSearch:
                     "case, such as US, GB or DE"
                 )
         for country in self.national_ids:
-            if country not in national_ids.COUNTRIES:
+            if country not in numbers.COUNTRIES:
                 raise RecipeError(
                     f'{stage}.national_ids: "{country}" is no country whose numbers are known here; use '
-                    f"{', '.join(national_ids.COUNTRIES)}"
+                    f"{', '.join(numbers.COUNTRIES)}"
                 )
         if self.min_entropy is not None and not 0 < self.min_entropy <= 6:
             raise RecipeError(
@@ -218,11 +218,11 @@ def _national_phone(piece: bytes, before: bytes, after: bytes, search: PiiSearch
 
 
 def _national_id(piece: bytes, before: bytes, after: bytes, search: PiiSearch) -> tuple[int, int] | None:
-    return national_ids.national_id_bounds(piece, before, after, search.national_ids, named=False)
+    return numbers.national_id_bounds(piece, before, after, search.national_ids, named=False)
 
 
 def _named_id(piece: bytes, before: bytes, after: bytes, search: PiiSearch) -> tuple[int, int] | None:
-    return national_ids.national_id_bounds(piece, before, after, search.national_ids, named=True)
+    return numbers.national_id_bounds(piece, before, after, search.national_ids, named=True)
 
 
 def _random_string(piece: bytes, before: bytes, after: bytes, search: PiiSearch) -> tuple[int, int] | None:
@@ -254,8 +254,8 @@ JUDGES: tuple[Row, ...] = (
     Row(kernels.SSN, "ssn", _exactly(validators.is_ssn), _NEAR, _NEAR),
     Row(kernels.NATIONAL, "national_id", _national_id, _NEAR, _NEAR),
     Row(kernels.NAMED, "national_id", _named_id, _NEAR, _NEAR),
-    Row(kernels.NINO, "national_id", _exactly(lambda piece, before, _: national_ids.is_nino(piece, before)), _NEAR, 0),
-    Row(tokens.FISCAL, "national_id", _exactly(lambda piece, _, __: national_ids.is_fiscal_code(piece)), 0, 0),
+    Row(kernels.NINO, "national_id", _exactly(lambda piece, before, _: numbers.is_nino(piece, before)), _NEAR, 0),
+    Row(tokens.FISCAL, "national_id", _exactly(lambda piece, _, __: numbers.is_fiscal_code(piece)), 0, 0),
     Row(
         tokens.SECRET,
         "api_key",
@@ -317,14 +317,14 @@ def _shape_table(
         ("card", kernels.CARD, validators.CARD_SHAPES),
         ("ssn", kernels.SSN, validators.SSN_SHAPES),
         ("phone", kernels.PHONE, frozenset[tuple[int, ...]]().union(*map(phones.phone_shapes, regions))),
-        ("national_id", kernels.NATIONAL, national_ids.national_id_shapes(countries, named=False)),
-        ("national_id", kernels.NAMED, national_ids.national_id_shapes(countries, named=True)),
+        ("national_id", kernels.NATIONAL, numbers.national_id_shapes(countries, named=False)),
+        ("national_id", kernels.NAMED, numbers.national_id_shapes(countries, named=True)),
     ):
         for shape in shapes if kind in kinds else ():
             number = kernels.packed(shape)
             table[number] = table.get(number, 0) | bit
-    numbers = sorted(table)
-    return frozen(np.array(numbers, np.uint64)), frozen(np.array([table[number] for number in numbers], np.uint32))
+    packed = sorted(table)
+    return frozen(np.array(packed, np.uint64)), frozen(np.array([table[number] for number in packed], np.uint32))
 
 
 def _iban_table() -> NDArray[np.uint8]:
@@ -341,7 +341,7 @@ _WORDS = word_table(
         LABEL: phones.LABEL_WORDS,
         LABEL_BEHIND: phones.LABEL_WORDS_BEHIND,
         VERSION: validators.VERSION_WORDS,
-        PERSON: national_ids.NAME_WORDS,
+        PERSON: numbers.NAME_WORDS,
         SECURITY: validators.SSN_WORDS,
     }
 )

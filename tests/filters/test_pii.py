@@ -104,7 +104,7 @@ def test_no_kind_at_all_is_refused() -> None:
 
 @pytest.mark.parametrize("value", [0, -1, 9])
 def test_an_entropy_that_no_string_of_bytes_could_be_asked_for_is_refused(value: float) -> None:
-    with pytest.raises(RecipeError, match="pii.min_entropy: .* use 3 to 4.5, or null"):
+    with pytest.raises(RecipeError, match=r"pii\.min_entropy: .* use 3 to 4\.5, or null"):
         Pii(min_entropy=value)
 
 
