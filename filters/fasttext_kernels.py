@@ -6,7 +6,8 @@ between ASCII white space. Its features are its own row if the dictionary has it
 and those of the word n-grams that it ends; the end of the text is one more token, `</s>`.
 
 Differs from fastText: a newline is white space like any other, since a document is one text (fastText stops at the
-first); a probability is at most 1 (fastText's smoothing goes up to 1.0002).
+first); a probability is at most 1 (fastText's smoothing goes up to 1.0002); a token's rows are added up before they are
+added to the text's, which rounds the sums of long texts less (whole books: probabilities differ by 2e-5).
 
 Three things make it fast. The features of a token are summed once and kept in a direct-mapped cache, because most
 tokens of a batch have been seen in it. Rows of n-grams are listed first and added later, so that nothing waits for a
@@ -310,6 +311,47 @@ def add_subwords(
 
 
 @kernel
+def add_token(
+    text: NDArray[np.uint8],
+    start: int,
+    end: int,
+    number: int,
+    word: NDArray[np.uint8],
+    shortest: int,
+    longest: int,
+    buckets: np.uint32,
+    words: int,
+    held: NDArray[np.uint64],
+    before: NDArray[np.int32],
+    rows: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+    centroids: NDArray[np.float32],
+    gains: NDArray[np.float32],
+    found: NDArray[np.int32],
+    sums: NDArray[np.float32],
+    at: int,
+) -> int:
+    """Adds all rows of the token `text[start:end]` to `sums[at]`, and returns how many there were.
+
+    `number` is the dictionary's, or -1. A label is no feature: -1 instead of a count. `word` is room for the token and
+    two bytes.
+    """
+    if number >= words or (number < 0 and begins_label(text, start, end)):
+        return -1
+    added = 0
+    if number >= 0:
+        found[0] = number
+        add_rows(found, 1, rows, codes, centroids, gains, sums, at)
+        added = 1
+    if longest > 0 and buckets > 0:
+        size = in_brackets(text, start, end, word)
+        added += add_subwords(
+            word, size, shortest, longest, buckets, words, held, before, rows, codes, centroids, gains, found, sums, at
+        )
+    return added
+
+
+@kernel
 def word_ngram_rows(
     hash_value: np.uint32,
     chains: NDArray[np.uint64],
@@ -385,31 +427,26 @@ def embed(
                 if seen_keys[slot] != key:
                     seen_keys[slot] = key
                     seen_sums[slot, :] = float32(0.0)
-                    number = number_of(key, keys, ids)
-                    if number >= words or (number < 0 and begins_label(text, start, position)):
-                        seen_counts[slot] = -1  # a label is no feature
-                    else:
-                        found[0] = number
-                        seen_counts[slot] = 1 if number >= 0 else 0
-                        add_rows(found, seen_counts[slot], rows, codes, centroids, gains, seen_sums, slot)
-                        if longest > 0 and buckets > 0:
-                            seen_counts[slot] += add_subwords(
-                                word,
-                                in_brackets(text, start, position, word),
-                                shortest,
-                                longest,
-                                buckets,
-                                words,
-                                held,
-                                before,
-                                rows,
-                                codes,
-                                centroids,
-                                gains,
-                                found,
-                                seen_sums,
-                                slot,
-                            )
+                    seen_counts[slot] = add_token(
+                        text,
+                        start,
+                        position,
+                        number_of(key, keys, ids),
+                        word,
+                        shortest,
+                        longest,
+                        buckets,
+                        words,
+                        held,
+                        before,
+                        rows,
+                        codes,
+                        centroids,
+                        gains,
+                        found,
+                        seen_sums,
+                        slot,
+                    )
                 if seen_counts[slot] < 0:
                     continue
                 add(seen_sums, slot, sums, document)

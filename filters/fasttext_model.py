@@ -52,6 +52,7 @@ _CODES = 256
 _MAX_PRUNED_BUCKETS = 1 << 27
 _DENSE_BYTES = 1 << 27  # quantised rows are unpacked up to this size: to add one is then five times as fast
 _BLOCK_ROWS = 1 << 16
+_MAX_ROWS = (1 << 31) - 1
 _ENTRY_BYTES = 10  # the least that a word of the dictionary takes: its end, count and type
 
 
@@ -359,6 +360,8 @@ def _header(reader: _Reader) -> _Header:
         )
     if not -1 <= pruned <= buckets or (pruned >= 0 and buckets > _MAX_PRUNED_BUCKETS):
         raise _MalformedError(f"{pruned} of its {buckets} buckets are said to be left")
+    if words + buckets > _MAX_ROWS:
+        raise _MalformedError(f"{words:,} words and {buckets:,} buckets are over {_MAX_ROWS:,}, the rows that are read")
     if max(word_ngrams, longest) > MAX_SUBWORD:
         raise _MalformedError(
             f"n-grams of up to {word_ngrams} words and {longest} characters; {MAX_SUBWORD} is the most"

@@ -135,10 +135,10 @@ def accuracy(benchmark: Benchmark) -> list[str]:
     """Macro-F1 of the four, and how equal our reading of fastText's model is."""
     data, quick = benchmark.real_data(), benchmark.quick
     inputs = {
-        "sentences": lists(data, "sentences", 20 if quick else 1000),
-        "word pairs": lists(data, "word-pairs", 10 if quick else 500),
-        "single words": lists(data, "single-words", 10 if quick else 500),
-        "declarations": declarations(data, 4 if quick else 1),
+        "sentences": lists(data, "sentences", 10 if quick else 1000),
+        "word pairs": lists(data, "word-pairs", 5 if quick else 500),
+        "single words": lists(data, "single-words", 5 if quick else 500),
+        "declarations": declarations(data, 8 if quick else 1),
     }
     library = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     models: dict[str, Callable[[Sequence[str]], list[str]]] = {
@@ -177,7 +177,7 @@ def accuracy(benchmark: Benchmark) -> list[str]:
 def _equality(benchmark: Benchmark, inputs: dict[str, Labelled]) -> str:
     """How our reading of lid.176.ftz compares with fastText's, on the same texts and prose."""
     texts = [text for labelled in inputs.values() for _, text in labelled[:: 1 if benchmark.quick else 5]]
-    texts += [text for _, text in prose(benchmark.real_data(), 500_000 if benchmark.quick else 5_000_000)]
+    texts += [text for _, text in prose(benchmark.real_data(), 200_000 if benchmark.quick else 5_000_000)]
     model = FastTextModel.load(lid_176())
     labels, probabilities = model.probabilities(TextBatch.of_texts(texts))
     expected = by_fasttext(lid_176(), texts)
@@ -195,11 +195,11 @@ def speed(benchmark: Benchmark) -> list[str]:
     """Races our default, our reading of fastText's model and fastText, and a quality model in both readings."""
     data, quick = benchmark.real_data(), benchmark.quick
     corpora = {
-        "prose": [text for _, text in prose(data, 1_000_000 if quick else 8_000_000)],
-        "declarations": [text for _, text in declarations(data, 16 if quick else 1)],
+        "prose": [text for _, text in prose(data, 500_000 if quick else 8_000_000)],
+        "declarations": [text for _, text in declarations(data, 32 if quick else 1)],
         "sentences": [text for _, text in lists(data, "sentences", 10 if quick else 200)],
     }
-    rounds = 3 if quick else 5
+    rounds = 2 if quick else 5
     default, ours = Language(), FastTextModel.load(lid_176())
     rows: list[list[object]] = []
     for kind, texts in corpora.items():
@@ -239,7 +239,7 @@ def speed(benchmark: Benchmark) -> list[str]:
 def _quality_row(texts: list[str], rounds: int) -> list[object]:
     """A model of DCLM's shape in both readings. What it tells apart is of no matter: here, long texts from short."""
     middle = sorted(len(text) for text in texts)[len(texts) // 2]
-    parts = [[text for text in texts if (len(text) > middle) == side][:400] for side in (True, False)]
+    parts = [[text for text in texts if (len(text) > middle) == side][: 40 * rounds**2] for side in (True, False)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.bin"
         classes = [[pa.array(part, pa.string())] for part in parts]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import random
 import struct
@@ -78,8 +79,10 @@ class Pair:
                 assert (label, probability) == (-1, 0.0), text[:80]
                 continue
             best = max(expected.values())
-            assert probability == pytest.approx(best, abs=1e-4), text[:80]
-            assert expected["__label__" + self.ours.labels[label]] >= best - 1e-6, text[:80]
+            # fastText adds up the tens of thousands of rows of such a text in single precision; we add whole tokens.
+            rounding = 1e-4 if len(text) < 5_000 else 1e-3
+            assert probability == pytest.approx(best, abs=rounding), text[:80]
+            assert expected["__label__" + self.ours.labels[label]] >= best - rounding / 100, text[:80]
 
 
 def line_of(text: str) -> str:
@@ -160,7 +163,7 @@ def test_a_quantised_output_matrix_is_read(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", ["hierarchical softmax over single characters", "negative sampling over both"])
+@pytest.mark.parametrize("kind", ["hierarchical softmax over single characters", "folded softmax over both"])
 def test_any_text_gets_what_fasttext_says(kind: str, pair_of: Callable[[str, str | None], Pair]) -> None:
     pair = pair_of(kind, None)
 
@@ -391,6 +394,13 @@ def test_a_text_without_features_gets_no_label(tmp_path: Path) -> None:
     assert labels[2] >= 0
 
 
+def test_rows_that_need_no_work_stay_in_the_mapped_file(tmp_path: Path) -> None:
+    rows: Any = loaded(Toy.made(12).written(), tmp_path).features.rows
+    while isinstance(rows, np.ndarray):
+        rows = rows.base
+    assert isinstance(rows, mmap.mmap | memoryview)
+
+
 def test_a_replaced_file_is_read_anew(tmp_path: Path) -> None:
     path = tmp_path / "model.bin"
     path.write_bytes(Toy.made(3).written())
@@ -449,7 +459,11 @@ def header_with(place: int, value: int) -> bytes:
         (header_with(9, 1), "it holds word vectors and no classifier"),
         (header_with(8, 5), "its loss has the number 5"),
         (header_with(2, -3), "-3 dimensions"),
-        (header_with(10, 2**31 - 1), "its input matrix has 46 rows of 3, where 2,147,483,653 of 3 belong"),
+        (header_with(10, 2**30), "its input matrix has 46 rows of 3, where 1,073,741,830 of 3 belong"),
+        (
+            header_with(10, 2**31 - 1),
+            "6 words and 2,147,483,647 buckets are over 2,147,483,647, the rows that are read",
+        ),
         (header_with(7, 10_000), "n-grams of up to 10000 words"),
         (header_with(16, 2**31 - 1), "make up no model"),
         (Toy.made(8).written().replace(b"\0\0\0\0\1", b"\0\0\0\0\0", 1), "does not list words first and then labels"),
