@@ -195,11 +195,11 @@ def speed(benchmark: Benchmark) -> list[str]:
     """Races our default, our reading of fastText's model and fastText, and a quality model in both readings."""
     data, quick = benchmark.real_data(), benchmark.quick
     corpora = {
-        "prose": [text for _, text in prose(data, 500_000 if quick else 8_000_000)],
+        "prose": [text for _, text in prose(data, 1_500_000 if quick else 8_000_000)],
         "declarations": [text for _, text in declarations(data, 32 if quick else 1)],
-        "sentences": [text for _, text in lists(data, "sentences", 10 if quick else 200)],
+        "sentences": [text for _, text in lists(data, "sentences", 30 if quick else 200)],
     }
-    rounds = 2 if quick else 5
+    rounds = 3 if quick else 5
     default, ours = Language(), FastTextModel.load(lid_176())
     rows: list[list[object]] = []
     for kind, texts in corpora.items():
