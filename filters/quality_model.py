@@ -29,7 +29,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -63,6 +63,9 @@ class QualityModel:
     slope, offset    from the decision to the log odds (Platt 1999)
     facts       what it was trained on: numbers and texts for a person
     """
+
+    kind: ClassVar[str] = "quality"
+    """What it judges. A subclass has other features, and `sign` tells theirs."""
 
     bits: int
     features: NDArray[np.uint32]
@@ -106,34 +109,36 @@ class QualityModel:
         return hashlib.sha256(content).hexdigest()
 
     @classmethod
-    def load(cls, path: Path) -> QualityModel:
+    def load(cls, path: Path) -> Self:
         """Reads and checks a model.
 
         Raises:
             InputError: if the file is missing, damaged, of another kind or of another version.
         """
-        again = "train it anew with `corpusmill train quality`"
+        again = f"train it anew with `corpusmill train {cls.kind}`"
         if not path.is_file():
-            raise InputError(f"{path}: there is no such quality model; make one with `corpusmill train quality`")
+            raise InputError(f"{path}: there is no such {cls.kind} model; make one with `corpusmill train {cls.kind}`")
         try:
             with open(path, "rb") as stream:
                 stored = np.load(stream, allow_pickle=False)
                 if not isinstance(stored, NpzFile):
-                    raise InputError(f"{path}: is a single array and no quality model; {again}")
+                    raise InputError(f"{path}: is a single array and no {cls.kind} model; {again}")
                 arrays = {name: stored[name] for name in stored.files}
         except _UNREADABLE as error:
             raise InputError(
-                f"{path}: is no quality model, or a damaged one ({error}); restore it or {again}"
+                f"{path}: is no {cls.kind} model, or a damaged one ({error}); restore it or {again}"
             ) from error
         version = arrays.get("format", np.array("none"))
         if version.shape != () or version.dtype.kind != "i" or int(version) != FORMAT:
             raise InputError(
-                f"{path}: its format is {version}, and quality models here are of format {FORMAT}; {again}"
+                f"{path}: its format is {version}, and {cls.kind} models here are of format {FORMAT}; {again}"
             )
         if str(arrays.pop("digest", "")) != _digest(arrays):
-            raise InputError(f"{path}: differs from the quality model that was written there; restore it or {again}")
+            raise InputError(f"{path}: differs from the {cls.kind} model that was written there; restore it or {again}")
         settings = json.loads(str(arrays["settings"]))
-        if settings.get("hashes") != hashes_sign():
+        if (kind := settings.get("kind", QualityModel.kind)) != cls.kind:
+            raise InputError(f"{path}: is a {kind} model and no {cls.kind} model; name another, or {again}")
+        if settings.get("hashes") != cls.sign():
             raise InputError(f"{path}: its words were hashed by another version of corpusmill than this; {again}")
         return cls(
             bits=int(settings["bits"]),
@@ -146,10 +151,18 @@ class QualityModel:
             facts=json.loads(str(arrays["facts"])),
         )
 
+    @staticmethod
+    def sign() -> str:
+        """What the features of some words are: a model whose sign is another cannot be used."""
+        return hashes_sign()
+
     def _arrays(self) -> dict[str, Any]:
+        settings = {"bits": self.bits, "hashes": self.sign()}
+        if self.kind != QualityModel.kind:
+            settings["kind"] = self.kind
         return {
             "format": np.array(FORMAT, np.int64),
-            "settings": np.array(json.dumps({"bits": self.bits, "hashes": hashes_sign()}, sort_keys=True)),
+            "settings": np.array(json.dumps(settings, sort_keys=True)),
             "facts": np.array(json.dumps(dict(self.facts), sort_keys=True)),
             "features": self.features,
             "weights": self.weights,

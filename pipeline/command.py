@@ -33,6 +33,8 @@ train = typer.Typer(help="Train the models that stages use.", no_args_is_help=Tr
 app.add_typer(train, name="train")
 urls = typer.Typer(help="Prepare lists of URLs for the stage `url`.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(urls, name="urls")
+evaluate = typer.Typer(help="Evaluate trained models.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(evaluate, name="evaluate")
 
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", metavar="RECIPE")]
 Overrides = Annotated[
@@ -45,6 +47,15 @@ Runs = Annotated[
     Path | None, typer.Option(help="Where runs are written, instead of the recipe's `runs`.", metavar="FOLDER")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+CommentsFile = Annotated[Path, typer.Option("--csv", help="Judged comments, a CSV file with a header.")]
+TextColumn = Annotated[str, typer.Option(help="The column of the comments.")]
+LabelColumns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label-column", "--label", help="A column that says toxic; default: toxic. Repeatable: any of them."
+    ),
+]
+PositiveValue = Annotated[str, typer.Option(help="What a label column holds for a toxic comment.")]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -271,6 +282,68 @@ def train_quality(
         return
     typer.echo(f"held-out ROC AUC {auc:.4f}\n{reliability_table(rows)}")
     typer.echo(f"wrote {out}, sha256 {digest}; use it as `{use}`")
+
+
+@train.command("toxicity")
+@answering
+def train_toxicity(
+    csv: CommentsFile,
+    out: Annotated[Path, typer.Option(help="The model to write, a .npz file.")],
+    text_column: TextColumn = "comment_text",
+    label_columns: LabelColumns = None,
+    positive_value: PositiveValue = "1",
+    clean: Annotated[
+        list[str] | None,
+        typer.Option(help="Ordinary texts, learned as not toxic: JSONL, Parquet or text files; globs. Worth having."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides the folds of the cross-validation.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train the toxicity classifier, and say how well it tells comments apart that it has not seen."""
+    from corpusmill.filters.quality_training import training_texts
+    from corpusmill.filters.toxicity_training import read_comments
+    from corpusmill.filters.toxicity_training import train_toxicity as fit
+
+    labels = label_columns or ["toxic"]
+    comments = read_comments(csv, text_column=text_column, label_columns=labels, positive_value=positive_value)
+    trained = fit(comments, clean=training_texts(clean) if clean else (), seed=seed)
+    digest = trained.save(out)
+    if as_json:
+        bins = [dataclasses.asdict(row) for row in trained.reliability]
+        _print_json({"roc_auc": trained.auc, "reliability": bins, "model": str(out), "sha256": digest})
+        return
+    from corpusmill.pipeline.summary import reliability_table
+
+    typer.echo(f"five-fold cross-validated ROC AUC {trained.auc:.4f}\n{reliability_table(trained.reliability, 'toxic')}")
+    typer.echo(f"wrote {out}, sha256 {digest}")
+
+
+@evaluate.command("toxicity")
+@answering
+def evaluate_toxicity(
+    model: Annotated[Path, typer.Argument(help="A model made by `corpusmill train toxicity`.")],
+    csv: CommentsFile,
+    text_column: TextColumn = "comment_text",
+    label_columns: LabelColumns = None,
+    positive_value: PositiveValue = "1",
+    threshold: Annotated[float, typer.Option(help="Probability from which a sentence is toxic.")] = 0.5,
+    as_json: AsJson = False,
+) -> None:
+    """Say how well a model finds toxic comments, and how often it takes groups of people or medicine for toxic."""
+    from corpusmill.filters.toxicity_model import ToxicityModel
+    from corpusmill.filters.toxicity_training import evaluate_toxicity as judge
+    from corpusmill.filters.toxicity_training import evaluation_text, read_comments
+
+    if not 0 <= threshold <= 1:
+        raise UsageError(f"--threshold: {threshold} is not between 0 and 1")
+    labels = label_columns or ["toxic"]
+    loaded = ToxicityModel.load(model)
+    comments = read_comments(csv, text_column=text_column, label_columns=labels, positive_value=positive_value)
+    found = judge(loaded, comments, threshold=threshold)
+    if as_json:
+        _print_json(found.as_dict())
+    else:
+        typer.echo(evaluation_text(found))
 
 
 @urls.command("build")

@@ -348,13 +348,13 @@ def status_as_text(data: Mapping[str, Any]) -> str:
     return "\n".join([head, *(f"  {name.ljust(longest)}  {told}" for name, told in rows.items())])
 
 
-def reliability_table(bins: Sequence[ReliabilityRow]) -> str:
-    """How often held-out texts of each score were good ones: a calibrated score says its own share."""
+def reliability_table(bins: Sequence[ReliabilityRow], positive: str = "good") -> str:
+    """How often held-out texts of each score were `positive` ones: a calibrated score says its own share."""
     rows = [
         (f"{row.low:.1f} to {row.high:.1f}", count(row.documents), f"{row.mean_score:.3f}", f"{row.positive_share:.3f}")
         for row in bins
     ]
-    return table(("score", "texts", "mean score", "share good"), rows)
+    return table(("score", "texts", "mean score", f"share {positive}"), rows)
 
 
 def _indented(text: str) -> str:

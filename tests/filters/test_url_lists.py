@@ -69,16 +69,6 @@ def test_the_normal_form_is_that_of_plain_python(urls: list[str]) -> None:
     assert parts_of(urls) == [plain_normal(url) for url in urls]
 
 
-@settings(max_examples=200)
-@given(URLS)
-def test_the_normal_form_is_its_own(url: str) -> None:
-    """But for a percent sign that was itself written with one: each is decoded once."""
-    ((host, rest),) = parts_of([url])
-    if not host or rb"%25" in rest:
-        return
-    assert parts_of([(b"//" + host + rest).decode()]) == [(host, rest)]
-
-
 @pytest.mark.parametrize(
     ("url", "host"),
     [
