@@ -32,7 +32,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from corpusmill.documents.batch import TextBatch
-from corpusmill.documents.codepoints import ALPHA, DIGIT, FOLD
+from corpusmill.documents.codepoints import ALPHA, CLASSES, DIGIT, FOLD
 from corpusmill.documents.compiled import frozen
 from corpusmill.documents.errors import InputError
 from corpusmill.documents.shards import atomic_file
@@ -120,7 +120,7 @@ class Ngrams:
         """log10 of the probability of each word and, behind those of each sentence, of its end."""
         scores, _ = self.woven_scores(keys, offsets)
         begins = offsets[:-1] + 2 * np.arange(len(offsets) - 1)
-        return np.delete(scores, begins - offsets[0])
+        return np.delete(scores, begins)
 
     def sums(
         self, keys: NDArray[np.uint64], offsets: NDArray[np.int64], firsts: NDArray[np.int64]
@@ -137,11 +137,11 @@ class Ngrams:
 
 @dataclass(frozen=True, slots=True)
 class Sentences:
-    """The lines of a batch that have words. A run of one sign, such as a rule of dashes, is one word.
+    """The lines of a batch that have words, and these words. A run of one sign, such as a rule of dashes, is one word.
 
-    keys        uint64[words]: what the model knows them by
+    keys        uint64[words]: what the model knows words by
     words       int32[words]: where they stand among the batch's words
-    offsets     int64[sentences + 1]: the first word of each
+    offsets     int64[sentences + 1]: the first word of each sentence
     firsts      int64[documents + 1]: the first sentence of each document
     """
 
@@ -201,9 +201,10 @@ def spelled(word: str, *, folded: bool) -> str:
     """
     if not folded:
         return word
-    if any(character.isdigit() for character in word) and not any(character.isalpha() for character in word):
+    codes = [ord(character) for character in word]
+    if any(CLASSES[code] & DIGIT for code in codes) and not any(CLASSES[code] & ALPHA for code in codes):
         return "0" * min(len(word), _LONGEST_NUMBER)
-    return "".join(chr(FOLD[ord(character)]) for character in word)
+    return "".join(chr(FOLD[code]) for code in codes)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -292,6 +293,7 @@ class LanguageModel:
             header = json.loads(content)
             lengths = {name: int(header["lengths"][name]) for name in _TYPES}
             settings, facts = header["settings"], header["facts"]
+            folded, hashes, unknown = bool(settings["folded"]), settings["hashes"], int(settings["unknown"])
             version, digest = header["format"], header.pop("digest")
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(damaged) from error
@@ -306,18 +308,27 @@ class LanguageModel:
             place += _padded(arrays[name].nbytes)
         if place != path.stat().st_size or _digest(header, arrays) != digest:
             raise InputError(damaged)
-        if settings["hashes"] != hashes_sign():
+        buckets, counts = arrays["buckets"], arrays["counts"]
+        if (
+            not MIN_ORDER <= len(counts) == len(buckets) - 1 <= MAX_ORDER
+            or buckets[0] != 0
+            or buckets[1:].min() < 1
+            or BUCKET * buckets.sum() != lengths["table"]
+            or not 0 <= unknown < PLACES * buckets[1]
+        ):
+            raise InputError(damaged)
+        if hashes != hashes_sign():
             raise InputError(f"{path}: its words were hashed by another version of corpusmill than this; {_AGAIN}")
         offsets = np.concatenate(([0], arrays["spelling_ends"])).astype(np.int32)
         words = pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(arrays["spelling"]))
         return cls(
             ngrams=Ngrams(
                 table=frozen(arrays["table"]),
-                buckets=frozen(arrays["buckets"]),
-                counts=tuple(arrays["counts"].tolist()),
-                unknown=settings["unknown"],
+                buckets=frozen(buckets),
+                counts=tuple(counts.tolist()),
+                unknown=unknown,
             ),
-            folded=settings["folded"],
+            folded=folded,
             word_slots=arrays["word_slots"],
             words=words,
             facts=facts,

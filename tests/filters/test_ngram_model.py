@@ -8,7 +8,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -230,6 +232,25 @@ def test_wherever_a_byte_is_changed_a_model_is_refused_or_the_same(model: Langua
         else:
             assert again.sums(sentences)[0] == sums
     assert refused > len(places) / 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"buckets": np.array([0, 1, 1, 1, 10**9])},
+        {"buckets": np.array([0, -1, 1, 1, 1])},
+        {"counts": (1, 2)},
+        {"unknown": 10**6},
+        {"unknown": -1},
+    ],
+    ids=str,
+)
+def test_tables_that_would_be_read_beyond_their_ends_are_refused(
+    model: LanguageModel, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    replace(model, ngrams=replace(model.ngrams, **change)).save(tmp_path / "m.model")
+    with pytest.raises(InputError, match=r"m\.model: is damaged or was cut short"):
+        LanguageModel.load(tmp_path / "m.model")
 
 
 def test_a_model_of_another_version_is_refused(
