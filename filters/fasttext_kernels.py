@@ -27,12 +27,12 @@ from numpy.typing import NDArray
 from corpusmill.documents.compiled import add_sixteen, inlined, kernel, ones
 
 HIERARCHICAL_SOFTMAX, NEGATIVE_SAMPLING, SOFTMAX, ONE_VS_ALL = 1, 2, 3, 4
-"""Losses, as files number them. Only the first three share one probability out among the labels."""
+"""Losses, as files number them. Only the first and the third share one probability out among the labels."""
 
 _SMOOTHING = 1e-5  # added to what fastText takes the logarithm of
 _TABLE_SIZE, _TABLE_BOUND = 512, 8  # fastText's table of the logistic function: steps, and where it ends
-_CACHE_BYTES = 1 << 24  # of the cache of tokens; the cores that this was tried on have 1 MB of L2 and share 32 MB of L3
-_MAX_SLOTS, _MIN_SLOTS = 1 << 15, 1 << 8
+_MAX_SLOTS, _MIN_SLOTS = 1 << 15, 1 << 8  # of the cache of tokens
+_CACHE_BYTES = 1 << 24  # which its sums may take; the machine that this was tried on shares 32 MB of L3
 _LANES = 16
 _ROOM = 448  # rows that are listed before they are added
 MAX_SUBWORD = 64
@@ -378,25 +378,34 @@ def word_ngram_rows(
     return n_found
 
 
+def empty_cache(width: int) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.float32]]:
+    """A cache of tokens for `embed`, which may go from batch to batch, but not to another model or thread."""
+    slots = _MAX_SLOTS
+    while slots > _MIN_SLOTS and slots * width * 4 > _CACHE_BYTES:
+        slots //= 2
+    return np.zeros(slots, np.uint64), np.empty(slots, np.int32), np.empty((slots, width), np.float32)
+
+
 @kernel
 def embed(
     offsets: NDArray[np.int32],
     text: NDArray[np.uint8],
     features: Features,
+    seen_keys: NDArray[np.uint64],
+    seen_counts: NDArray[np.int32],
+    seen_sums: NDArray[np.float32],
     sums: NDArray[np.float32],
     counts: NDArray[np.int32],
 ) -> None:
-    """Sets each document's `sums` to the mean of its rows, and `counts` to how many these are."""
+    """Sets each document's `sums` to the mean of its rows, and `counts` to how many these are.
+
+    The cache of tokens has 2^k slots: a token's key, the number of its rows, and their sum.
+    """
     # Whatever is taken out of a tuple of arrays costs an atomic count, so that is done once.
     words, buckets, held, before = features.words, uint32(features.buckets), features.held, features.before
     rows, codes, centroids, gains = features.rows, features.codes, features.centroids, features.gains
     keys, ids, shortest, longest = features.keys, features.ids, features.shortest, features.longest
-    width = sums.shape[1]
-    slots = _MAX_SLOTS
-    while slots > _MIN_SLOTS and slots * width * 4 > _CACHE_BYTES:
-        slots //= 2
-    seen_keys, seen_counts = np.zeros(slots, np.uint64), np.empty(slots, np.int32)
-    seen_sums = np.empty((slots, width), np.float32)
+    slots = seen_keys.shape[0]
     chains = np.empty(max(features.word_ngrams - 1, 0) if buckets > 0 else 0, np.uint64)
     found, waiting = np.empty(_ROOM + MAX_SUBWORD, np.int32), np.empty(_ROOM + MAX_SUBWORD, np.int32)
     word = np.empty(longest_text(offsets) + 2, np.uint8)

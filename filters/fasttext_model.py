@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import mmap
 import struct
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from corpusmill.filters.fasttext_kernels import (
     choose_groups,
     choose_labels,
     embed,
+    empty_cache,
     find_entries,
     index_entries,
 )
@@ -202,6 +204,7 @@ class FastTextModel:
     features: Features
     scorer: Scorer
     width: int
+    caches: threading.local = field(default_factory=threading.local, repr=False)
 
     @classmethod
     def load(cls, path: str | Path, sha256: str | None = None) -> FastTextModel:
@@ -233,8 +236,14 @@ class FastTextModel:
     def means(self, batch: TextBatch) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """float32[documents, width]: the mean of each text's rows; int32[documents]: how many these were."""
         means, counts = np.empty((len(batch), self.width), np.float32), np.empty(len(batch), np.int32)
-        embed(batch.offsets, batch.text, self.features, means, counts)
+        embed(batch.offsets, batch.text, self.features, *self._cache(), means, counts)
         return frozen(means), frozen(counts)
+
+    def _cache(self) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.float32]]:
+        """This thread's cache of tokens: kernels run beside each other."""
+        if not hasattr(self.caches, "tokens"):
+            self.caches.tokens = empty_cache(self.width)
+        return self.caches.tokens
 
     def probabilities(self, batch: TextBatch) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """The most probable label of each document, as an index into `labels`, and its probability.
