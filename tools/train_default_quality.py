@@ -4,17 +4,17 @@
 
 Writes into the texts' folder `<role>/<class>/<source>.jsonl` and `sources.json`, what each is made of:
 
-    training/good   texts to keep: public-domain books and speeches, encyclopedia articles, answers that readers voted
-                    for, the main text of article pages
-    training/bad    texts to drop: what else stands on the very same pages (navigation, listings, notices), result pages
-                    of search engines, spam mail
+    training/good   texts to keep, all of them openly licensed: public-domain books and speeches, encyclopedia articles,
+                    answers that readers voted for, news retold for learners
+    training/bad    texts to drop: what stands beside the article on web pages (navigation, listings, notices), result
+                    pages of search engines, spam mail
     unseen/…        sources that the model never sees, to judge it by (benchmarks/topics/quality.py)
     unseen/neither  texts that are neither: mail and posts between people
 
 What a model learns from "books against raw web" is the difference between a book and a web page, and it then takes an
-article for a listing. Two things are against that. Good and bad come from the same pages, so that the subject, the year
-and the publisher tell nothing. And texts are cut into pieces of 300 to 6,000 characters, no more than 400 of each
-source, so that neither length nor a large source counts.
+article for a listing. Two things are against that. Of web pages only what is not the article is bad, so that their
+subjects tell little, and news of today is among the good. And texts are cut into pieces of 300 to 6,000 characters, no
+more than 400 of each source, so that neither length nor a large source counts.
 """
 
 from __future__ import annotations
@@ -269,14 +269,14 @@ _DANIEL, _TRAFILATURA = "web/daniel_multilingual_html_gold", "web/trafilatura_ev
 _SCRAPINGHUB, _MOZILLA = "web/scrapinghub_article_extraction", "web/mozilla_readability_pages"
 _SPAM = "quality/spamassassin_mail_a"
 SOURCES = (
-    Source("daniel_articles", "training", "good", _DANIEL, "news articles, gold text", main_texts(daniel)),
     Source("daniel_rest", "training", "bad", _DANIEL, "what else stands on their pages", other_texts(daniel)),
-    Source("blog_articles", "training", "good", _TRAFILATURA, "long lines of pages", main_texts(trafilatura_pages)),
     Source("blog_rest", "training", "bad", _TRAFILATURA, "the other lines", other_texts(trafilatura_pages)),
     Source("books", "training", "good", "text/books_classic_markdown_a", "pages of novels and essays", books),
     Source("encyclopedia", "training", "good", "text/wikitext2_valid_test", "sections of articles", encyclopedia),
     Source("answers", "training", "good", "text/stackexchange_posts_a", "posts of five votes or more", answers),
     Source("speeches", "training", "good", _NLTK, "presidents' speeches", speeches),
+    Source("onestop", "training", "good", "quality/onestop_english_3levels", "news for learners, advanced",
+           files("quality/onestop_english_3levels/Texts-SeparatedByReadingLevel/Adv-Txt/*.txt")),
     Source("results", "training", "bad", _SERPS, "main content of result pages", archived(f"{_SERPS}/*.warc.gz")),
     Source("results_whole", "training", "bad", _SERPS, "their whole text", archived(f"{_SERPS}/*.warc.gz", main=False)),
     Source("spam", "training", "bad", _SPAM, "spam mail", mail("spam-1", "spam-2")),
@@ -284,8 +284,6 @@ SOURCES = (
     Source("scrapinghub_rest", "unseen", "bad", _SCRAPINGHUB, "what else stands there", other_texts(scrapinghub)),
     Source("mozilla_articles", "unseen", "good", _MOZILLA, "articles, gold text", main_texts(mozilla)),
     Source("mozilla_rest", "unseen", "bad", _MOZILLA, "what else stands there", other_texts(mozilla)),
-    Source("onestop", "unseen", "good", "quality/onestop_english_3levels", "news for learners, advanced",
-           files("quality/onestop_english_3levels/Texts-SeparatedByReadingLevel/Adv-Txt/*.txt")),
     Source("reuters", "unseen", "good", _NLTK, "news agency reports",
            files(f"{_NLTK}/reuters/*/*", "latin-1", every=12)),
     Source("minhash_articles", "unseen", "good", "neardup/minhash_articles_truth", "news articles", articles),
