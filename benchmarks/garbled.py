@@ -52,7 +52,7 @@ DAMAGED = frozenset(
         "utf-8/balatonblog.typepad.com.xml",
     )
 )
-"""Texts that hold mojibake or C1 controls where they were found; each was read."""
+"""Texts that hold mojibake or C1 controls where they were found; the first changed line of each was read."""
 
 
 def sound_texts(data: Path, every: int = 1) -> Iterator[tuple[str, str]]:
