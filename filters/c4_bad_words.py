@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -68,7 +68,7 @@ class C4BadWords(Filter):
         ]
     )
 
-    list: Path
+    list: Path = field(metadata={"path": True})
     """A folder in LDNOOBW's layout, or one file: UTF-8, a word or phrase a line."""
     default_language: str = "en"
     """The language of documents whose `language` column is null; a folder must have its list."""

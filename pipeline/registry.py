@@ -18,6 +18,8 @@ FILTERS = {
     "c4_bad_words": "corpusmill.filters.c4_bad_words:C4BadWords",
     "fineweb_quality": "corpusmill.filters.fineweb_quality:FineWebQuality",
     "math_density": "corpusmill.filters.math_density:MathDensity",
+    "language_thresholds": "corpusmill.filters.language_thresholds:LanguageThresholds",
+    "redpajama_signals": "corpusmill.filters.redpajama:RedPajamaSignals",
     "ocr_noise": "corpusmill.filters.books:OcrNoise",
     "code_language": "corpusmill.filters.code_language:CodeLanguage",
     "code_license": "corpusmill.filters.code_license:CodeLicense",
@@ -47,7 +49,7 @@ BARRIERS = {
 }
 STAGES = FILTERS | REWRITERS | BARRIERS
 
-PUBLISHED = ("fineweb", "gopher", "c4", "code", "math", "books")
+PUBLISHED = ("fineweb", "gopher", "c4", "code", "math", "books", "dclm", "fineweb2", "redpajama")
 """Recipes of papers, by name: files of stages in pipeline/recipes/."""
 
 
