@@ -1,8 +1,9 @@
 """From a page's bytes to its text: encoding, bounds, main content.
 
-Engines: `resiliparse` takes the main content (Bevendorff et al. 2018, "Elastic ChatNoir"; version 2 of the library),
-`resiliparse_all` all text, `trafilatura` the main content with more care and 30 times the time (Barbaresi 2021,
-doi:10.18653/v1/2021.acl-demo.15). On scrapinghub's 181 articles F1 is .927, .683 and .951.
+Engines: `content` takes the main content by our own scanner and trees (pipeline/content/page.py), `resiliparse` by
+rules (Bevendorff et al. 2018, "Elastic ChatNoir"; version 2 of the library), `resiliparse_all` all text, `trafilatura`
+the main content by other rules and in many times the time (Barbaresi 2021, doi:10.18653/v1/2021.acl-demo.15). How well
+each does on which pages stands in docs/accuracy.md, and what to choose in docs/extraction.md.
 
 The encoding is the byte order mark's; else UTF-8 where the bytes are valid UTF-8 and not ASCII alone (a server's
 default charset is wrong more often than several bytes are UTF-8 by chance); else the first that decodes the page
@@ -11,7 +12,7 @@ does, the first one decodes it with U+FFFD. Labels are read as the WHATWG encodi
 means windows-1252.
 
 CPU time. Native code cannot be interrupted by a Python signal handler, and a limit by the clock would drop other
-pages on another machine. So a page that would be too deep or take resiliparse too long is known beforehand, by an
+pages on another machine. So a page that would be too deep or take a parser too long is known beforehand, by an
 estimate from its tags (pipeline/sources/markup.py). trafilatura runs mostly in Python: there a timer of the process's
 CPU time (ITIMER_PROF) ends it between two bytecodes; a worker does its tasks in its main thread, the only one that
 gets signals.
@@ -26,14 +27,16 @@ import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from corpusmill.documents.errors import InputError, RecipeError
 from corpusmill.pipeline.sources.contract import ExtractReason
 from corpusmill.pipeline.sources.gathering import clean_text
 
-Engine = Literal["resiliparse", "resiliparse_all", "trafilatura"]
+Engine = Literal["content", "resiliparse", "resiliparse_all", "trafilatura"]
+Favor = Literal["balance", "precision", "recall"]
 
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -97,17 +100,24 @@ class ExtractReject:
 class Extraction:
     """How pages become text."""
 
-    engine: Engine = "resiliparse"
-    """`resiliparse` (main content), `resiliparse_all` (all text) or `trafilatura` (main content; an extra)."""
+    engine: Engine = "content"
+    """`content` or `resiliparse` (main content), `resiliparse_all` (all text) or `trafilatura` (main content; an
+    extra)."""
     max_html_bytes: int = 5_000_000
     """A page with more bytes is `too_large`."""
     max_depth: int = 2_000
     """A page that nests deeper, by its tags, is `too_deep`. Browsers stop at 512, real pages below 200."""
     cpu_seconds: float = 10.0
     """CPU time for a page; one that takes more (for resiliparse: would take, by estimate) is `too_slow`."""
-    comments: bool = True
-    """Whether resiliparse keeps readers' comments. Without them F1 on scrapinghub's articles rises from .928 to .939,
-    but of a forum's page little is left."""
+    comments: bool | None = None
+    """Whether readers' comments are kept. None: resiliparse keeps them, or little would be left of a forum's page (with
+    them, F1 on scrapinghub's articles is .928 instead of .939); the others leave them out."""
+    favor: Favor | None = None
+    """Whether `content` and `trafilatura` keep what may or may not be main content. None: `content` strikes a balance,
+    trafilatura favours precision, as in FineWeb's recipe."""
+    math: bool = False
+    """Whether MathML, MathJax and pictures of formulas become LaTeX between dollar signs (pipeline/content/mathml.py)
+    before the page is read; else they are left out or, by some engines, printed sign by sign."""
     min_text_bytes: int = 1
     """A page whose text has fewer bytes of UTF-8 is `empty`."""
 
@@ -115,17 +125,23 @@ class Extraction:
         for name in ("max_html_bytes", "max_depth", "cpu_seconds", "min_text_bytes"):
             if not getattr(self, name) > 0:
                 raise RecipeError(f"extract.{name}: {getattr(self, name)} is not above zero")
-        if self.engine not in ("resiliparse", "resiliparse_all", "trafilatura"):
-            raise RecipeError(
-                f'extract.engine: "{self.engine}" is none of resiliparse, resiliparse_all and trafilatura'
-            )
+        if self.engine not in get_args(Engine):
+            raise RecipeError(f'extract.engine: "{self.engine}" is none of {", ".join(get_args(Engine))}')
+        if self.favor not in (None, *get_args(Favor)):
+            raise RecipeError(f'extract.favor: "{self.favor}" is none of {", ".join(get_args(Favor))}')
+        if self.favor is not None and self.engine not in ("content", "trafilatura"):
+            raise RecipeError(f"extract.favor: {self.engine} knows no {self.favor}; content and trafilatura do")
 
     def prepare(self) -> None:
-        """Checks that the engine is installed, before any work starts.
+        """Checks that the engine is installed or its model is sound, before any work starts.
 
         Raises:
             InputError: if it is not.
         """
+        if self.engine == "content":
+            from corpusmill.pipeline.content.forest import load
+
+            load()
         if self.engine == "trafilatura":
             try:
                 import trafilatura  # noqa: F401
@@ -133,6 +149,12 @@ class Extraction:
                 raise InputError(
                     "extract.engine: trafilatura is not installed; pip install corpusmill[trafilatura]"
                 ) from error
+
+    def files(self) -> tuple[Path, ...]:
+        """What the texts depend on beside the fields: the model's file enters the fingerprints of tasks."""
+        from corpusmill.pipeline.content.forest import SHIPPED
+
+        return (SHIPPED,) if self.engine == "content" else ()
 
     def extract(self, payload: bytes, content_type: str | None) -> Extracted | ExtractReject:
         """The text of a page. Plain text is decoded and goes on as it is.
@@ -151,6 +173,12 @@ class Extraction:
         tags = html.encode() if b"\0" in payload[:64] or b"\x1b" in payload else payload
         if excess := self._excess(tags):
             return excess
+        if self.math:
+            from corpusmill.pipeline.content.mathml import math_as_text
+
+            html = math_as_text(html)
+        if self.engine == "content":
+            return self._with_content(html)
         if self.engine == "trafilatura":
             return self._with_trafilatura(html)
         return self._with_resiliparse(html)
@@ -167,6 +195,15 @@ class Extraction:
             return ExtractReject(ExtractReason.TOO_SLOW, detail)
         return None
 
+    def _with_content(self, html: str) -> Extracted | ExtractReject:
+        from corpusmill.pipeline.content.forest import load
+        from corpusmill.pipeline.content.page import main_text
+
+        text, title = main_text(
+            html.encode("utf-8", "replace"), load(), favor=self.favor or "balance", comments=bool(self.comments)
+        )
+        return self._checked(text, title)
+
     def _with_resiliparse(self, html: str) -> Extracted | ExtractReject:
         from resiliparse.extract.html2text import extract_plain_text
         from resiliparse.parse.html import HTMLTree
@@ -180,7 +217,7 @@ class Extraction:
                 main_content=self.engine == "resiliparse",
                 alt_texts=False,
                 post_meta=False,
-                comments=self.comments,
+                comments=self.comments is not False,
             )
         except (RuntimeError, ValueError, TypeError, MemoryError) as error:
             return ExtractReject(ExtractReason.FAILED, f"{type(error).__name__}: {error}")
@@ -191,14 +228,23 @@ class Extraction:
 
         try:
             with _cpu_limit(self.cpu_seconds):
-                document = trafilatura.bare_extraction(html, favor_precision=True, with_metadata=True)
+                document = trafilatura.bare_extraction(
+                    html,
+                    favor_precision=self.favor in (None, "precision"),
+                    favor_recall=self.favor == "recall",
+                    include_comments=bool(self.comments),
+                    with_metadata=True,
+                )
         except _OutOfTimeError:
             return ExtractReject(ExtractReason.TOO_SLOW, f"took more than {self.cpu_seconds:g} s of CPU time")
         except Exception as error:  # noqa: BLE001  lxml and trafilatura raise whatever a page makes them raise
             return ExtractReject(ExtractReason.FAILED, f"{type(error).__name__}: {error}")
         if document is None:
             return ExtractReject(ExtractReason.EMPTY, "trafilatura finds no main content")
-        return self._checked(document.text or "", document.title)
+        text = document.text or ""
+        if self.comments and document.comments:
+            text = f"{text}\n{document.comments}".lstrip("\n")
+        return self._checked(text, document.title)
 
     def _checked(self, text: str, title: str | None) -> Extracted | ExtractReject:
         text = clean_text(text).strip("\n")

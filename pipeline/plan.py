@@ -134,7 +134,9 @@ class SourcePlan:
                 split = self.splits[part]
                 source = FirstInput(self.reader, split, self.origin)
                 pieces = [(piece.file.name, piece.file.identity, piece.start, piece.stop) for piece in split.pieces]
-                origin = (self.reader.version, self.reader, self.origin, pieces)
+                files = self.origin.extraction.files() if self.origin.extraction is not None else ()
+                models = [_file_hash(path, path.stat().st_mtime_ns) for path in files]
+                origin = (self.reader.version, self.reader, self.origin, pieces, models)
                 size = split.size
             else:
                 source = LaterInput(self.documents(phase - 1, part), self.verdicts(phase - 1, part))
@@ -250,6 +252,8 @@ def _plan_source(recipe: Recipe, spec: SourceSpec, folder: Path) -> SourcePlan:
     extraction = build(Extraction, spec.extract, f"{spec.place}.extract") if reader.kind in _EXTRACTED else None
     if spec.extract and extraction is None:
         raise RecipeError(f"{spec.place}.extract: {reader.kind} files hold text already; take this key out")
+    if extraction is not None:
+        extraction.prepare()
     stages = [_seeded(stage, recipe) for stage in spec.stages]
     for stage in stages:
         stage.build().prepare()

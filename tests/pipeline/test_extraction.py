@@ -21,7 +21,7 @@ eighteenth century, and it made longer spans possible than anybody had seen befo
 <footer>Imprint</footer></body></html>"""
 
 
-@pytest.mark.parametrize("engine", ["resiliparse", "trafilatura"])
+@pytest.mark.parametrize("engine", ["content", "resiliparse", "trafilatura"])
 def test_main_content_leaves_out_what_stands_around_it(engine):
     page = Extraction(engine=engine).extract(ARTICLE.encode(), "text/html")
     assert isinstance(page, Extracted)
@@ -149,7 +149,9 @@ def test_a_missing_engine_says_what_to_install(monkeypatch):
 def test_options_that_cannot_work_are_refused():
     with pytest.raises(RecipeError, match=r"extract\.max_depth: 0 is not above zero"):
         Extraction(max_depth=0)
-    with pytest.raises(RecipeError, match=r'extract\.engine: "resily" is none of resiliparse'):
+    with pytest.raises(
+        RecipeError, match=r'extract\.engine: "resily" is none of content, resiliparse, resiliparse_all, trafilatura'
+    ):
         Extraction(engine="resily")
 
 

@@ -1,0 +1,156 @@
+"""The main content of a page: which pieces of its text to keep, and how they are put together.
+
+Two passes of boosted trees over all pieces of a page. The first knows each piece's own words, place, ancestors and
+neighbours (pipeline/content/features.py), the second the first's scores of all pieces around it: stacked sequential
+learning (Cohen and Carvalho 2005), as in Web2Text (Vogels et al. 2018), where a hidden Markov model does the second
+step. Trained on gold texts of real pages by tools/train_content_model.py; docs/extraction.md says on which.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corpusmill.documents.compiled import frozen, kernel
+from corpusmill.pipeline.content.elements import HINT_SHIFT, Break, Place
+from corpusmill.pipeline.content.features import NAMES, context, features
+from corpusmill.pipeline.content.forest import Model
+from corpusmill.pipeline.content.scan import Piece, Scan, decoded_references, scan
+
+Favor = Literal["balance", "precision", "recall"]
+
+THRESHOLDS: dict[Favor, float] = {"balance": 0.5, "precision": 0.7, "recall": 0.3}
+"""How likely main content a piece must be to be kept; chosen on the pages trained on, by cross-validation."""
+LEAST_LIKELY = 0.2
+"""A page without a piece as likely as this has no main content."""
+FEW_PIECES = 6
+"""A page of so many pieces has nothing that stands around its content."""
+HEADLINE_SHARE = 0.8
+"""Of a heading's words, so many stand in the title where it is the headline."""
+TITLE_BYTES = 4_000
+_COMMENT_HINT = 2
+_START, _END, _BREAK, _ITEM = int(Piece.START), int(Piece.END), int(Piece.BREAK), int(Piece.ITEM)
+_LIST = int(Place.LIST)
+_CELL, _LINE, _PARAGRAPH = int(Break.CELL), int(Break.LINE), int(Break.PARAGRAPH)
+_SEPARATOR_BYTES = 6  # the longest: an empty line and a bullet
+_PROSE, _LINK_SHARE, _TITLE_SHARE = (NAMES.index(name) for name in ("is_prose", "link_share", "title_share"))
+_OUTSIDE = int(Place.NAV | Place.FOOTER | Place.ASIDE | Place.BUTTON)
+_NOT_READ = int(Place.NAV | Place.BUTTON | Place.HIDDEN | Place.FORM)
+
+
+def main_text(html: bytes, model: Model, *, favor: Favor = "balance", comments: bool = False) -> tuple[str, str]:
+    """The main content of a page in UTF-8, and its title.
+
+    Paragraphs are separated by an empty line, items of lists and rows of tables by a line's end, cells by a tab; items
+    begin with a bullet. Preformatted text keeps its white space.
+
+    Args:
+        html: the page.
+        model: of `forest.load`.
+        favor: whether a doubtful piece is kept.
+        comments: whether readers' comments are kept, too: prose in elements that say so.
+    """
+    page = scan(html)
+    start, end = page.title
+    title = decoded_references(html[start : min(end, start + TITLE_BYTES)])
+    if not len(page.pieces):
+        return "", title
+    likely, measured = scored(page, title, model)
+    outside = (measured[:, _LINK_SHARE] >= 0.5) | (page.places & np.uint64(_OUTSIDE) != 0)
+    kept = chosen(likely, outside, THRESHOLDS[favor])
+    kept &= ~headline(page, kept, measured[:, _TITLE_SHARE])
+    if comments:
+        hint = np.uint64(1 << (HINT_SHIFT + _COMMENT_HINT))
+        readable = (page.places & hint != 0) & (page.places & np.uint64(_NOT_READ) == 0)
+        kept |= readable & (measured[:, _PROSE] > 0)
+    return joined(page, kept), title
+
+
+def chosen(likely: NDArray[np.float32], outside: NDArray[np.bool_], threshold: float) -> NDArray[np.bool_]:
+    """Which pieces are kept.
+
+    A page of few pieces is a fragment, and kept whole but for what is `outside` the content by its elements. Of a page
+    whose every piece is unlikely, those that are about as likely as the likeliest are kept: a page unlike those trained
+    on is not lost.
+    """
+    largest = float(likely.max())
+    if len(likely) <= FEW_PIECES:
+        kept: NDArray[np.bool_] = ~outside
+    elif largest >= threshold:
+        kept = likely >= threshold
+    elif largest >= LEAST_LIKELY:
+        kept = likely >= 0.6 * largest
+    else:
+        kept = np.zeros(len(likely), np.bool_)
+    return kept
+
+
+def headline(page: Scan, kept: NDArray[np.bool_], title_share: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Headings that say the page's title again before the text begins. Gold texts leave them out as often as not; the
+    title is kept apart from the text."""
+    heading = page.places & np.uint64(Place.HEADING) != 0
+    text = np.flatnonzero(kept & ~heading)
+    before = np.arange(len(kept)) < (text[0] if len(text) else 0)
+    repeated: NDArray[np.bool_] = heading & before & (title_share >= HEADLINE_SHARE)
+    return repeated
+
+
+def scored(page: Scan, title: str, model: Model) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """How likely each piece is main content, and the features of the first pass."""
+    measured = features(page, title, model.lexicon)
+    scores = model.second.scores(context(page, measured, model.first.scores(measured)))
+    likely: NDArray[np.float32] = np.reciprocal(1 + np.exp(-scores))
+    return likely, measured
+
+
+def joined(page: Scan, kept: NDArray[np.bool_]) -> str:
+    """The text of the pieces that are kept."""
+    out = np.empty(len(page.text) + _SEPARATOR_BYTES * len(page.pieces), np.uint8)
+    size = _join(page.text, page.pieces, page.places, frozen(kept.astype(np.uint8)), out)
+    return out[:size].tobytes().decode("utf-8", "replace")
+
+
+@kernel
+def _join(
+    text: NDArray[np.uint8],
+    pieces: NDArray[np.int32],
+    places: NDArray[np.uint64],
+    kept: NDArray[np.uint8],
+    out: NDArray[np.uint8],
+) -> int:
+    size = 0
+    between = 0
+    last = -1
+    for piece in range(len(pieces)):
+        between = max(between, pieces[piece, _BREAK])
+        if not kept[piece]:
+            continue
+        item = pieces[piece, _ITEM] != 0
+        if last >= 0:
+            if between == _CELL and last < piece - 1:
+                between = _LINE
+            if item and places[last] & np.uint64(_LIST):
+                between = _LINE
+            if between == _CELL:
+                out[size] = 9
+                size += 1
+            else:
+                out[size] = 10
+                size += 1
+                if between == _PARAGRAPH:
+                    out[size] = 10
+                    size += 1
+        if item:
+            out[size] = 0xE2
+            out[size + 1] = 0x80
+            out[size + 2] = 0xA2
+            out[size + 3] = 32
+            size += 4
+        for at in range(pieces[piece, _START], pieces[piece, _END]):
+            out[size] = text[at]
+            size += 1
+        between = 0
+        last = piece
+    return size
