@@ -64,14 +64,15 @@ class Toxicity(Filter):
     """What the model's file must be; None takes whichever is there."""
     words: str | None = field(default=None, metadata={"path": True})
     """Path of a list of words and phrases, one a line, as LDNOOBW has them."""
-    sentence_threshold: float = 0.5
-    """Probability from which a sentence is toxic. Belongs to the measure: to change it is to measure anew."""
+    sentence_threshold: float = 0.9
+    """Probability from which a sentence is toxic. Probabilities are of two equally common classes, and on the web toxic
+    sentences are rare, so .5 would be wrong mostly. Belongs to the measure: to change it is to measure anew."""
     max_score: float | None = None
     """Probability of the most toxic sentence; a document with a higher one is dropped. Dolma cuts those over 0.4."""
-    max_toxic_share: float | None = 0.25
+    max_toxic_share: float | None = 0.1
     """Share of toxic sentences, 0 to 1; a document with more is dropped."""
-    max_list_density: float | None = 10.0
-    """Listed words per 1,000 words; a document with more is dropped."""
+    max_list_density: float | None = 25.0
+    """Listed words per 1,000 words; a document with more is dropped. Reports of crimes and illness have 10 to 25."""
 
     def __post_init__(self) -> None:
         if self.model is None and self.words is None:

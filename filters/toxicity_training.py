@@ -41,7 +41,7 @@ from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import InputError
 from corpusmill.filters.quality_model import MAX_BITS, MIN_BITS
 from corpusmill.filters.quality_training import ReliabilityRow, platt, reliability
-from corpusmill.filters.toxicity_kernels import MIN_SENTENCE_WORDS
+from corpusmill.filters.toxicity_kernels import MIN_SENTENCE_WORDS, PRIOR_FEATURES
 from corpusmill.filters.toxicity_model import ToxicityModel, feature_matrix, sentences_of
 from corpusmill.filters.toxicity_probes import identity_sentences, medical_sentences
 
@@ -254,10 +254,10 @@ def _batches(texts: pa.StringArray) -> list[TextBatch]:
 
 
 def _normal(rows: csr_matrix) -> csr_matrix:
-    """Feature vectors of length 1."""
+    """Feature vectors as the kernels weigh them."""
     counts = np.diff(rows.indptr)
     rows = rows.astype(np.float64)
-    rows.data = np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts)
+    rows.data = np.repeat(1 / np.sqrt(counts + PRIOR_FEATURES), counts)
     rows.sort_indices()
     return rows
 
@@ -336,7 +336,7 @@ class Evaluation:
         }
 
 
-def evaluate_toxicity(model: ToxicityModel, comments: Comments, *, threshold: float = 0.5) -> Evaluation:
+def evaluate_toxicity(model: ToxicityModel, comments: Comments, *, threshold: float = 0.9) -> Evaluation:
     """Evaluates a model on judged comments and on our probes.
 
     Comments that the model was trained on flatter it: give others, or read the cross-validated AUC of its training.

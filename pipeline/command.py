@@ -326,7 +326,7 @@ def evaluate_toxicity(
     text_column: TextColumn = "comment_text",
     label_columns: LabelColumns = None,
     positive_value: PositiveValue = "1",
-    threshold: Annotated[float, typer.Option(help="Probability from which a sentence is toxic.")] = 0.5,
+    threshold: Annotated[float, typer.Option(help="Probability from which a sentence is toxic.")] = 0.9,
     as_json: AsJson = False,
 ) -> None:
     """Say how well a model finds toxic comments, and how often it takes groups of people or medicine for toxic."""

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from corpusmill.documents.batch import TextBatch
-from corpusmill.documents.codepoints import CLASSES, FOLD, SOLO, TERMINAL, WORD
+from corpusmill.documents.codepoints import ALPHA, CLASSES, FOLD, SOLO, TERMINAL, WORD
 from corpusmill.documents.errors import InputError, RecipeError
 from corpusmill.documents.shards import sha256_of
 from corpusmill.filters import toxicity_kernels as kernels
@@ -56,7 +56,7 @@ def model_against(word: str, intercept: float = -1.0) -> ToxicityModel:
     features = features_of_text(word).astype(np.uint32)
     return ToxicityModel(
         bits=BITS, features=features, weights=np.full(len(features), 1000, np.int16), scale=0.01, intercept=intercept,
-        slope=1.0, offset=0.0, facts={},
+        slope=2.0, offset=0.0, facts={},
     )  # fmt: skip
 
 
@@ -201,11 +201,10 @@ def plain_characters(text: str) -> set[int]:
     found = set()
     for chunk in text.split():
         core = chunk.strip("".join(sign for sign in chunk if not CLASSES[ord(sign)] & WORD and sign not in "@$*"))
-        if not core:
+        if not core or not any(CLASSES[ord(sign)] & ALPHA for sign in chunk):
             continue
         signs = "".join(chr(FOLD[ord(sign)]) for sign in core)
-        signs = signs.translate(drawn) if any(sign.isalpha() for sign in chunk) else signs
-        signs = re.sub(r"(.)\1{2,}", r"\1\1", signs)
+        signs = re.sub(r"(.)\1{2,}", r"\1\1", signs.translate(drawn))
         padded = [0, 0, 0x20, *(ord(sign) & 0xFFFF for sign in signs), 0x20]
         windows = [padded[end - 4 : end] for end in range(4, len(padded) + 1) if end >= 6 or end == len(padded)]
         for window in windows:
@@ -250,7 +249,7 @@ def test_decisions_are_the_dot_products_of_the_features(texts: list[str]) -> Non
     batch = TextBatch.of_texts(texts)
     bounds = sentences_of(batch).bounds
     rows = feature_matrix(batch, bounds, 12)
-    counts = np.maximum(np.diff(rows.indptr), 1)
+    counts = np.diff(rows.indptr) + kernels.PRIOR_FEATURES
     expected = rows.astype(np.float64) @ (model.table * model.scale) / np.sqrt(counts) + model.intercept
     assert model.range_decisions(batch, bounds) == pytest.approx(expected, abs=1e-9)
 
