@@ -21,7 +21,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import float32, int32, int64, uint32, uint64
+from numba import float32, int32, int64, uint8, uint32, uint64
 from numpy.typing import NDArray
 
 from corpusmill.documents.compiled import add_sixteen, inlined, kernel, ones
@@ -287,21 +287,33 @@ def add_subwords(
     A single `<` or `>` is none. Returns how many there were. `found` is room for over MAX_SUBWORD rows.
     """
     added = n_found = 0
+    union = uint8(0)
+    for place in range(size):
+        union |= word[place]
+    plain = (
+        union < 0x80
+    )  # ASCII: a byte is a character, with less to ask of each (35 → 43 MB/s while the cache is empty)
     for start in range(size):
         if word[start] & 0xC0 == 0x80:
             continue
         value = uint32(_HASH_SEED)
-        end = start
-        length = 0
-        while end < size and length < longest:
-            value = hashed(value, word[end])
-            end += 1
-            while end < size and word[end] & 0xC0 == 0x80:
+        if plain:
+            for length in range(1, min(longest, size - start) + 1):
+                value = hashed(value, word[start + length - 1])
+                if length >= shortest and (length > 1 or (start > 0 and start + 1 < size)):
+                    n_found = with_bucket(uint32(value % buckets), words, held, before, found, n_found)
+        else:
+            end = start
+            length = 0
+            while end < size and length < longest:
                 value = hashed(value, word[end])
                 end += 1
-            length += 1
-            if length >= shortest and not (length == 1 and (start == 0 or end == size)):
-                n_found = with_bucket(uint32(value % buckets), words, held, before, found, n_found)
+                while end < size and word[end] & 0xC0 == 0x80:
+                    value = hashed(value, word[end])
+                    end += 1
+                length += 1
+                if length >= shortest and not (length == 1 and (start == 0 or end == size)):
+                    n_found = with_bucket(uint32(value % buckets), words, held, before, found, n_found)
         if n_found >= found.shape[0] - MAX_SUBWORD:
             add_rows(found, n_found, rows, codes, centroids, gains, sums, at)
             added += n_found
