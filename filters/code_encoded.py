@@ -123,7 +123,12 @@ def find_hexadecimal(
         begin, end = offsets[document], offsets[document + 1]
         position = begin
         while position < end:
-            size = hexadecimal_unit(text, classes, begin, position, end)
+            size = 0
+            kind = classes[text[position]]
+            if text[position] == 0x5C or (
+                kind & _HEXADECIMAL and (position == begin or not classes[text[position - 1]] & _NAMELIKE)
+            ):
+                size = hexadecimal_unit(text, classes, begin, position, end)
             if size == 0:
                 position += 1
                 continue
@@ -179,6 +184,9 @@ def find_escapes(
         end = offsets[document + 1]
         position = offsets[document]
         while position < end:
+            if text[position] != 0x5C:
+                position += 1
+                continue
             start = position
             while position + 6 <= end and text[position] == 0x5C and text[position + 1] == 0x75:
                 first = classes[text[position + 2]] & classes[text[position + 3]]
