@@ -11,9 +11,8 @@ PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --constraint c
 .PHONY: demo test setup setup-dev lint types tests clean
 
 demo: setup
-	@$(BIN)/python sample_corpora/build.py
-	@$(BIN)/corpusmill train quality --positive sample_corpora/web/positive.jsonl \
-		--negative sample_corpora/web/negative.jsonl --out sample_corpora/built/quality.npz > sample_corpora/built/quality.txt
+	@$(BIN)/python sample_corpora/build.py > /dev/null
+	@$(BIN)/corpusmill urls build sample_corpora/lists/blocked/*.txt --out sample_corpora/built/blocked.urls > /dev/null
 	@$(BIN)/corpusmill run sample_corpora/recipe.yaml
 
 test: setup-dev lint types tests

@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "sample_corpora"
+PAGES = ("web", "math_web")  # sources whose documents are told by their URL
 LABELS = [json.loads(line) for line in (SAMPLE / "expected.jsonl").read_text().splitlines()]
 
 
@@ -23,16 +24,14 @@ def corpusmill(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory):
-    """A copy of the sample with its WARC files and model built, and a finished run beside it."""
+    """A copy of the sample with its WARC files and lists built, and a finished run beside it."""
     folder = tmp_path_factory.mktemp("sample")
     subprocess.run(["cp", "-r", str(SAMPLE), str(folder / "sample_corpora")], check=True)
     corpora = folder / "sample_corpora"
     subprocess.run([sys.executable, str(corpora / "build.py")], check=True, capture_output=True)
-    trained = corpusmill(
-        "train", "quality", "--positive", str(corpora / "web/positive.jsonl"), "--negative",
-        str(corpora / "web/negative.jsonl"), "--out", str(corpora / "built/quality.npz"), cwd=folder,
-    )  # fmt: skip
-    assert trained.returncode == 0, trained.stderr
+    lists = sorted(map(str, (corpora / "lists/blocked").iterdir()))
+    indexed = corpusmill("urls", "build", *lists, "--out", str(corpora / "built/blocked.urls"), cwd=folder)
+    assert indexed.returncode == 0, indexed.stderr
     ran = corpusmill("run", str(corpora / "recipe.yaml"), cwd=folder)
     assert ran.returncode == 0, ran.stderr
     return folder, ran
@@ -56,7 +55,7 @@ def ledger(sample):
         position += len(line) + 1
     for row in found.to_pylist():
         line = starts[row["offset"]] if row["source"] == "math" else None
-        place = row["file"] if row["source"] != "web" else row["url"] or f"{row['stage']}/{row['reason']}"
+        place = row["file"] if row["source"] not in PAGES else row["url"] or f"{row['stage']}/{row['reason']}"
         rows[row["source"], place, line].append(row)
     return rows
 
@@ -64,7 +63,7 @@ def ledger(sample):
 def key(label):
     if label["planted"] == "broken_gzip":  # what a damaged member was of cannot be known
         return label["source"], label["reason"], None
-    return label["source"], label["url"] if label["source"] == "web" else label["file"], label.get("line")
+    return label["source"], label["url"] if label["source"] in PAGES else label["file"], label.get("line")
 
 
 def outcome(row):
@@ -100,24 +99,69 @@ def test_one_document_of_each_group_stays_and_the_others_name_it(ledger):
         assert kept[0]["cluster_size"] == len(members), name
 
 
-def test_planted_personal_data_is_counted_and_replaced_and_the_rest_is_not(sample, ledger):
+@pytest.fixture(scope="module")
+def texts(sample):
+    """What was kept, by id."""
     folder, _ = sample
-    texts = {}
-    for path in (folder / "runs/sample").glob("*/curated/*.parquet"):
-        table = pq.read_table(path, columns=["id", "text"])
-        texts |= dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
+    tables = [
+        pq.read_table(path, columns=["id", "text"]) for path in (folder / "runs/sample").glob("*/curated/*.parquet")
+    ]
+    return {row["id"]: row["text"] for table in tables for row in table.to_pylist()}
+
+
+def test_planted_personal_data_is_counted_and_replaced_and_the_rest_is_not(ledger, texts):
     wrong = []
     for label in LABELS:
         for row in ledger.get(key(label), []):
             if row["verdict"] != "kept" or row["source"] == "math_notes":
                 continue
             found = {name: row[name] for name in row if name.startswith("pii.") and row[name]}
-            expected = label.get("rewritten") or {}
+            rewritten = label.get("rewritten") or {}
+            expected = {name: count for name, count in rewritten.items() if name.startswith("pii.")}
             if found != expected:
                 wrong.append((key(label), expected, found))
             for kind, count in found.items():
                 assert texts[row["id"]].count(f"<{kind.removeprefix('pii.').upper()}>") == count
     assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_what_is_repaired_or_cut_is_counted_where_it_was_planted_and_nowhere_else(ledger):
+    columns = ("mojibake.sequences", "book_matter.note_lines", "book_matter.contents_lines", "decontamination.items")
+    wrong = []
+    for label in LABELS:
+        for row in ledger.get(key(label), []):
+            found = {name: row[name] for name in columns if row["verdict"] == "kept" and row[name]}
+            expected = {name: count for name, count in (label.get("rewritten") or {}).items() if name in columns}
+            if found != expected:
+                wrong.append((key(label), expected, found))
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_passages_that_must_stand_in_what_is_kept_do(ledger, texts):
+    labels = [label for label in LABELS if "contains" in label]
+    assert len(labels) >= 6
+    for label in labels:
+        [row] = ledger[key(label)]
+        assert label["contains"] in texts[row["id"]], key(label)
+
+
+def test_benchmark_items_are_gone_from_what_is_kept(texts):
+    for path in (SAMPLE / "benchmarks").iterdir():
+        for item in map(json.loads, path.read_text().splitlines()):
+            question = item.get("question") or item["problem"]
+            assert not [name for name, text in texts.items() if question[:60] in text], question
+
+
+def test_every_stage_that_can_drop_or_rewrite_does_so_in_some_source(sample):
+    folder, _ = sample
+    manifest = json.loads((folder / "runs/sample/manifest.json").read_text())
+    done = defaultdict(int)
+    for source in manifest["sources"].values():
+        for stage in source["stages"]:
+            rewritten = stage.get("rewritten", {}).get("documents", 0)
+            done[stage["stage"]] += sum(stage["dropped"].values()) + rewritten + stage.get("cut", 0)
+    assert len(done) >= 27
+    assert not [name for name, documents in done.items() if documents == 0]
 
 
 def test_every_record_is_labelled(ledger):
@@ -173,3 +217,18 @@ def test_explain_tells_a_dropped_documents_way(sample):
     assert "dropped by quality: low_score" in told.stdout
     assert "<- broken" in told.stdout
     assert "gopher_quality: passed" in told.stdout
+
+
+def test_a_model_trained_from_the_samples_texts_takes_the_place_of_the_default(sample, tmp_path):
+    folder, _ = sample
+    corpora = folder / "sample_corpora"
+    good, bad, model = corpora / "web/positive.jsonl", corpora / "web/negative.jsonl", tmp_path / "mine.npz"
+    trained = corpusmill(
+        "train", "quality", "--positive", str(good), "--negative", str(bad), "--out", str(model), cwd=folder
+    )
+    assert trained.returncode == 0, trained.stderr
+    planned = corpusmill(
+        "plan", str(corpora / "recipe.yaml"), "--set", f"sources.web.stages.quality.model={model}", cwd=folder
+    )
+    assert planned.returncode == 0, planned.stderr
+    assert "quality" in planned.stdout

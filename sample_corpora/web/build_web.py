@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Pack the page sources in `pages/*.txt` into WARC files such as Common Crawl's.
 
-Written into the output folder: `web-00.warc.gz`, `web-01.warc.gz`, `web-02.warc.gz`, each a warcinfo record and then
-the responses, some with their request and metadata records. Every record is a gzip member of its own. The article of a
-page is wrapped in one of seven site templates (`site_templates.py`), so that extraction has something to remove.
+Written into the output folder: `web-00.warc.gz`, `web-01.warc.gz`, `web-02.warc.gz` and `math-00.warc.gz`, each a
+warcinfo record and then the responses, some with their request and metadata records. Every record is a gzip member of
+its own. The article of a page is wrapped in one of seven site templates (`site_templates.py`), so that extraction has
+something to remove.
 
 A page source is a header line and a body:
 
@@ -24,16 +25,19 @@ Fields besides those four, all optional:
 | `mojibake` | how many times the article's UTF-8 was read as windows-1252 |
 | `encoding`, `declare` | the page's encoding, and where it is declared: `meta`, `header` or `bom` |
 | `status`, `type` | HTTP status (200), content type (text/html); what is not HTML has its body as it stands |
-| `place` | `damaged`, `healthy` or `truncated`: the last three members of the last file |
-| `planted`, `verdict`, `stage`, `reason`, `group`, `rewritten`, `note` | the row in `../expected.jsonl` |
+| `crawl` | `web` (where not said) or `math`: the files that the page goes into, and the source of its label |
+| `place` | `damaged`, `healthy` or `truncated`: the last three members of the last file of `web` |
+| `planted`, `verdict`, `stage`, `reason`, `group`, `note` | the row in `../expected.jsonl` |
+| `rewritten` | what rewriters are to count: `email=2, mojibake.sequences=4`; without a stage it is of `pii` |
+| `contains` | what must stand in the text that is kept |
 
 A paragraph of the single word `---` starts the next post (forum template). Lines between two lines of three backquotes
-are preformatted.
+are preformatted, those between two lines of three tildes are HTML as it stands.
 
 Gzip members hold stored blocks, written here byte by byte: deflate output differs between zlib and zlib-ng, and these
 files are to be the same everywhere.
 
-`python3 build_web.py --labels` writes the web rows of `../expected.jsonl` again from the headers.
+`python3 build_web.py --labels` writes the rows of pages in `../expected.jsonl` again from the headers.
 """
 
 from __future__ import annotations
@@ -53,12 +57,13 @@ import site_templates
 
 HERE = Path(__file__).resolve().parent
 LABELS = HERE.parent / "expected.jsonl"
-FILES = 3
+FILES = {"web": 3, "math": 1}
+SOURCES = {"web": "web", "math": "math_web"}  # what the recipe calls them
 CRAWL_DATE = "2025-03-14T09:26:53Z"
 FIELDS = frozenset(
     (
         *("url", "title", "language", "site", "copy_of", "keep", "repeat", "mojibake", "encoding", "declare", "status"),
-        *("type", "place", "planted", "verdict", "stage", "reason", "group", "rewritten", "note"),
+        *("type", "crawl", "place", "planted", "verdict", "stage", "reason", "group", "rewritten", "contains", "note"),
     )
 )
 STATUS_TEXT = {200: "OK", 301: "Moved Permanently", 403: "Forbidden", 404: "Not Found", 500: "Internal Server Error"}
@@ -138,9 +143,12 @@ def article_html(page: dict) -> list[str]:
     text = page["body"]
     for _ in range(int(page.get("mojibake", 0))):
         text = read_as_windows_1252(text)
-    for part in re.split(r"^(```\n.*?\n```)$", text, flags=re.M | re.S):
+    for part in re.split(r"^(```\n.*?\n```|~~~\n.*?\n~~~)$", text, flags=re.M | re.S):
         if part.startswith("```"):
             posts[-1].append(f"<pre><code>{html.escape(part[4:-4], quote=False)}</code></pre>")
+            continue
+        if part.startswith("~~~"):
+            posts[-1].append(part[4:-4])
             continue
         for paragraph in filter(None, (block.strip("\n") for block in part.split("\n\n"))):
             escaped = html.escape(paragraph, quote=False)
@@ -292,7 +300,11 @@ def build(out_dir: str | Path) -> list[Path]:
     for page in pages:
         if page.get("planted", "clean") == "clean" and "title" in page:
             linkable.setdefault(page["language"], []).append(page)
-    files = [[warcinfo_record(f"web-{number:02d}.warc.gz")] for number in range(FILES)]
+    files = {
+        name: [warcinfo_record(name)]
+        for crawl, count in FILES.items()
+        for name in (f"{crawl}-{number:02d}.warc.gz" for number in range(count))
+    }
     placed: dict[str, bytes] = {}
     for index, page in enumerate(pages):
         candidates = linkable.get(page.get("language", "en"), linkable["en"])
@@ -301,17 +313,19 @@ def build(out_dir: str | Path) -> list[Path]:
         if "place" in page:
             placed[page["place"]] = member
             continue
-        records = files[index % FILES]
+        crawl = page.get("crawl", "web")
+        records = files[f"{crawl}-{index % FILES[crawl]:02d}.warc.gz"]
         if index % 4 == 0:
             records.append(request_record(page["url"]))
         records.append(member)
         if index % 4 in (0, 2):
             records.append(metadata_record(page))
     truncated = placed["truncated"]
-    files[-1] += [damage(placed["damaged"]), placed["healthy"], truncated[: len(truncated) * 3 // 5]]
+    last = files[f"web-{FILES['web'] - 1:02d}.warc.gz"]
+    last += [damage(placed["damaged"]), placed["healthy"], truncated[: len(truncated) * 3 // 5]]
     paths = []
-    for number, records in enumerate(files):
-        path = out_dir / f"web-{number:02d}.warc.gz"
+    for name, records in files.items():
+        path = out_dir / name
         path.write_bytes(b"".join(records))
         paths.append(path)
     return paths
@@ -320,7 +334,7 @@ def build(out_dir: str | Path) -> list[Path]:
 def label(page: dict) -> dict:
     """Return the page's row in `expected.jsonl`."""
     row = {
-        "source": "web",
+        "source": SOURCES[page.get("crawl", "web")],
         "url": page["url"],
         "verdict": page.get("verdict", "kept"),
         "stage": page.get("stage"),
@@ -332,15 +346,17 @@ def label(page: dict) -> dict:
         row["group"] = page["group"]
     if "rewritten" in page:
         pairs = (pair.split("=") for pair in page["rewritten"].split(", "))
-        row["rewritten"] = {f"pii.{kind}": int(count) for kind, count in pairs}
+        row["rewritten"] = {kind if "." in kind else f"pii.{kind}": int(count) for kind, count in pairs}
+    if "contains" in page:
+        row["contains"] = page["contains"]
     return row
 
 
 def write_labels(path: Path = LABELS) -> None:
-    """Write one row for each page, and leave the rows of the other sources as they are."""
+    """Write one row for each page, and leave the rows of files as they are."""
     others = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    rows = sorted((label(page) for page in read_pages()), key=lambda row: row["url"])
-    rows += [row for row in others if row["source"] != "web"]
+    rows = sorted((label(page) for page in read_pages()), key=lambda row: (row["source"] != "web", row["url"]))
+    rows += [row for row in others if "url" not in row]
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
