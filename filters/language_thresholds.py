@@ -213,11 +213,9 @@ def _index_of(language: str, names: tuple[str, ...]) -> int:
     """The entry of a language: the same code, else one of its macrolanguage or of a part of it (`zh`: cmn_Hani)."""
     asked = parsed(language)
     known = [parsed(name) for name in names]
-    for same in (lambda code: code.covers(asked) or asked.covers(code), lambda code: _akin(code, asked)):
-        for index, code in enumerate(known):
-            if same(code):
-                return index
-    return -1
+    same = [index for index, code in enumerate(known) if code.covers(asked) or asked.covers(code)]
+    akin = [index for index, code in enumerate(known) if _akin(code, asked)]
+    return next(iter([*same, *akin]), -1)
 
 
 def _akin(code: Code, asked: Code) -> bool:

@@ -19,6 +19,7 @@ import json
 import random
 import re
 import time
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -225,7 +226,8 @@ def _letters(latex: str) -> list[str]:
 
 
 def _letters_of(mathml: str) -> list[str]:
-    return sorted(re.findall(r"[A-Za-z0-9]", html.unescape(re.sub(r"<[^>]*>", "", mathml))))
+    text = unicodedata.normalize("NFKC", html.unescape(re.sub(r"<[^>]*>", "", mathml)))  # ℝ is an R
+    return sorted(re.findall(r"[A-Za-z0-9]", text))
 
 
 def _mathematics(benchmark: Benchmark, data: Path) -> list[str]:
