@@ -42,10 +42,11 @@ def plain_normal(url: str) -> tuple[bytes, bytes]:
     host = host.rstrip(".")
     if not host.isascii() or re.search(r"[%\t\r\n]", host):
         host = plain_host(host)
-    rest = re.sub(r"[\t\r\n]", "", rest.partition("#")[0])
+    rest = re.sub(r"%([0-9A-Fa-f]{2})", decoded_once, rest.partition("#")[0])
+    rest = re.sub(r"[\t\r\n]", "", rest)
     path, query, tail = rest.partition("?")
     rest = path.replace("\\", "/") + query + tail
-    return lowered(host), lowered(re.sub(r"%([0-9A-Fa-f]{2})", decoded_once, rest))
+    return lowered(host), lowered(rest)
 
 
 def decoded_once(found: re.Match[str]) -> str:
