@@ -49,6 +49,8 @@ class CodeLicense(Filter):
 
     name: ClassVar[str] = "code_license"
     reasons: ClassVar[type[StrEnum]] = Reason
+    judged_fields: ClassVar[frozenset[str]] = frozenset({"allow", "keep_unknown"})
+    measured_fields: ClassVar[frozenset[str]] = frozenset({"min_text_share", "max_words"})
     measures: ClassVar[pa.Schema] = pa.schema(
         [
             pa.field("license", pa.string()),  # SPDX expression; null: unknown

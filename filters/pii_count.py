@@ -32,6 +32,7 @@ class PiiCount(PiiSearch, Filter):
     name: ClassVar[str] = "pii_count"
     measures: ClassVar[pa.Schema] = COUNTS.append(pa.field("hits", pa.int32(), nullable=False))
     reasons: ClassVar[type[StrEnum]] = Reason
+    measured_fields: ClassVar[frozenset[str]] = frozenset({"min_entropy"})
 
     max_hits: int | None = 5
     """Pieces of personal data that a document may have, of all `kinds` together. Dolma, section 3.1.4: 5. None: off."""

@@ -10,7 +10,8 @@ import ast
 import dataclasses
 import inspect
 import textwrap
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter
 
@@ -147,13 +148,29 @@ def _or_null(schema: dict[str, Any], description: str | None = None) -> dict[str
 def _of(kind: Any) -> dict[str, Any]:
     """A dataclass's schema, with unknown keys refused as the recipe refuses them."""
     schema: dict[str, Any] = TypeAdapter(kind).json_schema(ref_template="#/$defs/{model}")
+    _describe(schema, kind)
+    for part in _parts(kind):
+        _describe(schema.get("$defs", {}).get(part.__name__, {}), part)
+    about = inspect.cleandoc(kind.__doc__ or "").partition("\n\nRaises:")[0]
+    return {**schema, "description": about, "additionalProperties": False}
+
+
+def _describe(schema: dict[str, Any], kind: Any) -> None:
     described = field_docs(kind)
     for name, of_field in schema.get("properties", {}).items():
         of_field.pop("title", None)
         if name in described:
             of_field["description"] = described[name]
-    about = inspect.cleandoc(kind.__doc__ or "").partition("\n\nRaises:")[0]
-    return {**schema, "description": about, "additionalProperties": False}
+
+
+def _parts(kind: Any) -> Iterator[Any]:
+    """The dataclasses that a dataclass's fields are made of."""
+    waiting = [hint for name, hint in get_type_hints(kind).items() if name in kind.__dataclass_fields__]
+    while waiting:
+        hint = waiting.pop()
+        if dataclasses.is_dataclass(hint):
+            yield hint
+        waiting += get_args(hint)
 
 
 def field_docs(kind: type) -> dict[str, str]:
