@@ -45,7 +45,8 @@ def segments(element: ElementTree.Element) -> list[str]:
 
 def main(folder: Path) -> None:
     texts: dict[frozenset[int], str] = {}
-    for path in sorted(folder.glob("*.xml")):
+    # Of licences with the same text, such as GPL-2.0-only and -or-later, the one with the shortest name has it.
+    for path in sorted(folder.glob("*.xml"), key=lambda path: (len(path.stem), path.stem)):
         for license_ in ElementTree.parse(path).getroot().iter(_SPACE + "license"):
             if license_.get("deprecatedVersion"):
                 continue

@@ -16,6 +16,7 @@ from latex2mathml.converter import convert
 
 from corpusmill.pipeline.content.mathml import math_as_text
 from corpusmill.pipeline.content.mathml_elements import latex_of_mathml
+from corpusmill.pipeline.extraction import Engine, Extracted, Extraction
 
 PRESENTATION = [
     ("<mi>x</mi>", "x"),
@@ -261,3 +262,17 @@ def test_hostile_pages_take_time_that_grows_with_their_length_only(unit: str) ->
 def test_a_formula_nested_without_end_gives_its_bare_text() -> None:
     assert latex_of_mathml("<math>" + "<mrow>" * 500 + "<mi>x</mi>") == "x"
     assert math_as_text("<math>" + "<mfrac>" * 5000 + "y</math>") == "$y$"
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("engine", ["content", "resiliparse", "resiliparse_all"])
+def test_formulas_survive_extraction_as_latex(realdata: Path, engine: Engine) -> None:
+    page = (realdata / "web/trafilatura_eval_html/cache/en.wikipedia.org.tsne.html").read_bytes()
+    plain, kept = (
+        Extraction(engine=engine, math=math).extract(page, "text/html; charset=utf-8") for math in (False, True)
+    )
+    assert isinstance(plain, Extracted)
+    assert isinstance(kept, Extracted)
+    assert plain.text.count("$") == 0
+    assert kept.text.count("$") == 2 * 34
+    assert r"$p_{j\mid i}={\frac {\exp(-\lVert \mathbf {x} _{i}-\mathbf {x} _{j}\rVert ^{2}" in kept.text
