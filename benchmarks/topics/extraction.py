@@ -203,7 +203,7 @@ def _news(benchmark: Benchmark, pages: Sequence[GoldPage], texts: dict[str, list
     benchmark.figure("extraction_daniel_f1_trafilatura", totals[_NEW])
     return [
         "daniel's news of 2011 and 2012, domains that the content model did not see: F1 by words, mean over pages. The "
-        "gold texts hold the headline, which ours leaves to the title; some lack paragraphs.",
+        "gold texts hold the headline; some lack paragraphs.",
         _table(["language", "pages", *columns], rows),
     ]
 

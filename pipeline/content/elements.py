@@ -210,6 +210,8 @@ BREAK = frozen(np.array(_ELEMENTS.breaks, np.uint8))
 GROUP = frozen(np.array(_ELEMENTS.group, np.int32))
 ENDS = frozen(np.array(_ELEMENTS.ends, np.int32))
 PLACE = frozen(np.array(_ELEMENTS.place, np.uint64))
+PLACE_WITH_NOSCRIPT = frozen(np.where(np.array(_ELEMENTS.names) == "noscript", np.uint64(0), PLACE))
+"""The same where what is shown without scripts is read, too."""
 
 NAME_BITS = 10
 NAME_MULTIPLIER = 0x9E3779B97F4A7C15

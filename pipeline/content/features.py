@@ -14,7 +14,7 @@ import numpy as np
 from numba import int64, uint64
 from numpy.typing import NDArray
 
-from corpusmill.documents.compiled import frozen, inlined, kernel
+from corpusmill.documents.compiled import frozen, kernel
 from corpusmill.pipeline.content.elements import HINT_SHIFT, HINTS, NUMBERS, Place
 from corpusmill.pipeline.content.scan import Node, Piece, Scan
 
@@ -139,12 +139,12 @@ def words(page: Scan) -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
     return found[: starts[-1]], starts
 
 
-@inlined
+@kernel
 def _log(value: float) -> float:
     return math.log(1.0 + max(value, 0.0))
 
 
-@inlined
+@kernel
 def _letter(text: NDArray[np.uint8], at: int) -> bool:
     """Whether a byte belongs to a word: ASCII letters and digits, and all beyond ASCII but general punctuation."""
     symbol = text[at]

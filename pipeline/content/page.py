@@ -27,15 +27,15 @@ LEAST_LIKELY = 0.2
 """A page without a piece as likely as this has no main content."""
 FEW_PIECES = 6
 """A page of so many pieces has nothing that stands around its content."""
-HEADLINE_SHARE = 0.8
-"""Of a heading's words, so many stand in the title where it is the headline."""
+LITTLE_TEXT = 500
+"""A text of fewer characters is compared with what the page says to readers without scripts."""
 TITLE_BYTES = 4_000
 _COMMENT_HINT = 2
 _START, _END, _BREAK, _ITEM = int(Piece.START), int(Piece.END), int(Piece.BREAK), int(Piece.ITEM)
 _LIST = int(Place.LIST)
 _CELL, _LINE, _PARAGRAPH = int(Break.CELL), int(Break.LINE), int(Break.PARAGRAPH)
 _SEPARATOR_BYTES = 6  # the longest: an empty line and a bullet
-_PROSE, _LINK_SHARE, _TITLE_SHARE = (NAMES.index(name) for name in ("is_prose", "link_share", "title_share"))
+_PROSE, _LINK_SHARE = NAMES.index("is_prose"), NAMES.index("link_share")
 _OUTSIDE = int(Place.NAV | Place.FOOTER | Place.ASIDE | Place.BUTTON)
 _NOT_READ = int(Place.NAV | Place.BUTTON | Place.HIDDEN | Place.FORM)
 
@@ -52,7 +52,16 @@ def main_text(html: bytes, model: Model, *, favor: Favor = "balance", comments: 
         favor: whether a doubtful piece is kept.
         comments: whether readers' comments are kept, too: prose in elements that say so.
     """
-    page = scan(html)
+    text, title = _main_text(html, model, favor, comments, noscript=False)
+    if len(text) < LITTLE_TEXT and b"<noscript" in html:
+        # Some sites put the article itself there, for readers without scripts such as us.
+        other, _ = _main_text(html, model, favor, comments, noscript=True)
+        text = other if len(other) > 2 * len(text) + LITTLE_TEXT else text
+    return text, title
+
+
+def _main_text(html: bytes, model: Model, favor: Favor, comments: bool, *, noscript: bool) -> tuple[str, str]:
+    page = scan(html, noscript=noscript)
     start, end = page.title
     title = decoded_references(html[start : min(end, start + TITLE_BYTES)])
     if not len(page.pieces):
@@ -60,7 +69,6 @@ def main_text(html: bytes, model: Model, *, favor: Favor = "balance", comments: 
     likely, measured = scored(page, title, model)
     outside = (measured[:, _LINK_SHARE] >= 0.5) | (page.places & np.uint64(_OUTSIDE) != 0)
     kept = chosen(likely, outside, THRESHOLDS[favor])
-    kept &= ~headline(page, kept, measured[:, _TITLE_SHARE])
     if comments:
         hint = np.uint64(1 << (HINT_SHIFT + _COMMENT_HINT))
         readable = (page.places & hint != 0) & (page.places & np.uint64(_NOT_READ) == 0)
@@ -85,16 +93,6 @@ def chosen(likely: NDArray[np.float32], outside: NDArray[np.bool_], threshold: f
     else:
         kept = np.zeros(len(likely), np.bool_)
     return kept
-
-
-def headline(page: Scan, kept: NDArray[np.bool_], title_share: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Headings that say the page's title again before the text begins. Gold texts leave them out as often as not; the
-    title is kept apart from the text."""
-    heading = page.places & np.uint64(Place.HEADING) != 0
-    text = np.flatnonzero(kept & ~heading)
-    before = np.arange(len(kept)) < (text[0] if len(text) else 0)
-    repeated: NDArray[np.bool_] = heading & before & (title_share >= HEADLINE_SHARE)
-    return repeated
 
 
 def scored(page: Scan, title: str, model: Model) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

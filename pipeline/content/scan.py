@@ -1,8 +1,8 @@
 """A page's pieces of text and the elements that they stand in, by one pass over its bytes.
 
 A **piece** is text between two block boundaries, line breaks included. White space is collapsed as browsers do, save
-in preformatted text; character references are decoded; the text of scripts, styles, drop-down lists and the like is
-left out. A **node** is an element that begins a block.
+in preformatted text; character references are decoded, and soft hyphens left out. The text of scripts, styles,
+drop-down lists and the like is left out. A **node** is an element that begins a block.
 
 Differs from the HTML standard's tree construction: text that a table may not hold stays where it stands (no foster
 parenting), formatting elements are not opened again after a block that closed them, an element deeper than
@@ -18,7 +18,7 @@ import numpy as np
 from numba import int32, int64, uint8, uint64
 from numpy.typing import NDArray
 
-from corpusmill.documents.compiled import frozen, inlined, kernel
+from corpusmill.documents.compiled import frozen, kernel
 from corpusmill.pipeline.content import elements
 from corpusmill.pipeline.content.elements import Break, Group, Kind, Place
 
@@ -106,8 +106,8 @@ class Scan:
     """The bytes of the page between the title's tags."""
 
 
-def scan(html: bytes) -> Scan:
-    """The pieces and nodes of a page in UTF-8."""
+def scan(html: bytes, *, noscript: bool = False) -> Scan:
+    """The pieces and nodes of a page in UTF-8, if wished with what `<noscript>` holds."""
     tags = html.count(b"<") + 2
     text = np.empty(len(html) + len(html) // 2 + 64, np.uint8)
     pieces = np.empty((tags, PIECE_COLUMNS), np.int32)
@@ -121,7 +121,7 @@ def scan(html: bytes) -> Scan:
         elements.BREAK,
         elements.GROUP,
         elements.ENDS,
-        elements.PLACE,
+        elements.PLACE_WITH_NOSCRIPT if noscript else elements.PLACE,
         elements.HINT_STEPS,
         elements.HINT_FOUND,
         elements.REFERENCES,
@@ -158,12 +158,12 @@ def decoded_references(text: bytes) -> str:
     return out[:size].tobytes().decode("utf-8", "replace")
 
 
-@inlined
+@kernel
 def _is_letter(symbol: int) -> bool:
     return 97 <= (symbol | 32) <= 122
 
 
-@inlined
+@kernel
 def _write_code(code: int, out: NDArray[np.uint8], size: int) -> int:
     """Writes a code point as UTF-8 behind `size`."""
     if code < 0x80:
@@ -286,6 +286,9 @@ def _run(
                 pending = True
             at += step
             continue
+        if symbol == 0xC2 and at + 1 < end and html[at + 1] == 0xAD and not preformatted:  # a soft hyphen
+            at += 2
+            continue
         if pending:
             if size > start:
                 out[size] = 32
@@ -297,6 +300,9 @@ def _run(
             if after > at:
                 at = after
                 first = out[before]
+                if size == before + 2 and first == 0xC2 and out[before + 1] == 0xAD and not preformatted:
+                    size = before
+                    continue
                 blank = size == before + 1 and first <= 32
                 if blank or (size == before + 2 and first == 0xC2 and out[before + 1] == 0xA0):
                     size = before
@@ -326,7 +332,7 @@ def _plain(
     return size
 
 
-@inlined
+@kernel
 def _name(html: NDArray[np.uint8], at: int, limit: int) -> tuple[np.uint64, int]:
     """The name at `at`, of letters, digits, hyphens and colons, as a number of its first eight; and where it ends."""
     name = uint64(0)
