@@ -26,6 +26,7 @@ from corpusmill.documents.errors import CorpusmillError, RecipeError, ShortSourc
 from corpusmill.documents.shards import ContentHash, atomic_text, remove_partial_files, storage_errors
 from corpusmill.mix.options import MixOptions
 from corpusmill.pipeline.executors import Executor
+from corpusmill.pipeline.extraction import Extraction
 from corpusmill.pipeline.manifest import failures, run_manifest, write_manifest
 from corpusmill.pipeline.mixing import Parts, mix_options, run_mix
 from corpusmill.pipeline.plan import SourcePlan, plan_sources
@@ -85,7 +86,8 @@ def run_recipe(recipe: Recipe, executor: Executor, progress: Progress) -> RunRes
         _remove_gone_sources(folder, plans)
         for plan in plans:
             _clear(plan)
-        runner = _Runner(folder, executor, progress, [spec for plan in plans for spec in plan.stages()])
+        extractions = [plan.origin.extraction for plan in plans if plan.origin.extraction is not None]
+        runner = _Runner(folder, executor, progress, [spec for plan in plans for spec in plan.stages()], extractions)
         sources = [_Progressing(plan, {}, None, [], []) for plan in plans]
         for level in range(max(len(plan.phases) for plan in plans)):
             _run_phase(level, sources, runner)
@@ -118,11 +120,19 @@ def run_recipe(recipe: Recipe, executor: Executor, progress: Progress) -> RunRes
 class _Runner:
     """Runs tasks that are not done yet, and keeps the failures."""
 
-    def __init__(self, folder: Path, executor: Executor, progress: Progress, stages: Sequence[StageSpec]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        executor: Executor,
+        progress: Progress,
+        stages: Sequence[StageSpec],
+        extractions: Sequence[Extraction],
+    ) -> None:
         self._folder = folder
         self._executor = executor
         self._progress = progress
-        self._cold = stages  # whose kernels nobody has asked for yet
+        self._stages, self._extractions = stages, extractions
+        self._cold = bool(stages or extractions)  # whose kernels nobody has asked for yet
         self.failed: list[Outcome] = []
 
     def run(self, title: str, tasks: Sequence[Task]) -> list[Outcome]:
@@ -132,8 +142,8 @@ class _Runner:
         if waiting:  # from here on it would tell of other files than those that are there
             (self._folder / "manifest.json").unlink(missing_ok=True)
         if waiting and self._cold:
-            warm_up(self._cold, self._executor, self._progress.say)
-            self._cold = ()
+            warm_up(self._stages, self._executor, self._progress.say, self._extractions)
+            self._cold = False
         self._progress.level(title, len(tasks), sum(task.size for task in tasks))
         for outcome in done.values():
             self._progress.outcome(outcome)

@@ -19,6 +19,7 @@ from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.shards import content_hashes, write_table
 from corpusmill.filters.contract import Filter
 from corpusmill.pipeline.executors import Executor
+from corpusmill.pipeline.extraction import Extraction
 from corpusmill.pipeline.phases import built
 from corpusmill.pipeline.recipe import StageSpec
 from corpusmill.pipeline.tasks import Counts
@@ -49,8 +50,29 @@ class Errand:
         return {}
 
 
-def warm_up(stages: Iterable[StageSpec], executor: Executor, say: Callable[[str], None]) -> None:
-    """Sees to it that every kernel of these stages is compiled.
+@dataclass(frozen=True, slots=True)
+class PageErrand:
+    """Reads a short page, so that all kernels of extraction are there."""
+
+    extraction: Extraction
+    size: int = 0
+
+    @property
+    def key(self) -> str:
+        return f"compile {self.extraction.engine}"
+
+    def run(self) -> Counts:
+        self.extraction.extract(b"<title>a</title><p>b &amp; c", "text/html")
+        return {}
+
+
+def warm_up(
+    stages: Iterable[StageSpec],
+    executor: Executor,
+    say: Callable[[str], None],
+    extractions: Iterable[Extraction] = (),
+) -> None:
+    """Sees to it that every kernel of these stages and of these ways to read pages is compiled.
 
     Raises:
         RecipeError, InputError: for a stage that cannot be built.
@@ -60,8 +82,9 @@ def warm_up(stages: Iterable[StageSpec], executor: Executor, say: Callable[[str]
     told = threading.Timer(SECONDS_WORTH_A_LINE, say, [line])
     told.start()
     try:
-        for errands in ([Errand(None)], [Errand(spec) for spec in specs.values()]):
-            executor.run(errands, lambda outcome: None)
+        executor.run([Errand(None)], lambda outcome: None)
+        pages = {extraction.engine: PageErrand(extraction) for extraction in extractions}
+        executor.run([*pages.values(), *(Errand(spec) for spec in specs.values())], lambda outcome: None)
     finally:
         told.cancel()
 

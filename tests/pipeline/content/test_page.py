@@ -12,6 +12,10 @@ from corpusmill.pipeline.content.elements import Break, Place
 from corpusmill.pipeline.content.forest import load
 from corpusmill.pipeline.content.page import FEW_PIECES, chosen, joined, main_text, scored
 from corpusmill.pipeline.content.scan import Piece, decoded_references, scan
+from corpusmill.pipeline.executors import Executor
+from corpusmill.pipeline.extraction import Extraction
+from corpusmill.pipeline.tasks import Outcome
+from corpusmill.pipeline.warm_up import warm_up
 
 PARAGRAPHS = [
     "A bridge is built to cross a river, a road or a valley. Stone was the first material for it, and wood came soon "
@@ -175,3 +179,15 @@ def test_pages_of_domains_not_trained_on_are_read_well(realdata):
     assert word_scores([page.gold for page in news], read(news))[2] >= 0.93
     others = [page for page in gold_pages(realdata, ("trafilatura",)) if page.judged]
     assert phrase_scores(others, read(others))[2] >= 0.93
+
+
+def test_the_kernels_of_extraction_are_compiled_before_pages_are_read():
+    ran = []
+
+    class Here(Executor):
+        def run(self, tasks, watch):
+            ran.extend(task.key for task in tasks)
+            return [Outcome(task, task.run()) for task in tasks]
+
+    warm_up([], Here(), ran.append, [Extraction(), Extraction(max_depth=9), Extraction(engine="resiliparse")])
+    assert ran == ["compile segmentation", "compile content", "compile resiliparse"]
