@@ -45,7 +45,8 @@ def thresholds(kind: Any) -> str:
 
 def reasons(kind: Any) -> str:
     """A stage's reasons in the order in which they are judged."""
-    return ", ".join(f"`{reason}`" for reason in getattr(kind, "reasons", ())) or "None: it rewrites."
+    named = ", ".join(f"`{reason}`" for reason in getattr(kind, "reasons", ()))
+    return named or ("None: it measures." if hasattr(kind, "reasons") else "None: it rewrites.")
 
 
 def _shown(item: dataclasses.Field[Any]) -> str:
