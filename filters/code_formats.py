@@ -55,6 +55,7 @@ class CodeFormats(Filter):
 
     name: ClassVar[str] = "code_formats"
     reasons: ClassVar[type[StrEnum]] = Reason
+    judged_fields: ClassVar[frozenset[str]] = frozenset({"drop_xml", "text_is_documentation"})
     measures: ClassVar[pa.Schema] = pa.schema(
         [
             pa.field("language", pa.string()),  # code_languages.language_of; null where it is not told

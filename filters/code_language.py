@@ -35,6 +35,7 @@ class CodeLanguage(Filter):
 
     name: ClassVar[str] = "code_language"
     reasons: ClassVar[type[StrEnum]] = Reason
+    judged_fields: ClassVar[frozenset[str]] = frozenset({"keep", "keep_unknown"})
     measures: ClassVar[pa.Schema] = pa.schema([("language", pa.string())])  # null where it is not told
 
     keep: tuple[str, ...] = ()

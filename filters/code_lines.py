@@ -55,6 +55,7 @@ class CodeLines(Filter):
     name: ClassVar[str] = "code_lines"
     version: ClassVar[int] = 2
     reasons: ClassVar[type[StrEnum]] = Reason
+    judged_fields: ClassVar[frozenset[str]] = frozenset({"long_line_languages"})
     measures: ClassVar[pa.Schema] = pa.schema(
         [
             pa.field("longest_line", pa.int32(), nullable=False),  # characters

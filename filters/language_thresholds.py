@@ -109,6 +109,7 @@ class LanguageThresholds(Filter):
 
     name: ClassVar[str] = "language_thresholds"
     reasons: ClassVar[type[StrEnum]] = Reason
+    judged_fields: ClassVar[frozenset[str]] = frozenset({"keep_unlisted"})
     measures: ClassVar[pa.Schema] = pa.schema(
         [
             pa.field("entry", pa.string()),  # the table's name for the language; null: it has none
