@@ -1,7 +1,7 @@
 """The FineWeb chain from end to end: `corpusmill run` against stock datatrove, on the same documents, in one run.
 
 Language → Gopher repetition → Gopher quality → C4 → FineWeb quality → MinHash (14 × 8, 5-grams) → PII, with two workers
-each: from Parquet text, and from WARC (ours extracts with resiliparse, datatrove with trafilatura, as their FineWeb
+each: from Parquet text, and from WARC (ours extracts with its own engine, datatrove with trafilatura, as their FineWeb
 recipes do). Both are commands, timed by the wall clock from their start to their end, taking turns.
 
 Steady state is the slope: the seconds that a larger input takes more, over what it has more. Start-up (imports, loading

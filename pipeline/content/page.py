@@ -8,6 +8,7 @@ step. Trained on gold texts of real pages by tools/train_content_model.py; docs/
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -27,6 +28,8 @@ LEAST_LIKELY = 0.2
 """A page without a piece as likely as this has no main content."""
 FEW_PIECES = 6
 """A page of so many pieces has nothing that stands around its content."""
+PART_PIECES = 20_000
+"""So many pieces are judged at once; real pages have a few hundred."""
 LITTLE_TEXT = 500
 """A text of fewer characters is compared with what the page says to readers without scripts."""
 TITLE_BYTES = 4_000
@@ -67,12 +70,12 @@ def _main_text(html: bytes, model: Model, favor: Favor, comments: bool, *, noscr
     if not len(page.pieces):
         return "", title
     likely, measured = scored(page, title, model)
-    outside = (measured[:, _LINK_SHARE] >= 0.5) | (page.places & np.uint64(_OUTSIDE) != 0)
+    outside = (measured[:, 1] >= 0.5) | (page.places & np.uint64(_OUTSIDE) != 0)
     kept = chosen(likely, outside, THRESHOLDS[favor])
     if comments:
         hint = np.uint64(1 << (HINT_SHIFT + _COMMENT_HINT))
         readable = (page.places & hint != 0) & (page.places & np.uint64(_NOT_READ) == 0)
-        kept |= readable & (measured[:, _PROSE] > 0)
+        kept |= readable & (measured[:, 0] > 0)
     return joined(page, kept), title
 
 
@@ -96,11 +99,19 @@ def chosen(likely: NDArray[np.float32], outside: NDArray[np.bool_], threshold: f
 
 
 def scored(page: Scan, title: str, model: Model) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """How likely each piece is main content, and the features of the first pass."""
-    measured = features(page, title, model.lexicon)
-    scores = model.second.scores(context(page, measured, model.first.scores(measured)))
-    likely: NDArray[np.float32] = np.reciprocal(1 + np.exp(-scores))
-    return likely, measured
+    """How likely each piece is main content, and of the first pass' features whether it is prose and its link share.
+
+    A page of very many pieces is judged in parts, since its features would fill the memory.
+    """
+    likely, measured = [], []
+    for start in range(0, max(1, len(page.pieces)), PART_PIECES):
+        rows = slice(start, start + PART_PIECES)
+        part = replace(page, pieces=frozen(page.pieces[rows]), places=frozen(page.places[rows]))
+        first = features(part, title, model.lexicon)
+        scores = model.second.scores(context(part, first, model.first.scores(first)))
+        likely.append(np.reciprocal(1 + np.exp(-scores)))
+        measured.append(first[:, [_PROSE, _LINK_SHARE]])
+    return np.concatenate(likely), np.concatenate(measured)
 
 
 def joined(page: Scan, kept: NDArray[np.bool_]) -> str:

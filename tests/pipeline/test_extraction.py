@@ -73,6 +73,7 @@ def test_the_shortest_text_is_measured_in_bytes():
         b"<div>" * 1900 + b"</i>" * 100_000 + b"x",
         b"<html " + b"".join(b"a%d=1 " % number for number in range(9_000)) + b">x",
         b"<table>" + b"<tr><td>a<td>b" * 50_000,
+        b"a<br>" * 300_000,
     ],
 )
 def test_a_hostile_page_within_the_bounds_takes_the_cpu_time_allowed_at_most(html):

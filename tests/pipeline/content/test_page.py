@@ -191,3 +191,15 @@ def test_the_kernels_of_extraction_are_compiled_before_pages_are_read():
 
     warm_up([], Here(), ran.append, [Extraction(), Extraction(max_depth=9), Extraction(engine="resiliparse")])
     assert ran == ["compile segmentation", "compile content", "compile resiliparse"]
+
+
+def test_a_page_of_very_many_pieces_is_judged_in_parts(monkeypatch):
+    from corpusmill.pipeline.content import page as module
+
+    html = page("".join(f"<p>{text}</p>" for text in PARAGRAPHS * 8))
+    found = scan(html)
+    monkeypatch.setattr(module, "PART_PIECES", 10)
+    likely, measured = scored(found, "", load())
+    assert len(likely) == len(measured) == len(found.pieces) > 30
+    text, _ = main_text(html, load())
+    assert text.count(PARAGRAPHS[0]) == 8
