@@ -56,7 +56,7 @@ class MathDensity(Filter):
             pa.field("formula_share", pa.float64()),  # of all characters; null for an empty document
             pa.field("commands_per_word", pa.float64()),  # null for a document without words
             pa.field("symbols_per_word", pa.float64()),
-            pa.field("signs", pa.int32(), nullable=False),  # commands and symbols together
+            pa.field("signs", pa.int32(), nullable=False),  # formulas, commands and symbols together
             pa.field("score", pa.float64()),  # sum of the first three
         ]
     )
@@ -64,7 +64,7 @@ class MathDensity(Filter):
     min_score: float | None = 0.02
     """Score; a document with less is dropped."""
     min_signs: int | None = 3
-    """LaTeX commands and mathematical signs of Unicode together; a document with fewer is dropped."""
+    """Formulas, LaTeX commands and mathematical signs of Unicode together; a document with fewer is dropped."""
 
     def rules(self) -> Sequence[Rule]:
         return (
@@ -73,19 +73,19 @@ class MathDensity(Filter):
         )
 
     def measure(self, batch: TextBatch) -> pa.RecordBatch:
-        counts = np.zeros((3, len(batch)), np.int32)
+        counts = np.zeros((4, len(batch)), np.int32)
         count_mathematics(batch.offsets, batch.text, counts)
-        formula, commands, symbols = counts
+        formula, commands, symbols, formulas = counts
         words, characters = np.diff(batch.words.firsts), text_characters(batch)
         parts = [ratio(formula, characters), ratio(commands, words), ratio(symbols, words)]
         whole = sum(part.to_numpy(zero_copy_only=False) for part in parts)
-        columns = [*parts, pa.array(commands + symbols), pa.array(whole, mask=np.isnan(whole))]
+        columns = [*parts, pa.array(commands + symbols + formulas), pa.array(whole, mask=np.isnan(whole))]
         return pa.RecordBatch.from_arrays(columns, schema=self.measures)
 
 
 @kernel
 def count_mathematics(offsets: NDArray[np.int32], text: NDArray[np.uint8], counts: NDArray[np.int32]) -> None:
-    """Rows of `counts`: characters in formulas with their delimiters, LaTeX commands, mathematical signs of Unicode."""
+    """Rows of `counts`: characters in formulas with their delimiters, LaTeX commands, signs of Unicode, formulas."""
     barren = np.zeros(2, np.int32)  # up to where neither \) nor \] stands: what is opened before need not look again
     for document in range(offsets.shape[0] - 1):
         end = offsets[document + 1]
@@ -96,6 +96,7 @@ def count_mathematics(offsets: NDArray[np.int32], text: NDArray[np.uint8], count
             byte = text[position]
             if position >= formula_end and byte in (_DOLLAR, _BACKSLASH):
                 formula_end = max(position, after_formula(text, position, end, barren))
+                counts[3, document] += formula_end > position
             counts[0, document] += position < formula_end
             if byte >= 0x80:
                 counts[2, document] += is_symbol(decoded(text, position))

@@ -40,17 +40,18 @@ def test_every_reason_has_a_case() -> None:
 
 
 def counted_by_python(text: str) -> list[int]:
-    """The three counts by regular expressions; what they call a formula must have a TeX sign, or be one letter."""
+    """The four counts by regular expressions; what they call a formula must have a TeX sign, or be one letter."""
     content = text.encode()
-    characters = position = 0
+    characters = position = formulas = 0
     while position < len(content):
         found = FORMULA.match(content, position)
         if found is None or not is_formula(found.group()):
             position += 1
             continue
         characters += len(found.group().decode())
+        formulas += 1
         position = found.end()
-    return [characters, len(re.findall(r"\\[a-zA-Z]", text)), len(SYMBOL.findall(text))]
+    return [characters, len(re.findall(r"\\[a-zA-Z]", text)), len(SYMBOL.findall(text)), formulas]
 
 
 def is_formula(found: bytes) -> bool:
@@ -99,7 +100,7 @@ PIECES = st.sampled_from(MARKS + ENVIRONMENTS)
 @example(["$x$ $5$ $a=1$ $ b=2$ $c=3 $", "$$x$$ $$5$$", "a $\\$ b=1$", "\\begin{equation}x\\end{equation"])
 def test_counts_are_those_of_regular_expressions(texts: list[str]) -> None:
     batch = TextBatch.of_texts(texts)
-    counts = np.zeros((3, len(texts)), np.int32)
+    counts = np.zeros((4, len(texts)), np.int32)
     count_mathematics(batch.offsets, batch.text, counts)
     assert counts.T.tolist() == [counted_by_python(text) for text in texts]
 
