@@ -72,8 +72,9 @@ _BELOW_CELLS = int(Kind.INLINE | Kind.LOOSE | Kind.BLOCK)
 _BELOW_TABLES = int(_BELOW_CELLS | Kind.CELL)
 _ANYTHING = int(_BELOW_TABLES | Kind.TABLE)
 _IN_ITEM = int(Kind.INLINE | Kind.LOOSE)
-_TABLE_GROUPS = int(Group.ROW | Group.CELL | Group.ROWS)
+_GROUPS = len(Group)
 _ITEM_GROUPS = int(Group.ITEM | Group.TERM)
+_TABLE_GROUPS = int(Group.ROW | Group.CELL | Group.ROWS)
 _PARAGRAPH, _LINE = int(Break.PARAGRAPH), int(Break.LINE)
 _HINT_SHIFT = elements.HINT_SHIFT
 _HIDDEN_HINT = 1 << elements.HIDDEN_HINT
@@ -375,6 +376,97 @@ def _hints(
 
 
 @kernel
+def _attributes(
+    html: NDArray[np.uint8], at: int, closing: bool, steps: NDArray[np.int16], found: NDArray[np.uint32]
+) -> tuple[int, int, np.uint64, bool, bool, bool]:
+    """Reads a tag from the end of its name to its end.
+
+    Returns the place of its `>`, the kinds of hints, a hash of the class, whether there is an address, whether it is
+    hidden, and whether it ends in a slash. An end tag's attributes are passed over.
+    """
+    size = len(html)
+    hints = 0
+    signature = uint64(0)
+    href = False
+    hidden = False
+    slash = False
+    while at < size and html[at] != 62:
+        symbol = html[at]
+        if symbol <= 32 or symbol == 47:
+            slash = symbol == 47
+            at += 1
+            continue
+        slash = False
+        attribute, at = _name(html, at + (symbol == 61), size)
+        while at < size and html[at] <= 32:
+            at += 1
+        if at >= size or html[at] != 61:
+            hidden |= attribute == uint64(_HIDDEN_ATTRIBUTE)
+            continue
+        at += 1
+        while at < size and html[at] <= 32:
+            at += 1
+        value = at
+        if at < size and (html[at] == 34 or html[at] == 39):
+            quote = html[at]
+            at += 1
+            value = at
+            while at < size and html[at] != quote:
+                at += 1
+            value_end = at
+            at += 1
+        else:
+            while at < size and html[at] > 32 and html[at] != 62:
+                at += 1
+            value_end = at
+        if closing:
+            continue
+        if attribute == uint64(_CLASS):
+            more, signature = _hints(html, value, value_end, steps, found)
+            hints |= more
+        elif attribute == uint64(_ID) or attribute == uint64(_ROLE) or attribute == uint64(_ITEMPROP):
+            more, _ = _hints(html, value, value_end, steps, found)
+            hints |= more
+        elif attribute == uint64(_STYLE):
+            more, _ = _hints(html, value, value_end, steps, found)
+            hidden |= (more & _HIDDEN_HINT) != 0
+        elif attribute == uint64(_ARIA_HIDDEN):
+            hidden |= value < value_end and (html[value] | 32) == 116
+        elif attribute == uint64(_HREF):
+            href = True
+        elif attribute == uint64(_HIDDEN_ATTRIBUTE):
+            hidden = True
+    return at, hints, signature, href, hidden, slash
+
+
+@kernel
+def _after_comment(html: NDArray[np.uint8], at: int) -> int:
+    """Where what begins with `<!`, `<?` or `</` and is no tag ends, from behind that sign."""
+    size = len(html)
+    if html[at] == 33 and at + 2 < size and html[at + 1] == 45 and html[at + 2] == 45:
+        at += 3
+        while at < size and not (html[at] == 62 and html[at - 1] == 45 and html[at - 2] == 45):
+            at += 1
+    else:
+        while at < size and html[at] != 62:
+            at += 1
+    return at + 1
+
+
+@kernel
+def _end_of_raw(html: NDArray[np.uint8], at: int, name: np.uint64) -> int:
+    """Where the end tag of a script or the like begins, whose content begins at `at`; the page's end if it has none."""
+    size = len(html)
+    while at < size:
+        if html[at] == 60 and at + 2 < size and html[at + 1] == 47 and _is_letter(int64(html[at + 2])):
+            ended, _ = _name(html, at + 2, min(size, at + 12))
+            if ended == name:
+                break
+        at += 1
+    return at
+
+
+@kernel
 def _open_place(
     open_elements: NDArray[np.uint8],
     top: int,
@@ -474,14 +566,7 @@ def _scan(
         if at >= size:
             break
         if not _is_letter(int64(html[at])):
-            if html[at] == 33 and at + 2 < size and html[at + 1] == 45 and html[at + 2] == 45:
-                at += 3
-                while at < size and not (html[at] == 62 and html[at - 1] == 45 and html[at - 2] == 45):
-                    at += 1
-            else:
-                while at < size and html[at] != 62:
-                    at += 1
-            at += 1
+            at = _after_comment(html, at)
             continue
         name, at = _name(html, at, size)
         slot = int64((name * uint64(_NAME_MULTIPLIER)) >> uint64(_NAME_SHIFT))
@@ -489,71 +574,14 @@ def _scan(
             slot = (slot + 1) & _NAME_MASK
         element = int64(number_of[slot])
         tags += 1
-        # Its attributes.
-        hints = 0
-        signature = uint64(0)
-        href = False
-        hidden = False
-        slash = False
-        while at < size and html[at] != 62:
-            symbol = html[at]
-            if symbol <= 32 or symbol == 47:
-                slash = symbol == 47
-                at += 1
-                continue
-            slash = False
-            attribute, at = _name(html, at + (symbol == 61), size)
-            while at < size and html[at] <= 32:
-                at += 1
-            if at >= size or html[at] != 61:
-                hidden |= attribute == uint64(_HIDDEN_ATTRIBUTE)
-                continue
-            at += 1
-            while at < size and html[at] <= 32:
-                at += 1
-            value = at
-            if at < size and (html[at] == 34 or html[at] == 39):
-                quote = html[at]
-                at += 1
-                value = at
-                while at < size and html[at] != quote:
-                    at += 1
-                value_end = at
-                at += 1
-            else:
-                while at < size and html[at] > 32 and html[at] != 62:
-                    at += 1
-                value_end = at
-            if closing:
-                continue
-            if attribute == uint64(_CLASS):
-                more, signature = _hints(html, value, value_end, hint_steps, hint_found)
-                hints |= more
-            elif attribute == uint64(_ID) or attribute == uint64(_ROLE) or attribute == uint64(_ITEMPROP):
-                more, _ = _hints(html, value, value_end, hint_steps, hint_found)
-                hints |= more
-            elif attribute == uint64(_STYLE):
-                more, _ = _hints(html, value, value_end, hint_steps, hint_found)
-                hidden |= (more & _HIDDEN_HINT) != 0
-            elif attribute == uint64(_ARIA_HIDDEN):
-                hidden |= value < value_end and (html[value] | 32) == 116
-            elif attribute == uint64(_HREF):
-                href = True
-            elif attribute == uint64(_HIDDEN_ATTRIBUTE):
-                hidden = True
+        at, hints, signature, href, hidden, slash = _attributes(html, at, closing, hint_steps, hint_found)
         at += 1
         breaks = int64(break_of[element])
         if kind[element] & _RAW:
             if closing:
                 continue
-            # Its text ends at its own end tag.
             content = at
-            while at < size:
-                if html[at] == 60 and at + 2 < size and html[at + 1] == 47 and _is_letter(int64(html[at + 2])):
-                    ended, _ = _name(html, at + 2, min(size, at + 12))
-                    if ended == name:
-                        break
-                at += 1
+            at = _end_of_raw(html, at, name)
             if element == _TITLE and title_end == 0:
                 title_start = content
                 title_end = at
@@ -584,11 +612,11 @@ def _scan(
                 continue
         elif ends[element]:
             wanted = ends[element]
-            for bit in range(9):
+            for bit in range(_GROUPS):
                 if wanted & (1 << bit) and open_groups[bit] > 0:
-                    if bit == 1 or bit == 2:
+                    if (1 << bit) & _ITEM_GROUPS:
                         passed = _IN_ITEM
-                    elif bit == 3 or bit == 4 or bit == 5:
+                    elif (1 << bit) & _TABLE_GROUPS:
                         passed = _BELOW_TABLES
                     else:
                         passed = _INLINE
@@ -599,7 +627,7 @@ def _scan(
         for place in range(top, into, -1):
             other = open_elements[place]
             open_count[other] -= 1
-            for bit in range(9):
+            for bit in range(_GROUPS):
                 if group[other] & (1 << bit):
                     open_groups[bit] -= 1
             breaks = max(breaks, int64(break_of[other]))
@@ -651,7 +679,7 @@ def _scan(
         open_elements[top] = element
         open_places[top] = here
         open_count[element] += 1
-        for bit in range(9):
+        for bit in range(_GROUPS):
             if group[element] & (1 << bit):
                 open_groups[bit] += 1
         if element == _LI:
