@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,6 +53,18 @@ def text_buffers(texts: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.uint8]]
     numbers = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
     content = np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
     return frozen(numbers), frozen(content)
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def without_surrogates(text: str) -> str:
+    """`text` with U+FFFD for lone surrogates, which JSON can hold and UTF-8 cannot.
+
+    >>> without_surrogates("\\ud83d!") == "\\ufffd!"
+    True
+    """
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 class TextBatch:

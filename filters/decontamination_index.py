@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 from numba import uint32, uint64
 from numpy.typing import NDArray
 
-from corpusmill.documents.batch import TextBatch
+from corpusmill.documents.batch import TextBatch, without_surrogates
 from corpusmill.documents.codepoints import FOLD, WORD
 from corpusmill.documents.compiled import frozen, inlined, kernel
 from corpusmill.documents.errors import InputError, RecipeError
@@ -455,7 +455,7 @@ def _text(value: Any, place: str, depth: int = 0) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return value
+        return without_surrogates(value)
     if isinstance(value, bool | int | float):
         return str(value)
     if isinstance(value, Sequence) and depth < _DEEPEST:

@@ -30,7 +30,7 @@ from scipy.sparse import csr_matrix, vstack
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from corpusmill.documents.batch import TextBatch
+from corpusmill.documents.batch import TextBatch, without_surrogates
 from corpusmill.documents.errors import InputError
 from corpusmill.documents.shards import read_batches
 from corpusmill.filters.quality_model import MAX_BITS, MIN_BITS, QualityModel, feature_rows, scratch
@@ -353,12 +353,14 @@ def _json_texts(path: Path, stream: IO[bytes], field: str) -> Iterator[str]:
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
+        except UnicodeDecodeError:
+            raise  # of the whole file
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: line {number} is no JSON ({error}); one object stands on each line") from error
         text = row.get(field) if isinstance(row, dict) else None
         if not isinstance(text, str):
             raise InputError(f'{path}: line {number} has no string "{field}"; name the field that holds the text')
-        yield text
+        yield without_surrogates(text)
 
 
 def _parquet_texts(path: Path, field: str) -> Iterator[str]:

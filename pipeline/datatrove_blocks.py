@@ -28,7 +28,7 @@ from datatrove.pipeline.writers.disk_base import DiskWriter
 from datatrove.utils.batching import batched
 from datatrove.utils.typeshelper import StatHints
 
-from corpusmill.documents.batch import TextBatch
+from corpusmill.documents.batch import TextBatch, without_surrogates
 from corpusmill.documents.errors import RecipeError
 from corpusmill.documents.schema import DOCUMENT
 from corpusmill.filters.contract import Filter, Rewriter
@@ -52,13 +52,15 @@ def _batch(documents: Sequence[Document]) -> TextBatch:
     """datatrove's documents as a batch. Ids are taken as they are: uniqueness is the pipeline's own business."""
     columns: dict[str, pa.Array] = {field.name: pa.nulls(len(documents), field.type) for field in DOCUMENT}
     columns["id"] = pa.array([str(document.id) for document in documents], pa.string())
-    columns["text"] = pa.array([document.text for document in documents], pa.string())
+    columns["text"] = pa.array([without_surrogates(document.text) for document in documents], pa.string())
     columns["source"] = pa.array(
         [str(document.metadata.get("source", "datatrove")) for document in documents], pa.string()
     )
     for name in _COLUMNS:
         given = [document.metadata.get(name) for document in documents]
-        columns[name] = pa.array([None if value is None else str(value) for value in given], pa.string())
+        columns[name] = pa.array(
+            [None if value is None else without_surrogates(str(value)) for value in given], pa.string()
+        )
     return TextBatch(pa.RecordBatch.from_arrays([columns[name] for name in DOCUMENT.names], schema=DOCUMENT))
 
 

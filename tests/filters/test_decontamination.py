@@ -507,6 +507,13 @@ BROKEN: dict[str, tuple[str, bytes, dict[str, Any], str]] = {
 }  # fmt: skip
 
 
+def test_half_a_pair_of_surrogates_in_a_benchmark_is_no_reason_to_stop(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": f"\ud83d {QUESTION}"}))
+    files = BenchmarkFiles(paths=(str(tmp_path / "a.jsonl"),), fields=("text",))
+    stage = Decontamination(benchmarks={"quiz": files})
+    assert stage.observe(TextBatch(documents_of([QUESTION]))).column("hits")[0].as_py() > 0
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_benchmark_that_cannot_be_used_is_an_error_before_any_work_starts(tmp_path, name):
     file, content, options, message = BROKEN[name]

@@ -216,10 +216,17 @@ def test_long_inputs_come_in_several_batches(tmp_path: Path) -> None:
     assert [len(batch) for batch in training_texts([str(tmp_path / "a.jsonl")])] == [4, 4, 2]
 
 
+def test_half_a_pair_of_surrogates_is_no_reason_to_stop(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "half \\ud83d of a pair"}\n')
+    assert [batch.to_pylist() for batch in training_texts([str(tmp_path / "a.jsonl")])] == [["half \ufffd of a pair"]]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.jsonl", b'{"text": "x"}\n{"text": \n', r"a.jsonl: line 2 is no JSON"),
+        ("a.jsonl", b'{"text": ' + b"[" * 100_000, r"a.jsonl: line 1 is no JSON"),
+        ("a.jsonl", b'{"text": "x", "n": ' + b"1" * 5000 + b"}", r"a.jsonl: line 1 is no JSON"),
         ("a.jsonl", b'["text"]\n', r'a.jsonl: line 1 has no string "text"; name the field'),
         ("a.jsonl", b'{"text": 7}\n', r'a.jsonl: line 1 has no string "text"'),
         ("a.jsonl", b'{"text": "\xff"}\n', r"a.jsonl: is no UTF-8"),
