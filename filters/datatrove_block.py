@@ -161,8 +161,8 @@ def block_class(name: str) -> Any:
         module, _, attribute = name.partition(":")
         try:
             found = getattr(import_module(module), attribute, None)
-        except ImportError as error:
-            raise RecipeError(f"datatrove.block: {name}: {error}") from error
+        except (ImportError, ValueError) as error:
+            raise RecipeError(f"datatrove.block: {name}: {error}; write module:Class") from error
         if not isinstance(found, type) or not issubclass(found, bases):
             raise RecipeError(f"datatrove.block: {name} is no class below datatrove's BaseFilter or BaseFormatter")
         return found
@@ -185,9 +185,10 @@ def is_formatter(name: str) -> bool:
     Raises:
         RecipeError: as `block_class`.
     """
+    kind = block_class(name)  # first of all, as it says so if datatrove is not installed
     from datatrove.pipeline.formatters.base import BaseFormatter
 
-    return issubclass(block_class(name), BaseFormatter)
+    return issubclass(kind, BaseFormatter)
 
 
 def documents_of(batch: TextBatch) -> list[Document]:

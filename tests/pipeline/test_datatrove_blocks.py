@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
+import sys
 from collections import Counter
 
 import pyarrow.parquet as pq
@@ -131,6 +132,7 @@ def test_a_filter_that_edits_without_leave_fails_its_task(run):
         ({"block": "RegexFilter", "args": {"pattern": "x"}}, "RegexFilter cannot be made of .*pattern"),
         ({"block": "json:JSONDecoder"}, "is no class below datatrove's BaseFilter"),
         ({"block": "nowhere_at_all:Block"}, "No module named"),
+        ({"block": ":Block"}, "Empty module name; write module:Class"),
         ({"args": {}}, "needs `block`"),
         ("PIIFormatter", "needs `block`"),
     ],
@@ -138,6 +140,22 @@ def test_a_filter_that_edits_without_leave_fails_its_task(run):
 def test_what_is_no_block_is_told_before_any_work(options, message, run):
     with pytest.raises(RecipeError, match=message):
         run({"datatrove": options})
+
+
+def test_a_recipe_that_asks_for_datatrove_where_it_is_missing_says_what_to_install(run, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "datatrove"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "datatrove", None)
+    with pytest.raises(RecipeError, match=r"datatrove: is not installed .*pip install corpusmill\[datatrove\]"):
+        run({"datatrove": {"block": "PIIFormatter"}})
+
+
+def test_a_text_of_datatrove_may_hold_what_utf8_cannot():
+    documents = [Document(text="half a pair \ud83d", id="a", metadata={"url": "\udc00"})]
+    assert CorpusmillFilter("gopher_quality", {"min_words": 3}).filter_batch(documents)[0] == (
+        False,
+        "gopher_quality/short_words",
+    )
 
 
 @pytest.mark.parametrize("workers", [1, 2])
