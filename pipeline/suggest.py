@@ -48,7 +48,7 @@ def suggest(run: Path, *, keep: float = 0.98, sigma: float | None = None) -> dic
     sources = {}
     for source in manifest["sources"]:
         thresholds = [
-            _Threshold(spec.name, stage, *found)
+            _Threshold(spec.name, spec.stage, stage, *found)
             for spec in recipe_stages(manifest, run, source)
             if isinstance(stage := spec.build(), Filter)
             for found in fields_of_rules(stage)
@@ -108,10 +108,11 @@ def _proposals(
         if sigma is not None:
             mean, deviation = found[0][f"mean_{n}"], found[0][f"deviation_{n}"]
             low, high = mean - sigma * deviation, mean + sigma * deviation
-        upwards = threshold.kind == "at_most"
+        upwards = threshold.side == "at_most"
         rows.append(
             {
                 "stage": threshold.stage,
+                "kind": threshold.kind,
                 "field": threshold.field,
                 "measure": threshold.rule.measure,
                 "now": threshold.now,
@@ -136,10 +137,11 @@ class _Threshold:
     """A field of a stage that bounds one of its measures."""
 
     stage: str
+    kind: str  # the stage's name in a recipe: without the number that a second one gets in the ledger
     filter: Filter
     field: str
     rule: Rule
-    kind: str
+    side: str  # at_least or at_most
 
     @property
     def now(self) -> float | None:
@@ -157,7 +159,7 @@ class _Threshold:
 
     def broken(self, bound: float | None) -> str:
         """SQL for how many documents lie beyond a bound."""
-        sign = "<" if self.kind == "at_least" else ">"
+        sign = "<" if self.side == "at_least" else ">"
         return f"count(*) filter (where {self.column} {sign} {float(bound)!r})" if bound is not None else "0"
 
 
@@ -199,9 +201,9 @@ def suggest_as_text(told: Mapping[str, Any]) -> str:
             )
             for row in rows
         ]
-        stages: dict[str, dict[str, Any]] = {}
+        stages: dict[str, dict[str, dict[str, Any]]] = {}
         for row in rows:
-            stages.setdefault(row["stage"], {})[row["field"]] = row["proposed"]
-        lines = yaml.safe_dump({"stages": [{name: fields} for name, fields in stages.items()]}, sort_keys=False)
+            stages.setdefault(row["stage"], {}).setdefault(row["kind"], {})[row["field"]] = row["proposed"]
+        lines = yaml.safe_dump({"stages": list(stages.values())}, sort_keys=False)
         blocks += [table(head, body), f"as stages of {source}:\n\n{lines}".rstrip()]
     return "\n\n".join(blocks)
