@@ -295,7 +295,7 @@ class LanguageModel:
             settings, facts = header["settings"], header["facts"]
             folded, hashes, unknown = bool(settings["folded"]), settings["hashes"], int(settings["unknown"])
             version, digest = header["format"], header.pop("digest")
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise InputError(damaged) from error
         if version != FORMAT:
             raise InputError(f"{path}: its format is {version}, and models here are of format {FORMAT}; {_AGAIN}")
@@ -313,8 +313,10 @@ class LanguageModel:
             not MIN_ORDER <= len(counts) == len(buckets) - 1 <= MAX_ORDER
             or buckets[0] != 0
             or buckets[1:].min() < 1
-            or BUCKET * buckets.sum() != lengths["table"]
+            or BUCKET * sum(buckets.tolist()) != lengths["table"]
             or not 0 <= unknown < PLACES * buckets[1]
+            or (np.diff(arrays["spelling_ends"], prepend=0) < 0).any()
+            or arrays["spelling_ends"][-1] != lengths["spelling"]
         ):
             raise InputError(damaged)
         if hashes != hashes_sign():

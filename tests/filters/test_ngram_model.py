@@ -239,6 +239,7 @@ def test_wherever_a_byte_is_changed_a_model_is_refused_or_the_same(model: Langua
     [
         {"buckets": np.array([0, 1, 1, 1, 10**9])},
         {"buckets": np.array([0, -1, 1, 1, 1])},
+        {"buckets": np.array([0, 2**61 + 1, 1, 1, 1])},
         {"counts": (1, 2)},
         {"unknown": 10**6},
         {"unknown": -1},
@@ -249,6 +250,18 @@ def test_tables_that_would_be_read_beyond_their_ends_are_refused(
     model: LanguageModel, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     replace(model, ngrams=replace(model.ngrams, **change)).save(tmp_path / "m.model")
+    with pytest.raises(InputError, match=r"m\.model: is damaged or was cut short"):
+        LanguageModel.load(tmp_path / "m.model")
+
+
+@pytest.mark.parametrize("text", ["Infinity", "1e400", "-1"])
+def test_sizes_that_are_no_sizes_are_refused(model: LanguageModel, tmp_path: Path, text: str) -> None:
+    content = saved(model, tmp_path / "m.model").read_bytes()
+    begin = content.index(b'"table": ') + len(b'"table": ')
+    end = content.index(b",", begin)
+    length = int.from_bytes(content[24:32], "little") + len(text) - (end - begin)
+    header = content[32:begin] + text.encode() + content[end:]
+    (tmp_path / "m.model").write_bytes(content[:24] + length.to_bytes(8, "little") + header)
     with pytest.raises(InputError, match=r"m\.model: is damaged or was cut short"):
         LanguageModel.load(tmp_path / "m.model")
 
