@@ -1,15 +1,15 @@
 """What the chains for code, mathematics and books decide, on labelled or planted real data, and how fast.
 
-figure license_right          share of labelled licence variants, notices and files that are told as labelled
-figure license_wrong          share of them that are told as another licence
-figure mathml_letters_kept    share of a textbook's formulas that keep each letter and digit as LaTeX
-figure math_kept              least share of documents kept by math_density in the mathematical sources
-figure math_kept_elsewhere    greatest share kept in the others
-figure ocr_noise_recall       share of spoilt passages of books that ocr_noise drops
-figure ocr_noise_false        share of clean ones that it drops
-figure c4_bad_words_vs_datatrove  how many times as fast as datatrove's filter
-figure code_mb_per_s          the five filters of the code recipe together, one core
-figure mathml_mb_per_s        markup of a textbook's formulas to LaTeX
+    figure license_right          share of labelled licence variants, notices and files that are told as labelled
+    figure license_wrong          share of them that are told as another licence
+    figure mathml_letters_kept    share of a textbook's formulas that keep each letter and digit as LaTeX
+    figure math_kept              least share of documents kept by math_density in the mathematical sources
+    figure math_kept_elsewhere    greatest share kept in the others
+    figure ocr_noise_recall       share of spoilt passages of books that ocr_noise drops
+    figure ocr_noise_false        share of clean ones that it drops
+    figure c4_bad_words_vs_datatrove  how many times as fast as datatrove's filter
+    figure code_mb_per_s          the five filters of the code recipe together, one core
+    figure mathml_mb_per_s        markup of a textbook's formulas to LaTeX
 """
 
 from __future__ import annotations
