@@ -258,6 +258,19 @@ def _reference(
 
 
 @kernel
+def _is_soft_hyphen(html: NDArray[np.uint8], at: int, end: int) -> bool:
+    """Whether U+00AD stands at `at` between two letters.
+
+    Behind signs that begin garbled UTF-8 (`Ã` and U+00AD for `í`) it is half of a letter, which a stage may mend.
+    """
+    if at < 2 or at + 2 >= end or html[at + 1] != 0xAD:
+        return False
+    lead, last, after = html[at - 2], html[at - 1], html[at + 2]
+    garbled = (lead == 0xC3 and last < 0xA0) or lead == 0xC2 or (at > 2 and html[at - 3] == 0xE2)
+    return (last < 0x80 or not garbled) and (after < 0x80 or 0xC3 <= after < 0xE0)
+
+
+@kernel
 def _run(
     html: NDArray[np.uint8],
     at: int,
@@ -287,7 +300,7 @@ def _run(
                 pending = True
             at += step
             continue
-        if symbol == 0xC2 and at + 1 < end and html[at + 1] == 0xAD and not preformatted:  # a soft hyphen
+        if symbol == 0xC2 and not preformatted and _is_soft_hyphen(html, at, end):
             at += 2
             continue
         if pending:
