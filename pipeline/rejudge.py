@@ -2,8 +2,9 @@
 
 The ledger holds what every filter measured of every document that reached it. So a filter's new verdict on those is
 certain. What is not in it: what later stages would have measured of a document that now passes and was dropped then
-(it is `undecided`, unless no later stage could drop it), and which duplicate would stay in the place of one that now
-goes (`stood_for` counts those).
+(it is `undecided`, unless no later stage could drop it); which duplicate would stay in the place of one that now goes
+(`stood_for` counts those); and where later barriers that compare the documents of a source (shares, percentiles, what
+is common) would draw their lines among others (`over_the_source` names them).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import pyarrow.parquet as pq
 import yaml
 from numpy.typing import NDArray
 
+from corpusmill.documents.barrier import Barrier
 from corpusmill.documents.errors import RecipeError, UsageError
 from corpusmill.documents.ids import IdIndex
 from corpusmill.documents.shards import read_batches
@@ -71,6 +73,8 @@ def rejudge(run: Path, changes: Sequence[str], samples: int = SAMPLES) -> dict[s
     Raises:
         UsageError: if a change names what is not there, or what cannot be judged again from measures.
     """
+    if samples < 0:
+        raise UsageError(f"--samples {samples}: must be 0 or more")
     manifest = read_manifest(run)
     asked = [change for text in changes for change in _parsed(text, manifest, run)]
     if not asked:
@@ -161,7 +165,10 @@ def _source(
             for batch in read_batches(file, _BATCH_ROWS, _columns(stages)):
                 tally.add(batch, stages)
     sides = [side for stage in stages for side in _sides(run, source, stage, samples)] if samples else []
-    return {**tally.told(), "samples": sides}
+    told = tally.told()
+    later = specs[stages[0].position + 1 :] if told["moves"] else ()
+    barriers = [spec.name for spec in later if isinstance(spec.build(), Barrier)]
+    return {**told, "over_the_source": barriers, "samples": sides}
 
 
 def _stages(specs: Sequence[StageSpec], changes: Sequence[Change]) -> list[_Stage]:
@@ -326,6 +333,9 @@ def rejudge_as_text(told: Mapping[str, Any]) -> str:
             lines.append(
                 f"  {count(source['stood_for'])} of those that would go stand for duplicates, one of which would stay"
             )
+        if source["over_the_source"]:
+            names = ", ".join(source["over_the_source"])
+            lines.append(f"  {names} would see other documents, and may decide otherwise on the rest")
         rows = [(f"  {move['from']}", move["to"], count(move["documents"])) for move in source["moves"]]
         if rows:
             lines.append(table(("  was", "would be", "documents"), rows))

@@ -296,7 +296,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / "manifest.json"
     try:
         data: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"{folder}: no finished run here (no manifest.json); `corpusmill run` makes one") from error
     except ValueError as error:
         raise UsageError(f"{path}: is no JSON ({error}); run the recipe again") from error

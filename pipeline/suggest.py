@@ -42,8 +42,8 @@ def suggest(run: Path, *, keep: float = 0.98, sigma: float | None = None) -> dic
     """
     if not 0 < keep < 1:
         raise UsageError(f"--keep {keep}: must be a share between 0 and 1, such as 0.98")
-    if sigma is not None and not sigma > 0:
-        raise UsageError(f"--sigma {sigma}: must be above 0, such as 3")
+    if sigma is not None and not 0 < sigma < math.inf:
+        raise UsageError(f"--sigma {sigma}: must be above 0 and finite, such as 3")
     manifest = read_manifest(run)
     sources = {}
     for source in manifest["sources"]:

@@ -113,6 +113,21 @@ def test_a_change_that_cannot_be_judged_is_refused_with_the_mend(run, change, me
         rejudge(run, [change])
 
 
+def test_barriers_that_would_see_other_documents_are_named(run):
+    told = rejudge(run, ["web.gopher_quality.min_words=7"])
+    assert told["sources"]["web"]["over_the_source"] == ["exact_dedup"]
+    assert "exact_dedup would see other documents" in rejudge_as_text(told)
+    for change in ("web.gopher_quality_2.min_words=7", "web.gopher_quality.min_words=4"):  # behind it; nothing moves
+        assert rejudge(run, [change])["sources"]["web"]["over_the_source"] == []
+
+
+def test_fewer_samples_than_none_and_a_run_that_is_a_file_are_refused(run):
+    with pytest.raises(UsageError, match="--samples -1: must be 0 or more"):
+        rejudge(run, ["web.gopher_quality.min_words=7"], samples=-1)
+    with pytest.raises(UsageError, match="no finished run here"):
+        rejudge(run / "manifest.json", ["web.gopher_quality.min_words=7"])
+
+
 def test_what_changes_the_measure_must_be_run(tmp_path, inline_executor, quiet):
     folder = run_recipe(recipe_of(tmp_path, "lines", "fineweb_quality"), inline_executor, quiet).folder
     with pytest.raises(UsageError, match="measures depends on short_line_characters, so texts must be read"):

@@ -110,7 +110,8 @@ def test_a_rounded_bound_drops_no_more_than_the_exact_one(value, upwards, whole)
 def test_numbers_that_make_no_sense_are_refused(run):
     with pytest.raises(UsageError, match=r"--keep 1\.5: must be a share between 0 and 1"):
         suggest(run, keep=1.5)
-    with pytest.raises(UsageError, match="--sigma -1: must be above 0"):
-        suggest(run, sigma=-1)
+    for sigma in (-1, float("inf")):
+        with pytest.raises(UsageError, match=f"--sigma {sigma}: must be above 0 and finite"):
+            suggest(run, sigma=sigma)
     assert CliRunner().invoke(app, ["suggest", str(run), "--keep", "2"]).exit_code == 2
     assert json.loads(CliRunner().invoke(app, ["suggest", str(run), "--json"]).stdout)["keep"] == 0.98
