@@ -271,6 +271,14 @@ def _is_soft_hyphen(html: NDArray[np.uint8], at: int, end: int) -> bool:
 
 
 @kernel
+def _is_space(html: NDArray[np.uint8], at: int, end: int) -> bool:
+    """Whether U+00A0 stands at `at`, and not right behind `Â` or `Ã`: there it is half of a garbled `à` or space."""
+    if at + 1 >= end or html[at + 1] != 0xA0:
+        return False
+    return at < 2 or html[at - 2] != 0xC3 or not 0x82 <= html[at - 1] <= 0x83
+
+
+@kernel
 def _run(
     html: NDArray[np.uint8],
     at: int,
@@ -290,7 +298,7 @@ def _run(
     """
     while at < end:
         symbol = html[at]
-        if symbol <= 32 or (symbol == 0xC2 and at + 1 < end and html[at + 1] == 0xA0):
+        if symbol <= 32 or (symbol == 0xC2 and _is_space(html, at, end)):
             step = 1 if symbol <= 32 else 2
             if preformatted and (symbol == 9 or symbol == 10 or symbol == 32 or step == 2):
                 if size > start or symbol != 10:  # an empty first line is none

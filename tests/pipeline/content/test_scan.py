@@ -52,6 +52,7 @@ def hints(html: str) -> list[set[str]]:
         ("<dl><dt>a<dd>b<dt>c</dl>", ["a", "b", "c"]),
         ("one<br>two<br/>three", ["one", "two", "three"]),
         ("  a \n\t b&nbsp;c\xa0 ", ["a b c"]),
+        ("l\xc3\xa0 \xa0d\xc3\xa8s 5\xc2\xa0m \xc3 \xa0", ["l\xc3\xa0 d\xc3\xa8s 5\xc2\xa0m \xc3"]),
         ("1 < 2 <3 a<b>c</b>", ["1 < 2 <3 ac"]),
         ("a<!-- x > --y -->b<!-->c<!DOCTYPE d>e<?php f ?>g</ h>i", ["abcegi"]),
         ("a<script>if (a < b) '</p>'</script>b<style>p</style>c", ["abc"]),
