@@ -232,3 +232,11 @@ def test_a_model_trained_from_the_samples_texts_takes_the_place_of_the_default(s
     )
     assert planned.returncode == 0, planned.stderr
     assert "quality" in planned.stdout
+
+
+def test_the_readme_shows_what_the_demo_prints(sample):
+    _, ran = sample
+    _, block, *_ = (ROOT / "README.md").read_text().split("\n```\n")
+    shown = [line for line in block.splitlines() if line not in ("", "…")]
+    assert len(shown) > 30
+    assert not [line for line in shown if line not in ran.stdout.splitlines()], "copy what `make demo` prints"
