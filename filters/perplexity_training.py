@@ -122,12 +122,15 @@ def train_perplexity(
         scratch: a folder for what is on disk meanwhile; default: the system's.
 
     Raises:
-        InputError: if there are no words, or too many, or a setting is out of its range.
+        InputError: if there are no words, or too many, a setting is out of its range, or `scratch` is no folder.
     """
     thresholds(prune, order)
     if min_count < 1:
         raise InputError(f"min_count: {min_count} is out of range; use 1 or more")
-    workspace = tempfile.TemporaryDirectory(prefix="corpusmill-ngrams-", dir=scratch)
+    try:
+        workspace = tempfile.TemporaryDirectory(prefix="corpusmill-ngrams-", dir=scratch)
+    except OSError as error:
+        raise InputError(f"scratch: {error.strerror}: {scratch}; name a folder that can be written") from error
     try:
         vocabulary = Vocabulary(folded=folded)
         counter = NgramCounter(order, Path(workspace.name), memory=memory)

@@ -23,6 +23,7 @@ import hashlib
 import io
 import json
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -49,8 +50,10 @@ MIN_BITS, MAX_BITS = 8, 26
 _SIGN_BITS = 20
 
 
-# What a file that is no model, or a damaged one, makes numpy and zipfile raise.
-_UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error)
+# What a file that is no model, or a damaged one, makes numpy and zipfile raise; the second line: where the header of an
+# array promises more than there can be, or is none.
+_UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error,
+               MemoryError, OverflowError, SyntaxError, tokenize.TokenError)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,8 +128,10 @@ class QualityModel:
                     raise InputError(f"{path}: is a single array and no {cls.kind} model; {again}")
                 arrays = {name: stored[name] for name in stored.files}
         except _UNREADABLE as error:
+            # numpy's own words say how to open a pickle, which no user of ours should.
+            why = "it is or holds a pickle" if "allow_pickle" in str(error) else error
             raise InputError(
-                f"{path}: is no {cls.kind} model, or a damaged one ({error}); restore it or {again}"
+                f"{path}: is no {cls.kind} model, or a damaged one ({why}); restore it or {again}"
             ) from error
         version = arrays.get("format", np.array("none"))
         if version.shape != () or version.dtype.kind != "i" or int(version) != FORMAT:

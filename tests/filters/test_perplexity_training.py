@@ -147,6 +147,7 @@ def test_the_command_trains_a_model(tmp_path: Path) -> None:
         (["--texts", "nowhere/*.txt"], "there is no such file, folder or glob"),
         (["--order", "9"], "order: 9 is out of range"),
         (["--min-count", "50"], "none occurs 50 times"),
+        (["--scratch", "nowhere"], "nowhere; name a folder that can be written"),
     ],
 )
 def test_the_command_says_what_cannot_be_done(more: list[str], message: str, tmp_path: Path) -> None:

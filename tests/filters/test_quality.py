@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -229,6 +230,15 @@ def test_other_arrays_are_refused(tmp_path: Path) -> None:
 
 def test_a_pickle_within_is_never_opened(tmp_path: Path) -> None:
     np.savez(tmp_path / "m.npz", format=np.array({"a": 1}, dtype=object))
+    with pytest.raises(InputError, match=r"is no quality model, or a damaged one \(it is or holds a pickle\)"):
+        QualityModel.load(tmp_path / "m.npz")
+
+
+@pytest.mark.parametrize("shape", ["(1000000000000000,)", f"({10**30},)", "(1," * 50])
+def test_an_array_that_promises_more_than_there_can_be_is_refused(tmp_path: Path, shape: str) -> None:
+    header = f"{{'descr': '<u4', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    with zipfile.ZipFile(tmp_path / "m.npz", "w") as file:
+        file.writestr("features.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
     with pytest.raises(InputError, match="is no quality model, or a damaged one"):
         QualityModel.load(tmp_path / "m.npz")
 
