@@ -239,6 +239,9 @@ class Decontamination(Barrier):
         reach = np.maximum.accumulate(origin + observed.lasts[rows])
         apart = np.ones(len(rows), np.bool_)
         apart[1:] = origin[1:] + observed.firsts[rows][1:] > reach[:-1] + _BRIDGE * self.n
+        # Wide margins may reach into one another; no word is to count twice as taken.
+        behind = np.maximum.accumulate(origin + observed.tos[rows])
+        apart[1:] &= origin[1:] + observed.froms[rows][1:] > behind[:-1]
         begins = np.flatnonzero(apart)
         if len(begins) == 0:
             return _Cut(EDITS.empty_table(), endless, np.zeros(len(endless), np.bool_))

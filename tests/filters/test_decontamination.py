@@ -209,6 +209,16 @@ def test_a_cut_takes_the_passage_and_its_margin_in_words(tmp_path, margin):
     assert words == [*[*before.split(), "so"][:kept], *behind.split()[margin:]]
 
 
+def test_words_in_the_margins_of_two_passages_count_once_as_cut(tmp_path):
+    front, between, back = (" ".join(f"{name}{number}" for number in range(100)) for name in ("front", "mid", "back"))
+    between = " ".join(between.split()[:45])
+    text = f"{front} {QUESTION} {between} {QUESTION} {back}"
+    stage = stage_for(tmp_path, [QUESTION], action="cut", cut_margin=30, min_left=140)
+    decision = decided(stage, [text], tmp_path)
+    assert decision.verdicts.num_rows == 0
+    assert len(after_cuts([text], decision)[0].split()) == 140
+
+
 def test_documents_with_more_hits_than_are_kept_are_dropped_and_not_cut(tmp_path):
     stage = stage_for(tmp_path, [QUESTION], action="cut")
     decision = decided(stage, [f"{QUESTION} " * 300, QUESTION + OTHER * 9], tmp_path)
