@@ -312,6 +312,8 @@ def _read(data: NDArray[np.uint8]) -> FastTextModel:
         raise _MalformedError("its buckets are pruned, but its input matrix is not quantised; fetch the newer file")
     output_quantised = reader.flag() and quantised
     outputs = reader.matrix(output_quantised)
+    if reader.position != len(data):
+        raise _MalformedError(f"{len(data) - reader.position:,} bytes follow its end; fetch it anew")
     rows = header.words + (header.buckets if header.pruned < 0 else header.pruned)
     for matrix, name, wanted in ((inputs, "input", rows), (outputs, "output", header.labels)):
         if matrix.shape != (wanted, header.dim):

@@ -415,6 +415,11 @@ def test_a_replaced_file_is_read_anew(tmp_path: Path) -> None:
 # Bad files
 
 
+def test_a_file_with_more_behind_its_end_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="3 bytes follow its end; fetch it anew"):
+        loaded(Toy.made(1).written() + b"\n\n\n", tmp_path)
+
+
 def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
     whole = Toy.made(5, buckets=3).written()
     path = tmp_path / "model.bin"
