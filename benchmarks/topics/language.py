@@ -176,7 +176,7 @@ def accuracy(benchmark: Benchmark) -> list[str]:
         benchmark.figure(f"lid_macro_f1_udhr{suffix}", scores["declarations, both know", name])
     header = ["texts, languages", "texts", "languages", *models]
     return [
-        "## Languages",
+        "### Languages",
         "Macro-F1, over the languages that both models know, and over all that there are:",
         table(header, rows),
         _equality(benchmark, inputs),
@@ -239,7 +239,7 @@ def speed(benchmark: Benchmark) -> list[str]:
         "our reading ÷ fastText",
     ]
     return [
-        "## Languages, and models of fastText's",
+        "### Languages, and models of fastText's",
         "The first three rows are of lid.176.ftz, the last is of a quality model; one core, CPU seconds:",
         table(header, rows),
     ]

@@ -70,6 +70,7 @@ def accuracy(benchmark: Benchmark) -> list[str]:
         difference, n_words, n_lines = _difference(model, _wikitext(data, "test"), Path(name), quick=quick)
         benchmark.figure("perplexity_kenlm_difference", difference)
         return [
+            "### Perplexity",
             f"ROC AUC of `perplexity` by a model of books and a little Wikipedia ({model.facts['bytes'] / 1e6:.0f} MB, "
             f"order 5), lower being better: mean {mean(auc.values()):.3f}, worst {min(auc.values()):.3f}. The model "
             "has seen none of these sources but, of `wikitext`, other articles: how far that row is from the others is "
@@ -130,6 +131,7 @@ def speed(benchmark: Benchmark) -> list[str]:
         "times KenLM on text",
     ]
     return [
+        "### Perplexity against KenLM",
         f"Order 5, trained on {model.facts['bytes'] / 1e6:.1f} MB of books at {rate:.1f} MB/s ({kept:,} n-grams kept "
         f"of {sum(model.facts['found']):,}). One core, CPU seconds. Ours begins with the text; KenLM through Python "
         "gets lines of words found and joined beforehand, or does CCNet's normalisation and finds words itself.",

@@ -75,14 +75,15 @@ def accuracy(benchmark: Benchmark) -> list[str]:
             _reliability_table(scores, unseen),
         ]
         if benchmark.quick:
-            return paragraphs
+            return [_TITLE, *paragraphs]
         paragraphs += [_peer(benchmark, folder, texts, unseen, found), _without_mail(benchmark, folder, texts, unseen)]
         again = train_quality(_class(folder, "good"), _class(folder, "bad"))
         same = again.save(folder / "again.npz") == sha256_of(DEFAULT_PATH)
         _write_card(sources, default, paragraphs, reproduced=same)
-        return paragraphs
+        return [_TITLE, *paragraphs]
 
 
+_TITLE = "### The default English quality model"
 _KINDS = ("good", "bad", "neither")
 
 
@@ -126,6 +127,7 @@ def speed(benchmark: Benchmark) -> list[str]:
         ["`quality` with that same fastText model", rates["reader"]],
     ]
     return [
+        "### Quality scoring against fastText",
         f"{len(texts):,} English documents, {mb:.1f} MB (fastText: {mb_few:.1f} MB of them), one core, CPU seconds.",
         table(["", "MB/s"], rows),
     ]
