@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -155,6 +156,9 @@ def build(kind: type[Built], options: Mapping[str, Any], place: str) -> Built:
     ]
     if missing:
         raise RecipeError(f"{place}: needs {' and '.join(missing)}")
+    for key, value in options.items():
+        if isinstance(value, float) and math.isnan(value):  # as a bound it would break nothing, without a word
+            raise RecipeError(f"{place}.{key}: {value} is no number; give one, or null where that turns it off")
     try:
         adapter: TypeAdapter[Built] = TypeAdapter(kind)
         return adapter.validate_python(dict(options))

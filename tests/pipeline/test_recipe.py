@@ -189,3 +189,10 @@ def test_a_change_of_a_published_recipe_is_checked(used, message, tmp_path):
     data = {"name": "x", "sources": {"web": {"paths": "a.jsonl", "stages": [{"use": used}]}}}
     with pytest.raises(RecipeError, match=message):
         parse_recipe(data, tmp_path, "recipe.yaml")
+
+
+def test_a_threshold_that_is_no_number_is_refused():
+    source = {"paths": "in.jsonl", "stages": [{"quality": {"min_score": float("nan")}}]}
+    recipe = parse_recipe({"name": "x", "sources": {"web": source}}, Path("/corpora"), "r.yaml")
+    with pytest.raises(RecipeError, match=r"stages\[0\]\.quality\.min_score: nan is no number; give one, or null"):
+        recipe.sources[0].stages[0].build()
