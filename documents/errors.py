@@ -14,6 +14,9 @@ Every message names the value, the place and the mend.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class CorpusmillError(Exception):
     """Anything that ends a command with a message instead of a traceback."""
@@ -45,3 +48,13 @@ class ShortSourceError(CorpusmillError):
 
 class DamagedRunError(CorpusmillError):
     """A file of a run is missing, or differs from what the run wrote."""
+
+
+def nearest(word: str, choices: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The choice most like `word`, for "did you mean"; None if none is like it (`likeness`: difflib's ratio).
+
+    >>> nearest("langauge", ["language", "quality"]), nearest("url", ["quality"])
+    ('language', None)
+    """
+    found = difflib.get_close_matches(word, list(choices), n=1, cutoff=likeness)
+    return found[0] if found else None

@@ -10,7 +10,6 @@ line where the name tells nothing. The document's column `language`, which is of
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
@@ -19,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpusmill.documents.batch import TextBatch
-from corpusmill.documents.errors import RecipeError
+from corpusmill.documents.errors import RecipeError, nearest
 from corpusmill.filters.code_languages import NAMES, among, programming_languages
 from corpusmill.filters.contract import Filter
 
@@ -46,8 +45,8 @@ class CodeLanguage(Filter):
     def __post_init__(self) -> None:
         for language in self.keep:
             if language not in NAMES:
-                near = difflib.get_close_matches(language, NAMES, 1)
-                hint = f'; did you mean "{near[0]}"?' if near else f"; known ones: {', '.join(sorted(NAMES))}"
+                near = nearest(language, NAMES)
+                hint = f'; did you mean "{near}"?' if near else f"; known ones: {', '.join(sorted(NAMES))}"
                 raise RecipeError(f'code_language.keep: "{language}" is no language known here{hint}')
 
     def measure(self, batch: TextBatch) -> pa.RecordBatch:

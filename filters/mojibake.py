@@ -11,7 +11,7 @@ quote, dash, space or sign that follows letters in sound text. Repaired is, in t
 
 That is done up to three times, for what was garbled twice. A repair is the inverse of the damage, and must leave fewer
 sequences than there were. Then C1 controls (U+0080 to U+009F, which nobody types) become the characters of cp1252
-that they were, unless cp1252 has none for more than a tenth of them or all are U+0085, which is also a line break.
+that they were, unless cp1252 has none for a tenth of them or more or all are U+0085, which is also a line break.
 
 After ftfy (Speer 2019, doi:10.5281/zenodo.2591652), which looks for more encodings and judges by a table of unlikely
 pairs. Differs: a doubtful pair in a sound line stays as it is; lossy damage (a non-breaking space that became a space,

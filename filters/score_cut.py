@@ -11,7 +11,7 @@ Shares after DCLM (Li et al. 2024, arXiv:2406.11794, section 4.4), which keeps t
 classifier's scores. Differs from it: the tenth can be one of words or bytes, and is exact where scores are equal (by
 id) instead of a threshold found on a sample.
 
-Percentiles after CCNet (Wenzek et al. 2019, arXiv:1911.00359, section 3.4, with the numbers of its released code): per
+Percentiles after CCNet (Wenzek et al. 2020, arXiv:1911.00359, section 3.4, with the numbers of its released code): per
 language, the head below the 30th percentile of perplexity, the middle up to the 60th, the tail above. Differs from it:
 the percentiles are those of the source itself, not of a sample of one dump. They count from the lowest score, so of a
 measure where high is good the tail is the best.

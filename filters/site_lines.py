@@ -1,7 +1,7 @@
 """site_lines: measures how much of a page are lines that its site repeats on other pages: menus, notices, footers.
 
 A line is **repeated** if it stands on at least `min_pages` pages of its host, and on at least `min_share` of them.
-Lines are compared as CCNet compares paragraphs (Wenzek et al. 2020, arXiv:1911.00359, section 3.1): in lower case and
+Lines are compared as CCNet compares paragraphs (Wenzek et al. 2020, arXiv:1911.00359, section 3.2): in lower case and
 without diacritics and punctuation. Lines without a word do not count.
 
 Differs from CCNet: repetition is counted within a host and by its share of pages, so that a quote or a song that many
@@ -48,7 +48,7 @@ _WORD = WORD
 _MEMORY_LIMIT = "1GB"  # of duckdb's buffers
 _THREADS = 2
 # The authority of a URL: what follows `//`, without user and port. RE2 takes linear time.
-_HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(?P<host>\[[^\]/?#]*\]|[^/?#:]+)"
+_HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#]*@)?(?P<host>\[[^\]/?#]*\]|[^/?#:@]+)"
 
 
 class Reason(StrEnum):

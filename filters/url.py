@@ -18,7 +18,6 @@ Differs from datatrove:
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +32,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from corpusmill.documents.batch import TextBatch
-from corpusmill.documents.errors import InputError, RecipeError
+from corpusmill.documents.errors import InputError, RecipeError, nearest
 from corpusmill.documents.shards import sha256_of
 from corpusmill.filters import url_kernels as kernels
 from corpusmill.filters.contract import Filter
@@ -107,8 +106,8 @@ class Url(Filter):
         for name in ("categories", "allow"):
             for category in getattr(self, name) or ():
                 if index is not None and category not in index.categories:
-                    near = difflib.get_close_matches(category, index.categories, 1)
-                    mend = f'did you mean "{near[0]}"?' if near else f"it has {', '.join(index.categories)}"
+                    near = nearest(category, index.categories)
+                    mend = f'did you mean "{near}"?' if near else f"it has {', '.join(index.categories)}"
                     raise InputError(f'url.{name}: "{category}" is no category of {self.index}; {mend}')
         if self.sha256 is not None and self.index is not None:
             found = sha256_of(Path(self.index))

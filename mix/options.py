@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
-from corpusmill.documents.errors import RecipeError
+from corpusmill.documents.errors import RecipeError, nearest
 
 Unit = Literal["estimated_tokens", "tokens", "words", "bytes", "characters"]
 WhenShort = Literal["error", "renormalise", "repeat"]
@@ -100,8 +99,8 @@ class MixOptions:
         """
         for source in self.ratios:
             if source not in names:
-                close = difflib.get_close_matches(source, names, n=1)
-                mend = f"did you mean {close[0]!r}?" if close else f"the sources are {_listed(names)}"
+                close = nearest(source, names)
+                mend = f"did you mean {close!r}?" if close else f"the sources are {_listed(names)}"
                 raise RecipeError(f"mix.ratios.{source}: the recipe has no source of this name; {mend}")
 
     def shares(self) -> dict[str, Fraction]:
@@ -138,8 +137,8 @@ def _check_ratios(ratios: object) -> None:
 
 def _check_choice(key: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        close = difflib.get_close_matches(str(value), choices, n=1)
-        mend = f"did you mean {close[0]!r}?" if close else f"choose one of {_listed(choices)}"
+        close = nearest(str(value), choices)
+        mend = f"did you mean {close!r}?" if close else f"choose one of {_listed(choices)}"
         raise RecipeError(f"mix.{key}: {value!r} is not known; {mend}")
 
 

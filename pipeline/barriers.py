@@ -71,7 +71,7 @@ def _decided(work: BarrierWork) -> Counts:
     standing = _STANDING.empty_table()
     excluded = pa.array([], pa.string())
     dropped: dict[str, dict[str, int]] = {}
-    for spec, sidecars in zip(work.barriers, work.sidecars, strict=True):
+    for place, (spec, sidecars) in enumerate(zip(work.barriers, work.sidecars, strict=True)):
         folder = work.workspace / spec.name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -83,7 +83,8 @@ def _decided(work: BarrierWork) -> Counts:
         if decision.measures is not None:
             measures.append((spec, decision.measures))
         cutter = pa.repeat(pa.scalar(spec.name, pa.string()), decision.edits.num_rows)
-        edits.append(decision.edits.append_column("edited_by", cutter))
+        places = pa.repeat(pa.scalar(place, pa.int32()), decision.edits.num_rows)
+        edits.append(decision.edits.append_column("edited_by", cutter).append_column("place", places))
         counts = verdicts["reason"].value_counts().to_pylist()
         dropped[spec.name] = {item["values"]: item["counts"] for item in counts}
         shutil.rmtree(folder)
@@ -122,10 +123,11 @@ _EDITS = """
         select *, sum(case when before is null or start > before then 1 else 0 end)
                   over (partition by id order by start, "end" rows unbounded preceding) as passage from reached
     ), passages as (
-        select id, min(start) as start, max("end") as "end", min(edited_by) as edited_by
+        select id, min(start) as start, max("end") as "end", arg_min(edited_by, place) as edited_by,
+               min(place) as place
         from numbered group by id, passage
     )
-    select id, min(edited_by) as edited_by, list(start order by start) as edit_starts,
+    select id, arg_min(edited_by, place) as edited_by, list(start order by start) as edit_starts,
            list("end" order by start) as edit_ends
     from passages group by id
 """

@@ -314,7 +314,8 @@ def train_toxicity(
         return
     from corpusmill.pipeline.summary import reliability_table
 
-    typer.echo(f"five-fold cross-validated ROC AUC {trained.auc:.4f}\n{reliability_table(trained.reliability, 'toxic')}")
+    table = reliability_table(trained.reliability, "toxic")
+    typer.echo(f"five-fold cross-validated ROC AUC {trained.auc:.4f}\n{table}")
     typer.echo(f"wrote {out}, sha256 {digest}")
 
 

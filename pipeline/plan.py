@@ -21,12 +21,12 @@ from typing import Any
 
 from corpusmill.documents.barrier import Barrier
 from corpusmill.documents.codepoints import UNICODE_VERSION
-from corpusmill.documents.errors import InputError, RecipeError
+from corpusmill.documents.errors import InputError, RecipeError, nearest
 from corpusmill.documents.shards import sha256_of
 from corpusmill.pipeline.barriers import BarrierWork
 from corpusmill.pipeline.extraction import Extraction
 from corpusmill.pipeline.phases import FirstInput, LaterInput, MapWork
-from corpusmill.pipeline.recipe import Recipe, SourceSpec, StageSpec, build, nearest
+from corpusmill.pipeline.recipe import Recipe, SourceSpec, StageSpec, build
 from corpusmill.pipeline.sources.contract import ExtractReason, Origin, Reader, ReadReason, SourceFile, Split
 from corpusmill.pipeline.sources.find import find_files
 from corpusmill.pipeline.sources.registry import ALL_SUFFIXES, READERS, reader_for
@@ -298,7 +298,7 @@ def _inputs(recipe: Recipe, spec: SourceSpec) -> tuple[type[Reader], list[Source
     suffixes = READERS[spec.kind].suffixes if spec.kind is not None else ALL_SUFFIXES
     try:
         files = find_files(spec.paths, base=recipe.folder, root=spec.root, suffixes=suffixes)
-        return reader_for(files, spec.kind), files
+        return READERS[spec.kind] if spec.kind is not None else reader_for(files), files
     except InputError as error:
         raise InputError(f"{spec.place}.paths: {error}") from error
 

@@ -25,7 +25,6 @@ the dataclass that they configure; that dataclass is also where defaults live.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,7 +36,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
-from corpusmill.documents.errors import RecipeError, UsageError
+from corpusmill.documents.errors import RecipeError, UsageError, nearest
 from corpusmill.pipeline import registry
 
 Built = TypeVar("Built")
@@ -183,12 +182,6 @@ def check_keys(data: Mapping[str, Any], known: Iterable[str], place: str) -> Non
             raise RecipeError(f'{place}: unknown key "{key}"; {mend}')
 
 
-def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """The choice most like `word`, if any is like it at all."""
-    found = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
-    return found[0] if found else None
-
-
 def apply_override(data: dict[str, Any], override: str) -> None:
     """Sets one value of a recipe's plain data from `path.to.key=value`. Stages are reached by index or by name.
 
@@ -243,6 +236,8 @@ def _assign(here: Any, step: str, value: Any, place: str) -> None:
         here[step] = value
     elif isinstance(here, list) and step.isdigit() and int(step) < len(here):
         here[int(step)] = value
+    elif isinstance(here, list) and not step.isdigit():
+        here[_position(here, step, place)] = {step: value}
     else:
         raise UsageError(f"{place}: there is no {step} to set")
 

@@ -24,12 +24,12 @@ import yaml
 from numpy.typing import NDArray
 
 from corpusmill.documents.barrier import Barrier
-from corpusmill.documents.errors import RecipeError, UsageError
+from corpusmill.documents.errors import RecipeError, UsageError, nearest
 from corpusmill.documents.ids import IdIndex
 from corpusmill.documents.shards import read_batches
 from corpusmill.filters.contract import Filter, Rewriter, Rule
 from corpusmill.pipeline.explain import in_force, ledger_rows, number, recipe_stages
-from corpusmill.pipeline.recipe import StageSpec, nearest
+from corpusmill.pipeline.recipe import StageSpec
 from corpusmill.pipeline.run import read_manifest
 from corpusmill.pipeline.summary import count, share, size, table
 

@@ -6,14 +6,13 @@ A path is a file, a folder (searched for the reader's suffixes), a glob (`**` to
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from corpusmill.documents.errors import InputError
+from corpusmill.documents.errors import InputError, nearest
 from corpusmill.pipeline.sources.contract import SourceFile
 from corpusmill.pipeline.sources.storage import file_system, is_remote, local_path
 
@@ -62,8 +61,8 @@ def expanded(path: str) -> str:
     def value(match: re.Match[str]) -> str:
         name = match.group(1)
         if name not in os.environ:
-            near = difflib.get_close_matches(name, os.environ, 1)
-            hint = f'; did you mean "${{{near[0]}}}"?' if near else ""
+            near = nearest(name, os.environ)
+            hint = f'; did you mean "${{{near}}}"?' if near else ""
             raise InputError(f"{path}: the environment variable {name} is not set; export it, or write the path{hint}")
         return os.environ[name]
 
@@ -163,6 +162,6 @@ def _nothing_at(path: str, whole: str, base: Path, suffixes: Sequence[str]) -> s
     while not os.path.isdir(folder):
         folder, missing = os.path.split(folder)
     there = {name.lower(): name for name in sorted(os.listdir(folder))}
-    near = difflib.get_close_matches(missing.lower(), there, 1)
-    hint = f'; did you mean "{there[near[0]]}"?' if near else ""
+    near = nearest(missing.lower(), there)
+    hint = f'; did you mean "{there[near]}"?' if near else ""
     return f'{message}: there is no "{missing}" in {folder}{hint}'

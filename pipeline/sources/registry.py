@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
-from corpusmill.documents.errors import InputError, RecipeError
+from corpusmill.documents.errors import InputError
 from corpusmill.pipeline.sources.code import Code
 from corpusmill.pipeline.sources.contract import Reader, SourceFile
 from corpusmill.pipeline.sources.csv import Csv
@@ -29,19 +28,12 @@ def kind_of(name: str) -> str | None:
     return best[1] if best else None
 
 
-def reader_for(files: Sequence[SourceFile], kind: str | None = None) -> type[Reader]:
-    """The reader of `kind`, or the one that all file names tell.
+def reader_for(files: Sequence[SourceFile]) -> type[Reader]:
+    """The reader that all file names tell.
 
     Raises:
-        RecipeError: if no reader has that kind.
         InputError: if the names tell nothing, or several kinds.
     """
-    if kind is not None:
-        if kind not in READERS:
-            near = difflib.get_close_matches(kind, READERS, 1)
-            hint = f'; did you mean "{near[0]}"?' if near else f"; kinds are {', '.join(READERS)}"
-            raise RecipeError(f'read.kind: "{kind}" is no reader{hint}')
-        return READERS[kind]
     examples: dict[str | None, str] = {}
     for file in files:
         examples.setdefault(kind_of(file.name), file.name)

@@ -196,3 +196,11 @@ def test_a_threshold_that_is_no_number_is_refused():
     recipe = parse_recipe({"name": "x", "sources": {"web": source}}, Path("/corpora"), "r.yaml")
     with pytest.raises(RecipeError, match=r"stages\[0\]\.quality\.min_score: nan is no number; give one, or null"):
         recipe.sources[0].stages[0].build()
+
+
+def test_a_stage_s_options_are_replaced_by_its_name():
+    data = {"sources": {"web": {"stages": ["pii", {"gopher_quality": {"min_words": 3, "max_words": 9}}]}}}
+    apply_override(data, "sources.web.stages.gopher_quality={min_words: 5}")
+    assert data["sources"]["web"]["stages"] == ["pii", {"gopher_quality": {"min_words": 5}}]
+    with pytest.raises(UsageError, match='no stage of that name here; did you mean "gopher_quality"'):
+        apply_override(data, "sources.web.stages.gopher_qualty={}")
