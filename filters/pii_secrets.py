@@ -116,7 +116,7 @@ def _is_header(segment: bytes) -> bool:
 PEM_BYTES = 16_384
 """How long a private key may be."""
 _PEM_BEGIN = re.compile(rb"-----BEGIN (?:[A-Z0-9]{2,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
-_PEM_BODY = re.compile(rb"(?:[A-Za-z0-9+/=\s\\\"',.:;()#*>]|-(?!----))*+(?:-----END [A-Z0-9 ]{0,40}-----)?")
+_PEM_BODY = re.compile(rb"(?:[A-Za-z0-9+/=\s\\\"',.:;()#*>]|-(?!----))*(?:-----END [A-Z0-9 ]{0,40}-----)?")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=]{16,}")
 _MIN_KEY = 48  # characters in base64: an Ed25519 key in PKCS #8 has 64
 

@@ -280,8 +280,8 @@ REFUSED = {
         'recipe.yaml: sources.web.stages[0].language: unknown key "min_scor"; did you mean "min_score"?',
     ),
     "an unknown language": (
-        ["--set", "sources.web.stages.language.keep=[en, deu]"],
-        'recipe.yaml: sources.web.stages[0].language: keep: "deu" is no language of this model; did you mean "de"?',
+        ["--set", "sources.web.stages.language.keep=[en, germn]"],
+        'recipe.yaml: sources.web.stages[0].language: keep: "germn" is no language of this model; did you mean "de"?',
     ),
     "ratios that do not sum to 1": (
         ["--set", "mix.ratios={{web: 0.8}}"],
