@@ -122,7 +122,9 @@ class _Rows:
 
     def __iter__(self) -> Iterator[tuple[int, list[str] | tuple[ReadReason, str]]]:
         while True:
-            csv.field_size_limit(self._most)  # the library has one limit for the whole process
+            # One limit for the whole process, which others rely on, too: it is raised where need be, and `_fed` bounds
+            # rows.
+            csv.field_size_limit(max(csv.field_size_limit(), self._most))
             reader = csv.reader(self._fed(), delimiter=self._delimiter)
             try:
                 for row in reader:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 
@@ -78,3 +79,9 @@ def test_no_bytes_make_the_reader_raise(read, tmp_path, content):
     path = tmp_path / "a.csv"
     path.write_bytes(b"text,b\n" + content)
     read(Csv(max_record_bytes=50), path)
+
+
+def test_a_small_bound_of_ours_is_none_for_others_who_read_csv(read, write):
+    before = csv.field_size_limit()
+    read(Csv(max_record_bytes=20), write(b"text\nshort\n" + b"x" * 100 + b"\n"))
+    assert csv.field_size_limit() == before
