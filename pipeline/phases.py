@@ -72,8 +72,9 @@ def run_map(work: MapWork) -> Counts:
     what was rewritten."""
     stages = [built(spec) for spec in work.stages]
     barriers = [(spec.name, built(spec)) for spec in work.barriers]
-    measured = [(spec.name, built(spec).measures) for spec in (*work.decided, *work.stages)]
-    schema = ledger.ledger_schema(measured)
+    decided = [(spec.name, built(spec).measures) for spec in work.decided]
+    measured = [(spec.name, stage.measures) for spec, stage in zip(work.stages, stages, strict=True)]
+    schema = ledger.ledger_schema([*decided, *measured])
     tally = _Tally()
     samples = Samples()
     with ExitStack() as open_files:
@@ -89,7 +90,7 @@ def run_map(work: MapWork) -> Counts:
             for name, barrier in barriers
         }
         for chunk, verdicts in _incoming(work.input):
-            living = _through(chunk, verdicts, work, stages, schema, tally, samples)
+            living = _through(chunk, verdicts, decided, work, stages, schema, tally, samples)
             rows.write(living.page.rows())
             if chunk.rejects:
                 rows.write(ledger.reject_rows(chunk.rejects, work.source, schema))
@@ -108,6 +109,7 @@ def run_map(work: MapWork) -> Counts:
 def _through(
     chunk: Chunk,
     verdicts: _Verdicts | None,
+    decided: Sequence[tuple[str, pa.Schema]],
     work: MapWork,
     stages: list[Filter | Rewriter],
     schema: pa.Schema,
@@ -121,7 +123,7 @@ def _through(
     living = _Living(TextBatch(chunk.documents), page, tally, samples)
     tally.came(living.batch)
     if verdicts is not None:
-        _apply_verdicts(living, verdicts, [(spec.name, built(spec).measures) for spec in work.decided])
+        _apply_verdicts(living, verdicts, decided)
     for spec, stage in zip(work.stages, stages, strict=True):
         if isinstance(stage, Filter):
             _filter(living, spec.name, stage)

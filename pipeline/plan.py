@@ -309,6 +309,12 @@ def _phases(stages: Sequence[StageSpec]) -> tuple[Phase, ...]:
     maps: list[StageSpec] = []
     barriers: list[StageSpec] = []
     filled: set[str] = set()
+
+    def end_phase() -> None:
+        phases.append(Phase(f"phase-{len(phases) + 1}", tuple(maps), tuple(barriers)))
+        maps.clear()
+        barriers.clear()
+
     for spec in stages:
         built = spec.build()
         if isinstance(built, Barrier):
@@ -319,19 +325,17 @@ def _phases(stages: Sequence[StageSpec]) -> tuple[Phase, ...]:
                 )
             if any(name.rpartition(".")[0] in [before.name for before in barriers] for name in built.needs()):
                 # It reads what a barrier in a row with it measures, which is known in the next phase only.
-                phases.append(Phase(f"phase-{len(phases) + 1}", tuple(maps), tuple(barriers)))
-                maps, barriers = [], []
+                end_phase()
             _check_needs(built, spec, [*(phases[-1].barriers if phases else ()), *maps])
             barriers.append(spec)
             continue
         filled |= set(getattr(built, "annotations", ()))
         if barriers:
-            phases.append(Phase(f"phase-{len(phases) + 1}", tuple(maps), tuple(barriers)))
-            maps, barriers = [], []
+            end_phase()
         maps.append(spec)
-    phases.append(Phase(f"phase-{len(phases) + 1}", tuple(maps), tuple(barriers)))
-    if barriers:
-        phases.append(Phase(f"phase-{len(phases) + 1}", (), ()))
+    end_phase()
+    if phases[-1].barriers:
+        end_phase()
     return tuple(phases)
 
 
