@@ -24,7 +24,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 from numba import uint64
@@ -36,14 +35,11 @@ from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.codepoints import CLASSES, SPACE
 from corpusmill.documents.compiled import inlined, kernel
 from corpusmill.documents.segmentation import decoded, mixed, step, width
-from corpusmill.documents.sidecars import decision, observed_twice, sidecar_rows
+from corpusmill.documents.sidecars import check_observed_once, decision, sidecar_database, sidecar_rows
 
 _SPACE = SPACE
 _OTHER_MULTIPLIER = np.uint64(0xE7037ED1A0B428DB)
 _OTHER_SEED = np.uint64(0xA0761D6478BD642F)
-
-_MEMORY_LIMIT = "512MB"  # of duckdb's buffers; what it takes beyond them stays below as much again
-_THREADS = 2  # each has buffers of its own
 
 
 class ExactReason(StrEnum):
@@ -85,16 +81,9 @@ class ExactDedup(Barrier):
     ) -> Decision:
         if sidecar_rows(sidecars, self.sidecar) == 0:
             return decision(VERDICTS.empty_table(), CLUSTERS.empty_table())
-        with duckdb.connect() as connection:
-            connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
-            connection.execute("SET temp_directory = $folder", {"folder": str(workspace)})
-            connection.execute("SET preserve_insertion_order = false")
-            connection.execute(f"SET threads = {_THREADS}")
-            connection.register("excluded", pa.table({"id": excluded}))
-            connection.read_parquet([str(path) for path in sidecars]).create_view("observed")
+        with sidecar_database(sidecars, excluded, workspace) as connection:
             connection.execute(_TWINS.format(order=_sql_order(self.keep)))
-            if repeated := connection.execute(_REPEATED_ID).fetchone():
-                raise observed_twice(repeated[0])
+            check_observed_once(connection, "twins")
             verdicts = connection.sql(_GOING, params={"reason": str(ExactReason.DUPLICATE)}).to_arrow_table()
             clusters = connection.sql(_STAYING).to_arrow_table()
         return decision(verdicts, clusters)
@@ -114,13 +103,11 @@ class ExactDedup(Barrier):
 
 _TWINS = """
 CREATE TEMP TABLE twins AS
-WITH present AS (SELECT * FROM observed ANTI JOIN excluded USING (id)),
-     repeated AS (SELECT first, second, length FROM present GROUP BY ALL HAVING count(*) > 1)
+WITH repeated AS (SELECT first, second, length FROM present GROUP BY ALL HAVING count(*) > 1)
 SELECT id, first_value(id) OVER (same ORDER BY {order}) AS kept_id, count(*) OVER (same) AS cluster_size
 FROM present SEMI JOIN repeated USING (first, second, length)
 WINDOW same AS (PARTITION BY first, second, length)
 """
-_REPEATED_ID = "SELECT id FROM twins GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1"
 _GOING = "SELECT id, $reason AS reason, kept_id, 1::FLOAT AS similarity FROM twins WHERE id <> kept_id"
 _STAYING = "SELECT id, cluster_size::INTEGER AS cluster_size FROM twins WHERE id = kept_id"
 

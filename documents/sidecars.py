@@ -1,10 +1,12 @@
-"""Reading a barrier's sidecars as a stream, without the documents that an earlier barrier has dropped."""
+"""Reading a barrier's sidecars, as a stream or a database, without what an earlier barrier has dropped."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -15,6 +17,9 @@ from corpusmill.documents.shards import read_batches
 
 BATCH_ROWS = 65_536
 """Rows in memory at a time: 15 MB of signatures."""
+MEMORY_LIMIT = "512MB"
+"""Of duckdb's buffers; what it takes beyond them stays below as much again."""
+_THREADS = 2  # each has buffers of its own
 
 
 class Sidecars:
@@ -40,6 +45,43 @@ class Sidecars:
                         present = present.filter(pa.array(self._excluded.find(present.column("id")) < 0))
                     if present.num_rows:
                         yield present
+
+
+def sidecar_database(
+    sidecars: Sequence[Path], excluded: pa.StringArray, workspace: Path, *, memory_limit: str = MEMORY_LIMIT
+) -> duckdb.DuckDBPyConnection:
+    """A database with the rows of the sidecars, without the excluded documents, as the view `present`.
+
+    It writes to the workspace what does not fit into `memory_limit`. No order is kept: queries say theirs.
+    """
+    connection = duckdb.connect()
+    connection.execute(f"SET memory_limit = '{memory_limit}'")
+    connection.execute("SET temp_directory = $folder", {"folder": str(workspace)})
+    connection.execute("SET preserve_insertion_order = false")
+    connection.execute(f"SET threads = {_THREADS}")
+    connection.register("excluded", pa.table({"id": excluded}))
+    connection.read_parquet([str(path) for path in sidecars]).create_view("observed")
+    connection.execute("CREATE TEMP VIEW present AS SELECT * FROM observed ANTI JOIN excluded USING (id)")
+    return connection
+
+
+def check_observed_once(connection: duckdb.DuckDBPyConnection, table: str = "present") -> None:
+    """Checks that no id stands in a table twice.
+
+    Raises:
+        DamagedRunError: naming the first that does.
+    """
+    query = f"SELECT id FROM {table} GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1"
+    if repeated := connection.execute(query).fetchone():
+        raise observed_twice(repeated[0])
+
+
+def dropped(ids: pa.StringArray, reasons: StrEnum | pa.StringArray) -> pa.Table:
+    """Rows of VERDICTS of documents that are nobody's twins: all for one reason, or each for its own."""
+    if isinstance(reasons, StrEnum):
+        reasons = pa.repeat(pa.scalar(str(reasons), pa.string()), len(ids))
+    nothing = pa.nulls(len(ids), pa.string()), pa.nulls(len(ids), pa.float32())
+    return pa.table([ids, reasons, *nothing], schema=VERDICTS)
 
 
 def decision(verdicts: pa.Table, clusters: pa.Table) -> Decision:

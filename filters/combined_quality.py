@@ -30,8 +30,8 @@ import pyarrow.compute as pc
 from corpusmill.documents.barrier import VERDICTS, Barrier, Decision, ReadTexts
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import RecipeError
-from corpusmill.documents.sidecars import sidecar_rows
-from corpusmill.filters.score_places import Unit, dropped, finite, numbers_only, open_sidecars, place_query, weights
+from corpusmill.documents.sidecars import check_observed_once, dropped, sidecar_database, sidecar_rows
+from corpusmill.filters.score_places import Unit, finite, numbers_only, place_query, weights
 
 _MOST_BINS = 1000
 
@@ -95,7 +95,8 @@ class CombinedQuality(Barrier):
         if sidecar_rows(sidecars, self.sidecar) == 0:
             return Decision(VERDICTS.empty_table())
         places = " UNION ALL ".join(f"({place_query(f'scores[{number}]')})" for number in self._numbers)
-        with open_sidecars(sidecars, excluded, workspace) as connection:
+        with sidecar_database(sidecars, excluded, workspace) as connection:
+            check_observed_once(connection)
             # A place is below 1, but a quotient of large numbers may be rounded up to it.
             binned = connection.sql(
                 f"SELECT id, least(floor(max(place) * {self.bins}), {self.bins - 1})::INTEGER AS bin "

@@ -44,7 +44,7 @@ from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.compiled import frozen, kernel
 from corpusmill.documents.errors import RecipeError
 from corpusmill.documents.ids import repeated_id
-from corpusmill.documents.sidecars import Sidecars, observed_twice
+from corpusmill.documents.sidecars import Sidecars, dropped, observed_twice
 from corpusmill.filters.decontamination_index import BenchmarkFiles, Hits, Index, load_index, word_stream
 
 _LISTS = ("grams", "firsts", "lasts", "froms", "tos", "starts", "ends")
@@ -317,14 +317,7 @@ class _Judged:
         return pa.table(columns)
 
     def verdicts(self, gone: NDArray[np.bool_], reason: Reason) -> pa.Table:
-        rows = np.flatnonzero(gone)
-        columns = [
-            self.observed.ids.take(pa.array(rows)),
-            pa.repeat(pa.scalar(str(reason)), len(rows)),
-            pa.nulls(len(rows), pa.string()),
-            pa.nulls(len(rows), pa.float32()),
-        ]
-        return pa.Table.from_arrays(columns, schema=VERDICTS)
+        return dropped(self.observed.ids.filter(pa.array(gone)), reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,8 @@ from numpy.typing import NDArray
 from corpusmill.documents.barrier import VERDICTS, Barrier, Decision, ReadTexts
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import RecipeError
-from corpusmill.documents.sidecars import sidecar_rows
-from corpusmill.filters.score_places import Unit, dropped, finite, numbers_only, open_sidecars, place_query, weights
+from corpusmill.documents.sidecars import check_observed_once, dropped, sidecar_database, sidecar_rows
+from corpusmill.filters.score_places import Unit, finite, numbers_only, place_query, weights
 
 COLUMNS = ("quality", "language_score")
 """The document's own columns that can be cut by."""
@@ -135,10 +135,11 @@ class ScoreCut(Barrier):
     ) -> Decision:
         if sidecar_rows(sidecars, self.sidecar) == 0:
             return Decision(VERDICTS.empty_table())
-        with open_sidecars(sidecars, excluded, workspace) as connection:
+        with sidecar_database(sidecars, excluded, workspace) as connection:
+            check_observed_once(connection)
             places = place_query("score", within="language")
             placed = connection.sql(
-                f"SELECT id, place, score FROM observed JOIN ({places}) USING (id) ORDER BY id"
+                f"SELECT id, place, score FROM present JOIN ({places}) USING (id) ORDER BY id"
             ).to_arrow_table()
         verdicts = self._judge(placed["score"].to_numpy(), placed["place"].to_numpy())
         gone = np.flatnonzero(verdicts >= 0)

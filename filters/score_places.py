@@ -10,26 +10,18 @@ Scores that are null or no number have no place, and take no room.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from enum import StrEnum
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Literal
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpusmill.documents.barrier import VERDICTS
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import RecipeError
-from corpusmill.documents.sidecars import observed_twice
 
 Unit = Literal["documents", "words", "characters", "bytes"]
 """What a share is a share of. Words are those of the segmentation, punctuation included: about as many as tokens."""
-
-_MEMORY_LIMIT = "512MB"  # of duckdb's buffers; beyond it, it writes to the workspace
-_THREADS = 2  # each has buffers of its own
 
 
 def weights(batch: TextBatch, unit: Unit) -> pa.Int64Array:
@@ -59,42 +51,14 @@ def numbers_only(needed: Mapping[str, pa.DataType], key: str) -> None:
             raise RecipeError(f"{key}: {name} is {kind} and no number; name a measure that is")
 
 
-def dropped(ids: pa.StringArray, reasons: StrEnum | pa.StringArray) -> pa.Table:
-    """Rows of VERDICTS: all for one reason, or each for its own."""
-    if isinstance(reasons, StrEnum):
-        reasons = pa.repeat(pa.scalar(str(reasons), pa.string()), len(ids))
-    nothing = pa.nulls(len(ids), pa.string()), pa.nulls(len(ids), pa.float32())
-    return pa.table([ids, reasons, *nothing], schema=VERDICTS)
-
-
-def open_sidecars(sidecars: Sequence[Path], excluded: pa.StringArray, workspace: Path) -> duckdb.DuckDBPyConnection:
-    """A database with the rows of the sidecars as the view `observed`, without the excluded documents.
-
-    Raises:
-        DamagedRunError: if a document was observed twice.
-    """
-    connection = duckdb.connect()
-    connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
-    connection.execute("SET temp_directory = $folder", {"folder": str(workspace)})
-    connection.execute(f"SET threads = {_THREADS}")
-    connection.register("excluded", pa.table({"id": excluded}))
-    connection.read_parquet([str(path) for path in sidecars]).create_view("everything")
-    connection.execute("CREATE VIEW observed AS FROM everything ANTI JOIN excluded USING (id)")
-    repeated = connection.execute("SELECT id FROM observed GROUP BY id HAVING count(*) > 1 LIMIT 1").fetchone()
-    if repeated:
-        connection.close()
-        raise observed_twice(repeated[0])
-    return connection
-
-
 def place_query(score: str, within: str | None = None) -> str:
-    """SQL for `id` and `place` of each row of `observed` where `score` is not null, among all or those of its `within`.
+    """SQL for `id` and `place` of each row of `present` where `score` is not null, among all or those of its `within`.
 
     Sums are of integers, so they are exact.
     """
     partition = f"PARTITION BY {within}" if within else ""
     return f"""
         SELECT id, (2 * sum(weight) OVER before - weight)::DOUBLE / (2 * sum(weight) OVER whole)::DOUBLE AS place
-        FROM observed WHERE {score} IS NOT NULL
+        FROM present WHERE {score} IS NOT NULL
         WINDOW before AS ({partition} ORDER BY {score}, id ROWS UNBOUNDED PRECEDING), whole AS ({partition})
     """

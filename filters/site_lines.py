@@ -29,7 +29,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,11 +41,10 @@ from corpusmill.documents.codepoints import WORD
 from corpusmill.documents.compiled import kernel
 from corpusmill.documents.errors import RecipeError
 from corpusmill.documents.segmentation import mixed, step
-from corpusmill.documents.sidecars import observed_twice, sidecar_rows
+from corpusmill.documents.sidecars import check_observed_once, dropped, sidecar_database, sidecar_rows
 
 _WORD = WORD
 _MEMORY_LIMIT = "1GB"  # of duckdb's buffers
-_THREADS = 2
 # The authority of a URL: what follows `//`, without user and port. RE2 takes linear time.
 _HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#]*@)?(?P<host>\[[^\]/?#]*\]|[^/?#:@]+)"
 
@@ -116,16 +114,8 @@ class SiteLines(Barrier):
         if sidecar_rows(sidecars, self.sidecar) == 0:
             nothing = pa.schema([VERDICTS.field("id"), *self.measures]).empty_table()
             return Decision(VERDICTS.empty_table(), measures=nothing)
-        with duckdb.connect() as connection:
-            connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
-            connection.execute("SET temp_directory = $folder", {"folder": str(workspace)})
-            connection.execute("SET preserve_insertion_order = false")
-            connection.execute(f"SET threads = {_THREADS}")
-            connection.register("excluded", pa.table({"id": excluded}))
-            connection.read_parquet([str(path) for path in sidecars]).create_view("observed")
-            connection.execute("CREATE TEMP VIEW present AS SELECT * FROM observed ANTI JOIN excluded USING (id)")
-            if repeated := connection.execute(_REPEATED_ID).fetchone():
-                raise observed_twice(repeated[0])
+        with sidecar_database(sidecars, excluded, workspace, memory_limit=_MEMORY_LIMIT) as connection:
+            check_observed_once(connection)
             connection.execute(_HOSTS.format(pages=self.min_pages))
             connection.execute(_REPEATED.format(pages=self.min_pages, share=self.min_share))
             measures = connection.sql(_MEASURES).to_arrow_table()
@@ -136,10 +126,7 @@ class SiteLines(Barrier):
         if self.max_repeated_characters is None:
             return VERDICTS.empty_table()
         above = pc.fill_null(pc.greater(measures["repeated_characters"], self.max_repeated_characters), False)
-        ids = measures.filter(above)["id"]
-        gone = len(ids)
-        columns = [ids, pa.repeat(pa.scalar(str(Reason.REPEATED_LINES)), gone), pa.nulls(gone, pa.string())]
-        return pa.Table.from_arrays([*columns, pa.nulls(gone, pa.float32())], schema=VERDICTS)
+        return dropped(measures.filter(above)["id"], Reason.REPEATED_LINES)
 
 
 def hosts(documents: pa.RecordBatch) -> pa.StringArray:
@@ -150,7 +137,6 @@ def hosts(documents: pa.RecordBatch) -> pa.StringArray:
     return pc.if_else(pc.fill_null(pc.not_equal(named, ""), False), named, source)
 
 
-_REPEATED_ID = "SELECT id FROM present GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1"
 _HOSTS = """
 CREATE TEMP TABLE hosts AS SELECT host, count(*) AS pages FROM present GROUP BY host HAVING count(*) >= {pages}
 """

@@ -160,7 +160,8 @@ def build(kind: type[Built], options: Mapping[str, Any], place: str) -> Built:
         if isinstance(value, float) and math.isnan(value):  # as a bound it would break nothing, without a word
             raise RecipeError(f"{place}.{key}: {value} is no number; give one, or null where that turns it off")
     try:
-        made: Built = _adapter(kind).validate_python(dict(options))  # type: ignore[arg-type]  (classes are hashable)
+        adapter: TypeAdapter[Built] = _adapter(kind)  # type: ignore[arg-type]
+        return adapter.validate_python(dict(options))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -170,7 +171,6 @@ def build(kind: type[Built], options: Mapping[str, Any], place: str) -> Built:
         raise RecipeError(f"{place}: {error}") from error
     except PydanticUserError as error:
         raise TypeError(f"{kind} cannot be configured by a recipe: {error}") from error
-    return made
 
 
 @lru_cache(maxsize=256)
