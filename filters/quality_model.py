@@ -34,20 +34,19 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
-from numba import int64, uint8, uint64
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from corpusmill.documents.batch import TextBatch
-from corpusmill.documents.compiled import frozen, inlined, kernel
+from corpusmill.documents.compiled import frozen, kernel
 from corpusmill.documents.errors import InputError
-from corpusmill.documents.segmentation import mixed, step
 from corpusmill.documents.shards import atomic_file
+from corpusmill.filters.hashed_features import clear, weight, words_and_pairs
 
 FORMAT = 1
-_HASH_BITS = 64
 MIN_BITS, MAX_BITS = 8, 26
 _SIGN_BITS = 20
+_MAX_WEIGHT = 32767
 
 
 # What a file that is no model, or a damaged one, makes numpy and zipfile raise; the second line: where the header of an
@@ -100,6 +99,25 @@ class QualityModel:
     def scores(self, batch: TextBatch) -> NDArray[np.float64]:
         """Probability of the positive class for each document."""
         return self.probabilities(self.decisions(batch))
+
+    @classmethod
+    def of_coefficients(
+        cls, bits: int, features: NDArray[np.int64], coefficients: NDArray[np.float64], intercept: float
+    ) -> Self:
+        """A model of a linear function, in 16 bits a weight. Its probabilities are not calibrated yet."""
+        scale = float(np.abs(coefficients).max()) / _MAX_WEIGHT or 1.0
+        weights = np.rint(coefficients / scale).astype(np.int16)
+        kept = weights != 0
+        return cls(
+            bits=bits,
+            features=features[kept].astype(np.uint32),
+            weights=weights[kept],
+            scale=scale,
+            intercept=intercept,
+            slope=1.0,
+            offset=0.0,
+            facts={},
+        )
 
     def save(self, path: Path) -> str:
         """Writes the model in one step; returns the file's sha256. The same model gives the same bytes."""
@@ -197,37 +215,6 @@ def scratch(batch: TextBatch, bits: int) -> tuple[NDArray[np.uint8], NDArray[np.
     return np.zeros((1 << bits) // 8, np.uint8), np.empty(2 * longest, np.uint32)
 
 
-@inlined
-def _distinct_features(
-    hashes: NDArray[np.uint64],
-    first: int,
-    last: int,
-    bits: int,
-    seen: NDArray[np.uint8],
-    features: NDArray[np.uint32],
-) -> int:
-    """Lists the different features of words `first` to `last`, each word before the pair that it ends.
-
-    `seen`, a bit for each feature, is clear before and after.
-    """
-    count = 0
-    before = uint64(0)
-    for word in range(first, last):
-        value = hashes[word]
-        for pair in range(2 if word > first else 1):
-            hashed = mixed(step(before, value)) if pair else value
-            feature = hashed >> uint64(_HASH_BITS - bits)
-            byte, bit = feature >> uint64(3), uint8(1) << uint8(feature & uint64(7))
-            if not seen[byte] & bit:
-                seen[byte] |= bit
-                features[count] = feature
-                count += 1
-        before = value
-    for index in range(count):
-        seen[features[index] >> 3] = 0
-    return count
-
-
 @kernel
 def decide(
     firsts: NDArray[np.int32],
@@ -238,16 +225,11 @@ def decide(
     features: NDArray[np.uint32],
     decisions: NDArray[np.float64],
 ) -> None:
-    """The dot product of each document's feature vector (of length 1; 0 for an empty one) with the weights.
-
-    Sums are of integers, so they are exact.
-    """
+    """The dot product of each document's feature vector (of length 1; 0 for an empty one) with the weights."""
     for document in range(firsts.shape[0] - 1):
-        count = _distinct_features(hashes, firsts[document], firsts[document + 1], bits, seen, features)
-        total = int64(0)
-        for index in range(count):
-            total += table[features[index]]
-        decisions[document] = total / np.sqrt(count) if count else 0.0
+        count = words_and_pairs(hashes, firsts[document], firsts[document + 1], bits, seen, features)
+        clear(seen, features, count)
+        decisions[document] = weight(table, features, count) / np.sqrt(count) if count else 0.0
 
 
 @kernel
@@ -263,7 +245,8 @@ def feature_rows(
     """The features of each document, as the rows of a sparse matrix: `columns` up to each of `row_ends`."""
     written = 0
     for document in range(firsts.shape[0] - 1):
-        count = _distinct_features(hashes, firsts[document], firsts[document + 1], bits, seen, features)
+        count = words_and_pairs(hashes, firsts[document], firsts[document + 1], bits, seen, features)
+        clear(seen, features, count)
         for index in range(count):
             columns[written + index] = features[index]
         written += count

@@ -37,7 +37,6 @@ from corpusmill.filters.quality_model import MAX_BITS, MIN_BITS, QualityModel, f
 
 _BATCH_CHARACTERS = 4_000_000
 _MIN_DOCUMENTS = 20  # different ones, of each class: four are held out, two for calibration and two for evaluation
-_MAX_WEIGHT = 32767
 _RELIABILITY_BINS = 10
 _MAX_ITERATIONS = 1000
 
@@ -112,7 +111,7 @@ def train_quality(
     training, calibration, evaluation = (_joined(parts[0][part], parts[1][part]) for part in range(3))
     uncalibrated = _fitted(*training, bits, inverse_regularization, min_documents)
     calibration_decisions, evaluation_decisions = (
-        _decisions(rows, uncalibrated) for rows, _ in (calibration, evaluation)
+        decisions_of(rows, uncalibrated) for rows, _ in (calibration, evaluation)
     )
     slope, offset = platt(calibration_decisions, calibration[1])
     labels = np.concatenate((calibration[1], evaluation[1]))
@@ -220,22 +219,11 @@ def _fitted(
     regression = LogisticRegression(
         C=inverse_regularization, class_weight="balanced", solver="liblinear", max_iter=_MAX_ITERATIONS, random_state=0
     ).fit(rows[:, features], labels)
-    scale = float(np.abs(regression.coef_).max()) / _MAX_WEIGHT or 1.0
-    weights = np.rint(regression.coef_[0] / scale).astype(np.int16)
-    kept = weights != 0
-    return QualityModel(
-        bits=bits,
-        features=features[kept].astype(np.uint32),
-        weights=weights[kept],
-        scale=scale,
-        intercept=float(regression.intercept_[0]),
-        slope=1.0,
-        offset=0.0,
-        facts={},
-    )
+    return QualityModel.of_coefficients(bits, features, regression.coef_[0], float(regression.intercept_[0]))
 
 
-def _decisions(rows: csr_matrix, model: QualityModel) -> NDArray[np.float64]:
+def decisions_of(rows: csr_matrix, model: QualityModel) -> NDArray[np.float64]:
+    """The linear function of each row of features."""
     return np.asarray(rows[:, model.features] @ model.weights.astype(np.float64) * model.scale + model.intercept)
 
 

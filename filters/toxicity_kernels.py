@@ -13,17 +13,17 @@ on 1,000 comments the characters raised the ROC AUC from .89 to .94 (docs/log.md
 from __future__ import annotations
 
 import numpy as np
-from numba import int64, uint8, uint32, uint64
+from numba import uint32, uint64
 from numpy.typing import NDArray
 
 from corpusmill.documents.codepoints import ALPHA, PUNCTUATION, SOLO, TERMINAL, WORD
 from corpusmill.documents.compiled import frozen, inlined, kernel
 from corpusmill.documents.segmentation import decoded, mixed, step, width
+from corpusmill.filters.hashed_features import clear, taken, weight, words_and_pairs
 
 MAX_SENTENCE_WORDS = 128
 MIN_SENTENCE_WORDS = 3
 _ALPHA, _PUNCTUATION, _SOLO, _TERMINAL, _WORD = ALPHA, PUNCTUATION, SOLO, TERMINAL, WORD
-_HASH_BITS = 64
 _SPACE, _NEWLINE = 0x20, 0x0A
 _CHARACTERS_SEED = np.uint64(0x5851F42D4C957F2D)
 
@@ -98,18 +98,6 @@ def find_sentences(
 
 
 @inlined
-def _taken(hashed: np.uint64, bits: int, seen: NDArray[np.uint8], features: NDArray[np.uint32], count: int) -> int:
-    """Lists a feature that is not listed yet; returns how many there are."""
-    feature = hashed >> uint64(_HASH_BITS - bits)
-    byte, bit = feature >> uint64(3), uint8(1) << uint8(feature & uint64(7))
-    if seen[byte] & bit:
-        return count
-    seen[byte] |= bit
-    features[count] = feature
-    return count + 1
-
-
-@inlined
 def _kept_sign(byte: np.uint8) -> bool:
     """Signs that stand for letters at the ends of words, too: `@`, `$`, `*`."""
     return byte == 0x40 or byte == 0x24 or byte == 0x2A
@@ -134,13 +122,7 @@ def distinct_features(
 
     `seen`, a bit for each feature, is clear before and after.
     """
-    count = 0
-    before = uint64(0)
-    for word in range(first, last):
-        count = _taken(hashes[word], bits, seen, features, count)
-        if word > first:
-            count = _taken(mixed(step(before, hashes[word])), bits, seen, features, count)
-        before = hashes[word]
+    count = words_and_pairs(hashes, first, last, bits, seen, features)
     word = first
     while word < last:
         stop = word + 1
@@ -171,11 +153,10 @@ def distinct_features(
             window = (window << uint64(16)) | (uint64(code) & uint64(0xFFFF))
             symbols += 1
             if symbols >= 4:
-                count = _taken(mixed(step(uint64(_CHARACTERS_SEED), window)), bits, seen, features, count)
+                count = taken(mixed(step(uint64(_CHARACTERS_SEED), window)), bits, seen, features, count)
         window = (window << uint64(16)) | uint64(_SPACE)
-        count = _taken(mixed(step(uint64(_CHARACTERS_SEED), window)), bits, seen, features, count)
-    for index in range(count):
-        seen[features[index] >> 3] = 0
+        count = taken(mixed(step(uint64(_CHARACTERS_SEED), window)), bits, seen, features, count)
+    clear(seen, features, count)
     return count
 
 
@@ -195,18 +176,12 @@ def decide_ranges(
     features: NDArray[np.uint32],
     decisions: NDArray[np.float64],
 ) -> None:
-    """The dot product of each range's feature vector (each 1 / sqrt(features + PRIOR_FEATURES)) with the weights.
-
-    Sums are of integers, so they are exact.
-    """
+    """The dot product of each range's feature vector (each 1 / sqrt(features + PRIOR_FEATURES)) with the weights."""
     for row in range(bounds.shape[0] - 1):
         count = distinct_features(
             text, fold, drawn, starts, ends, kinds, hashes, bounds[row], bounds[row + 1], bits, seen, features
         )
-        total = int64(0)
-        for index in range(count):
-            total += table[features[index]]
-        decisions[row] = total / np.sqrt(count + PRIOR_FEATURES)
+        decisions[row] = weight(table, features, count) / np.sqrt(count + PRIOR_FEATURES)
 
 
 @kernel

@@ -40,7 +40,7 @@ from sklearn.metrics import roc_auc_score
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import InputError
 from corpusmill.filters.quality_model import MAX_BITS, MIN_BITS
-from corpusmill.filters.quality_training import ReliabilityRow, platt, reliability
+from corpusmill.filters.quality_training import ReliabilityRow, decisions_of, platt, reliability
 from corpusmill.filters.toxicity_kernels import MIN_SENTENCE_WORDS, PRIOR_FEATURES
 from corpusmill.filters.toxicity_model import ToxicityModel, feature_matrix, sentences_of
 from corpusmill.filters.toxicity_probes import identity_sentences, medical_sentences
@@ -49,7 +49,6 @@ JIGSAW_TEXT, JIGSAW_LABEL, JIGSAW_POSITIVE = "comment_text", "toxic", "1"
 FOLDS = 5
 _UNJUDGED = "-1"
 _MIN_COMMENTS = 20  # different ones, of each class
-_MAX_WEIGHT = 32767
 _MAX_ITERATIONS = 1000
 _BATCH_CHARACTERS = 4_000_000
 _BLOCK_BYTES = 64_000_000  # of CSV: no comment may be longer
@@ -191,8 +190,7 @@ def train_toxicity(
     for fold in range(FOLDS):
         unseen = folds == fold
         part = _fitted(rows[~unseen], labels[~unseen], ordinary, *settings)
-        decisions[unseen] = rows[unseen][:, part.features] @ part.weights.astype(np.float64) * part.scale
-        decisions[unseen] += part.intercept
+        decisions[unseen] = decisions_of(rows[unseen], part)
     auc = float(roc_auc_score(labels, decisions))
     slope, offset = platt(decisions, labels)
     facts = {
@@ -287,20 +285,7 @@ def _fitted(
     regression = LogisticRegression(
         C=inverse_regularization, solver="liblinear", max_iter=_MAX_ITERATIONS, random_state=0
     ).fit(rows[:, features] @ diags(rarity).tocsr(), labels, sample_weight=weights_of * len(labels))
-    coefficients = regression.coef_[0] * rarity
-    scale = float(np.abs(coefficients).max()) / _MAX_WEIGHT or 1.0
-    weights = np.rint(coefficients / scale).astype(np.int16)
-    kept = weights != 0
-    return ToxicityModel(
-        bits=bits,
-        features=features[kept].astype(np.uint32),
-        weights=weights[kept],
-        scale=scale,
-        intercept=float(regression.intercept_[0]),
-        slope=1.0,
-        offset=0.0,
-        facts={},
-    )
+    return ToxicityModel.of_coefficients(bits, features, regression.coef_[0] * rarity, float(regression.intercept_[0]))
 
 
 @dataclass(frozen=True, slots=True)

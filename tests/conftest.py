@@ -25,9 +25,11 @@ from hypothesis import settings
 
 from corpusmill.documents.codepoints import CLASSES, SOLO
 
-# A kernel's first call compiles it, which takes seconds and says nothing of the test.
-settings.register_profile("corpusmill", deadline=None)
-settings.load_profile("corpusmill")
+# A kernel's first call compiles it, which takes seconds and says nothing of the test. The examples are the same in
+# every run, so that a change fails for what it changed; HYPOTHESIS_PROFILE=explore draws new ones.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 SHARED = Path(os.environ.get("CORPUSMILL_SHARED", Path(__file__).parents[2] / "shared"))
 UNPACKED = os.environ.get("CORPUSMILL_REALDATA")

@@ -155,8 +155,7 @@ def test_the_index_finds_what_plain_python_finds(
         return host[4:] if re.match(r"www\..*\.", host) else host
 
     # A URL with nothing behind its host but slashes is a domain.
-    bare = {host: category for (host, rest), category in urls.items() if not rest.strip("/")}
-    entries = [*domains.items(), *bare.items()]
+    entries = [*domains.items(), *((host, category) for (host, rest), category in urls.items() if not rest.strip("/"))]
     beginnings = [
         (plain(host) + rest.rstrip("/"), category) for (host, rest), category in urls.items() if rest.strip("/")
     ]
