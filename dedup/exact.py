@@ -9,8 +9,9 @@ Sidecar, one row for each document:
     first    uint64   hash of the normalised text
     second   uint64   another
     length   int32    of the normalised text: bytes; with `folded`, words
-    bytes    int32    of the text as it stands     (dedup/keep.py)
+    bytes    int32    of the text as it stands
     quality  float32
+                      and what else `keep` looks at (dedup/keep.py)
 
 `decide` is a query of duckdb, which spills to the workspace. For 10 million documents it takes at most 1 GB, besides
 the decision itself (about 90 bytes for each document that goes).
@@ -18,7 +19,7 @@ the decision itself (about 90 bytes for each document that goes).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -29,7 +30,7 @@ import pyarrow as pa
 from numba import uint64
 from numpy.typing import NDArray
 
-from corpusmill.dedup.keep import KEEP_FIELDS, KEEP_ORDER, Keep, keep_columns
+from corpusmill.dedup.keep import Keep, accept_keep, keep_columns, keep_fields, keep_needs, keep_sql
 from corpusmill.documents.barrier import CLUSTERS, VERDICTS, Barrier, Decision, ReadTexts
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.codepoints import CLASSES, SPACE
@@ -52,16 +53,6 @@ class ExactDedup(Barrier):
 
     name: ClassVar[str] = "exact_dedup"
     reasons: ClassVar[type[StrEnum]] = ExactReason
-    sidecar: ClassVar[pa.Schema] = pa.schema(
-        [
-            pa.field("id", pa.string(), nullable=False),
-            pa.field("first", pa.uint64(), nullable=False),
-            pa.field("second", pa.uint64(), nullable=False),
-            pa.field("length", pa.int32(), nullable=False),
-            *KEEP_FIELDS,
-        ]
-    )
-
     judged_fields: ClassVar[frozenset[str]] = frozenset({"keep"})
 
     normalisation: Literal["none", "whitespace", "folded"] = "none"
@@ -69,12 +60,31 @@ class ExactDedup(Barrier):
     white space, case and diacritics (the sequence of words, punctuation included, is compared)."""
 
     keep: Keep = "best_quality"
-    """Which document stays: the best by quality, then the longest, then the first id; or by fewer of these."""
+    """Which document stays: best_quality, longest, earliest, first_id, or {measure: …, order: ascending | descending};
+    dedup/keep.py tells how ties end."""
+
+    @property
+    def sidecar(self) -> pa.Schema:
+        return pa.schema(
+            [
+                pa.field("id", pa.string(), nullable=False),
+                pa.field("first", pa.uint64(), nullable=False),
+                pa.field("second", pa.uint64(), nullable=False),
+                pa.field("length", pa.int32(), nullable=False),
+                *keep_fields(self.keep),
+            ]
+        )
+
+    def needs(self) -> Sequence[str]:
+        return keep_needs(self.keep)
+
+    def accept(self, needed: Mapping[str, pa.DataType]) -> None:
+        accept_keep(self.keep, needed)
 
     def observe(self, batch: TextBatch) -> pa.RecordBatch:
         first, second, length = self._fingerprints(batch)
         columns = [batch.documents.column("id"), pa.array(first), pa.array(second), pa.array(length)]
-        return pa.RecordBatch.from_arrays([*columns, *keep_columns(batch)], schema=self.sidecar)
+        return pa.RecordBatch.from_arrays([*columns, *keep_columns(batch, self.keep)], schema=self.sidecar)
 
     def decide(
         self, sidecars: Sequence[Path], *, excluded: pa.StringArray, read_texts: ReadTexts, workspace: Path
@@ -82,7 +92,7 @@ class ExactDedup(Barrier):
         if sidecar_rows(sidecars, self.sidecar) == 0:
             return decision(VERDICTS.empty_table(), CLUSTERS.empty_table())
         with sidecar_database(sidecars, excluded, workspace) as connection:
-            connection.execute(_TWINS.format(order=_sql_order(self.keep)))
+            connection.execute(_TWINS.format(order=keep_sql(self.keep)))
             check_observed_once(connection, "twins")
             verdicts = connection.sql(_GOING, params={"reason": str(ExactReason.DUPLICATE)}).to_arrow_table()
             clusters = connection.sql(_STAYING).to_arrow_table()
@@ -110,11 +120,6 @@ WINDOW same AS (PARTITION BY first, second, length)
 """
 _GOING = "SELECT id, $reason AS reason, kept_id, 1::FLOAT AS similarity FROM twins WHERE id <> kept_id"
 _STAYING = "SELECT id, cluster_size::INTEGER AS cluster_size FROM twins WHERE id = kept_id"
-
-
-def _sql_order(keep: Keep) -> str:
-    directions = {"ascending": "ASC", "descending": "DESC"}
-    return ", ".join(f"{column} {directions[direction]} NULLS LAST" for column, direction in KEEP_ORDER[keep])
 
 
 @kernel

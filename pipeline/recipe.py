@@ -27,7 +27,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
@@ -164,13 +164,27 @@ def build(kind: type[Built], options: Mapping[str, Any], place: str) -> Built:
         return adapter.validate_python(dict(options))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        # Of a field that may be of several kinds, there is an error for each; the deepest is of the kind that is meant.
+        first = max(
+            (each for each in error.errors() if each["loc"][:1] == first["loc"][:1]), key=lambda e: len(e["loc"])
+        )
+        where = ".".join(_steps(first["loc"], options))
         message = first["msg"].removeprefix("Value error, ")
         raise RecipeError(f"{place}.{where}: {message}, not {first['input']!r}".replace("..", ".")) from error
     except (RecipeError, ValueError) as error:
         raise RecipeError(f"{place}: {error}") from error
     except PydanticUserError as error:
         raise TypeError(f"{kind} cannot be configured by a recipe: {error}") from error
+
+
+def _steps(loc: tuple[int | str, ...], options: Any) -> Iterator[str]:
+    """The keys that lead to an error, without the names of the kinds that pydantic puts between them."""
+    for step in loc:
+        if (isinstance(options, Mapping) and step in options) or (isinstance(options, list) and isinstance(step, int)):
+            options = options[step]
+        elif step != loc[-1] or not str(step).isidentifier():
+            continue
+        yield str(step)
 
 
 @lru_cache(maxsize=256)
