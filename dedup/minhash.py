@@ -22,13 +22,14 @@ Sidecar, one row for each document:
     id         string
     signature  fixed_size_binary[2 * permutations]   uint16 values, little-endian (signatures.py)
     words      int32                                 words that count
-    bytes      int32                                 of the text           (dedup/keep.py)
+    bytes      int32                                 of the text
     quality    float32
+                                                     and what else `keep` looks at (dedup/keep.py)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -42,7 +43,7 @@ from numpy.typing import NDArray
 
 from corpusmill.dedup.banding import Bands
 from corpusmill.dedup.clusters import ExactSimilarity, Stars, Verification, settle
-from corpusmill.dedup.keep import KEEP_FIELDS, KEEP_ORDER, Keep, keep_columns
+from corpusmill.dedup.keep import Keep, accept_keep, keep_columns, keep_fields, keep_needs, keep_order
 from corpusmill.dedup.shingles import ShingleSets, shingles_of
 from corpusmill.dedup.signatures import VALUE_BYTES, signatures_of
 from corpusmill.documents.barrier import CLUSTERS, VERDICTS, Barrier, Decision, ReadTexts
@@ -100,7 +101,8 @@ class MinHashDedup(Barrier):
     """Of the permutations."""
 
     keep: Keep = "best_quality"
-    """Which document stays: the best by quality, then the longest, then the first id; or by fewer of these."""
+    """Which document stays: best_quality, longest, earliest, first_id, or {measure: …, order: ascending | descending};
+    dedup/keep.py tells how ties end."""
 
     @property
     def sidecar(self) -> pa.Schema:
@@ -109,7 +111,7 @@ class MinHashDedup(Barrier):
                 pa.field("id", pa.string(), nullable=False),
                 pa.field("signature", pa.binary(VALUE_BYTES * self.permutations), nullable=False),
                 pa.field("words", pa.int32(), nullable=False),
-                *KEEP_FIELDS,
+                *keep_fields(self.keep),
             ]
         )
 
@@ -154,12 +156,18 @@ class MinHashDedup(Barrier):
     def verification(self) -> Verification:
         return Verification(self.min_similarity, self.margin, self.permutations)
 
+    def needs(self) -> Sequence[str]:
+        return keep_needs(self.keep)
+
+    def accept(self, needed: Mapping[str, pa.DataType]) -> None:
+        accept_keep(self.keep, needed)
+
     def observe(self, batch: TextBatch) -> pa.RecordBatch:
         shingles = shingles_of(batch, self.ngram, self.fold_numbers)
         signatures = signatures_of(shingles, self.permutations, self.seed, self.hash_bits)
         width = pa.binary(VALUE_BYTES * self.permutations)
         stored = pa.Array.from_buffers(width, len(batch), [None, pa.py_buffer(signatures.astype("<u2", copy=False))])
-        columns = [batch.documents.column("id"), stored, pa.array(shingles.words), *keep_columns(batch)]
+        columns = [batch.documents.column("id"), stored, pa.array(shingles.words), *keep_columns(batch, self.keep)]
         return pa.RecordBatch.from_arrays(columns, schema=self.sidecar)
 
     def decide(
@@ -170,8 +178,8 @@ class MinHashDedup(Barrier):
         members, labels = self._candidates(rows, file, workspace)
         if len(members) == 0:
             return decision(VERDICTS.empty_table(), CLUSTERS.empty_table())
-        table = _rows_of(rows, members).append_column("component", pa.array(labels))
-        keys = [("component", "ascending"), *KEEP_ORDER[self.keep]]
+        table = _rows_of(rows, members, self.keep).append_column("component", pa.array(labels))
+        keys = [("component", "ascending"), *keep_order(self.keep)]
         order = pc.sort_indices(table, sort_keys=keys).to_numpy()  # nulls come last
         ids = table.column("id").take(order).combine_chunks()
         labels = labels[order]
@@ -230,7 +238,7 @@ def _values(signatures: pa.FixedSizeBinaryArray, permutations: int) -> NDArray[n
     return values[signatures.offset : signatures.offset + len(signatures)]
 
 
-def _rows_of(rows: Sidecars, wanted: NDArray[np.uint32]) -> pa.Table:
+def _rows_of(rows: Sidecars, wanted: NDArray[np.uint32], keep: Keep) -> pa.Table:
     """Id and keep columns of the wanted rows, which are numbered as `Sidecars` streams them.
 
     Raises:
@@ -238,7 +246,7 @@ def _rows_of(rows: Sidecars, wanted: NDArray[np.uint32]) -> pa.Table:
     """
     parts = []
     begin = 0
-    for batch in rows.batches(["id", *(field.name for field in KEEP_FIELDS)]):
+    for batch in rows.batches(["id", *(field.name for field in keep_fields(keep))]):
         first, last = np.searchsorted(wanted, [begin, begin + batch.num_rows])
         parts.append(batch.take(pa.array(wanted[first:last] - begin)))
         begin += batch.num_rows

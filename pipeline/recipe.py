@@ -177,7 +177,7 @@ def build(kind: type[Built], options: Mapping[str, Any], place: str) -> Built:
         raise TypeError(f"{kind} cannot be configured by a recipe: {error}") from error
 
 
-def _steps(loc: tuple[int | str, ...], options: Any) -> Iterator[str]:
+def _steps(loc: Sequence[Any], options: Any) -> Iterator[str]:
     """The keys that lead to an error, without the names of the kinds that pydantic puts between them."""
     for step in loc:
         if (isinstance(options, Mapping) and step in options) or (isinstance(options, list) and isinstance(step, int)):
