@@ -22,6 +22,7 @@ Sidecar, one row for each document:
     id         string
     signature  fixed_size_binary[2 * permutations]   uint16 values, little-endian (signatures.py)
     words      int32                                 words that count
+    shingles   int32                                 different shingles; with `containment` alone
     bytes      int32                                 of the text
     quality    float32
                                                      and what else `keep` looks at (dedup/keep.py)
@@ -43,10 +44,11 @@ from numpy.typing import NDArray
 
 from corpusmill.dedup.banding import Bands
 from corpusmill.dedup.clusters import ExactSimilarity, Stars, Verification, settle
+from corpusmill.dedup.contract import RememberingDeduplication, StepFiles
 from corpusmill.dedup.keep import Keep, accept_keep, keep_columns, keep_fields, keep_needs, keep_order
-from corpusmill.dedup.shingles import ShingleSets, shingles_of
+from corpusmill.dedup.shingles import ShingleSets, distinct, shingles_of
 from corpusmill.dedup.signatures import VALUE_BYTES, signatures_of
-from corpusmill.documents.barrier import CLUSTERS, VERDICTS, Barrier, Decision, ReadTexts
+from corpusmill.documents.barrier import CLUSTERS, VERDICTS, Decision, ReadTexts
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import DamagedRunError, RecipeError
 from corpusmill.documents.ids import IdIndex, repeated_id
@@ -58,14 +60,19 @@ class MinHashReason(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MinHashDedup(Barrier):
+class MinHashDedup(RememberingDeduplication):
     """Keeps one document of each set of near-duplicates."""
 
     name: ClassVar[str] = "minhash_dedup"
     reasons: ClassVar[type[StrEnum]] = MinHashReason
-    judged_fields: ClassVar[frozenset[str]] = frozenset(
-        {"bands", "rows", "threshold", "min_similarity", "margin", "keep"}
-    )
+    judged_fields: ClassVar[frozenset[str]] = RememberingDeduplication.judged_fields | {
+        "bands",
+        "rows",
+        "threshold",
+        "min_similarity",
+        "margin",
+        "keep",
+    }
 
     ngram: int = 5
     """Words in a shingle. Fewer find more, and more that is alike by chance."""
@@ -83,8 +90,14 @@ class MinHashDedup(Barrier):
     then splits the permutations into the bands and rows with the least false positives and negatives, in equal weight.
     """
 
+    similarity: Literal["jaccard", "containment"] = "jaccard"
+    """What counts as similar. jaccard: shared shingles over all shingles of both; containment: over those of the
+    smaller set. With containment, `keep: longest` is usual: otherwise a short document may stay in the place of a long
+    one that contains it. Pairs are proposed by their Jaccard similarity all the same, which is small where a short
+    document stands in a long one: more bands of fewer rows find more of those."""
+
     min_similarity: float = 0.75
-    """Least Jaccard similarity of the shingle sets, in (0, 1], of a document that goes to the one that stays."""
+    """Least similarity, in (0, 1], of a document that goes to the one that stays."""
 
     margin: float = 3.0
     """Standard errors around `min_similarity` within which signatures do not settle a pair, but the texts do. At 3, one
@@ -106,16 +119,23 @@ class MinHashDedup(Barrier):
 
     @property
     def sidecar(self) -> pa.Schema:
+        sizes = [pa.field("shingles", pa.int32(), nullable=False)] if self.similarity == "containment" else []
         return pa.schema(
             [
                 pa.field("id", pa.string(), nullable=False),
                 pa.field("signature", pa.binary(VALUE_BYTES * self.permutations), nullable=False),
                 pa.field("words", pa.int32(), nullable=False),
+                *sizes,
                 *keep_fields(self.keep),
             ]
         )
 
     def prepare(self) -> None:
+        super().prepare()
+        if self.precedence or self.against or self.update is not None:
+            raise RecipeError(
+                f"{self.name}: precedence, against and update wait for dedup/minhash_index.py; leave them out"
+            )
         for name in ("ngram", "permutations", "bands", "rows"):
             if getattr(self, name) < 1:
                 raise RecipeError(f"{self.name}.{name}: {getattr(self, name)} is too few; 1 or more are needed")
@@ -167,11 +187,26 @@ class MinHashDedup(Barrier):
         signatures = signatures_of(shingles, self.permutations, self.seed, self.hash_bits)
         width = pa.binary(VALUE_BYTES * self.permutations)
         stored = pa.Array.from_buffers(width, len(batch), [None, pa.py_buffer(signatures.astype("<u2", copy=False))])
-        columns = [batch.documents.column("id"), stored, pa.array(shingles.words), *keep_columns(batch, self.keep)]
-        return pa.RecordBatch.from_arrays(columns, schema=self.sidecar)
+        columns = [batch.documents.column("id"), stored, pa.array(shingles.words)]
+        if self.similarity == "containment":
+            columns.append(pa.array(distinct(shingles)))
+        return pa.RecordBatch.from_arrays([*columns, *keep_columns(batch, self.keep)], schema=self.sidecar)
+
+    def seen(self) -> Sequence[Path]:
+        return ()
+
+    def remember(self, sidecars: Sequence[Path], gone: pa.StringArray, folder: Path) -> None:
+        raise RecipeError(f"{self.name}: update waits for dedup/minhash_index.py; leave it out")
 
     def decide(
-        self, sidecars: Sequence[Path], *, excluded: pa.StringArray, read_texts: ReadTexts, workspace: Path
+        self,
+        sidecars: Sequence[Path],
+        *,
+        excluded: pa.StringArray,
+        read_texts: ReadTexts,
+        workspace: Path,
+        done: StepFiles | None = None,
+        seen: Sequence[Path] = (),
     ) -> Decision:
         rows = Sidecars(sidecars, self.sidecar, excluded)
         file = workspace / "signatures.bin"
