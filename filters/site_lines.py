@@ -32,21 +32,15 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import uint64
-from numpy.typing import NDArray
 
 from corpusmill.documents.barrier import VERDICTS, Barrier, Decision, ReadTexts
 from corpusmill.documents.batch import TextBatch
-from corpusmill.documents.codepoints import WORD
-from corpusmill.documents.compiled import kernel
 from corpusmill.documents.errors import RecipeError
-from corpusmill.documents.segmentation import mixed, step
+from corpusmill.documents.hosts import hosts
 from corpusmill.documents.sidecars import check_observed_once, dropped, sidecar_database, sidecar_rows
+from corpusmill.documents.unit_hashes import unit_hashes
 
-_WORD = WORD
 _MEMORY_LIMIT = "1GB"  # of duckdb's buffers
-# The authority of a URL: what follows `//`, without user and port. RE2 takes linear time.
-_HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#]*@)?(?P<host>\[[^\]/?#]*\]|[^/?#:@]+)"
 
 
 class Reason(StrEnum):
@@ -92,19 +86,16 @@ class SiteLines(Barrier):
                 raise RecipeError(f"site_lines.{name}: {share} is no share; use 0 to 1")
 
     def observe(self, batch: TextBatch) -> pa.RecordBatch:
-        lines, words = batch.lines, batch.words
-        firsts = np.empty(len(batch) + 1, np.int32)
-        hashes, characters = np.empty(len(lines.starts), np.uint64), np.empty(len(lines.starts), np.int32)
-        count = hash_lines(
-            lines.firsts, lines.ends, lines.characters, words.firsts, words.starts, words.kinds, batch.folded_hashes,
-            firsts, hashes, characters,
-        )  # fmt: skip
+        lines = batch.lines
+        hashes, words = unit_hashes(batch, lines)
+        wordy = words > 0
+        firsts = np.concatenate(([0], np.cumsum(wordy)))[lines.firsts].astype(np.int32)
         bounds = pa.array(firsts)
         columns = [
             batch.documents.column("id"),
             hosts(batch.documents),
-            pa.ListArray.from_arrays(bounds, pa.array(hashes[:count])),
-            pa.ListArray.from_arrays(bounds, pa.array(characters[:count])),
+            pa.ListArray.from_arrays(bounds, pa.array(hashes[wordy])),
+            pa.ListArray.from_arrays(bounds, pa.array(lines.characters[wordy])),
         ]
         return pa.RecordBatch.from_arrays(columns, schema=self.sidecar)
 
@@ -129,14 +120,6 @@ class SiteLines(Barrier):
         return dropped(measures.filter(above)["id"], Reason.REPEATED_LINES)
 
 
-def hosts(documents: pa.RecordBatch) -> pa.StringArray:
-    """The site that each document belongs to: its URL's host, or else its source in angle brackets, as no host is."""
-    found = pc.struct_field(pc.extract_regex(documents.column("url"), _HOST), "host")
-    named = pc.replace_substring_regex(pc.ascii_lower(found), r"^www\.|\.$", "")
-    source = pc.binary_join_element_wise("<", documents.column("source"), ">", "")
-    return pc.if_else(pc.fill_null(pc.not_equal(named, ""), False), named, source)
-
-
 _HOSTS = """
 CREATE TEMP TABLE hosts AS SELECT host, count(*) AS pages FROM present GROUP BY host HAVING count(*) >= {pages}
 """
@@ -159,37 +142,3 @@ SELECT p.id, pages, n_repeated::DOUBLE / n_lines AS repeated_lines,
        n_repeated_characters::DOUBLE / n_characters AS repeated_characters
 FROM present p JOIN hosts USING (host) LEFT JOIN sums ON sums.id = p.id ORDER BY p.id
 """
-
-
-@kernel
-def hash_lines(
-    line_firsts: NDArray[np.int32],
-    line_ends: NDArray[np.int32],
-    line_characters: NDArray[np.int32],
-    word_firsts: NDArray[np.int32],
-    word_starts: NDArray[np.int32],
-    kinds: NDArray[np.uint8],
-    words: NDArray[np.uint64],
-    firsts: NDArray[np.int32],
-    hashes: NDArray[np.uint64],
-    characters: NDArray[np.int32],
-) -> int:
-    """Hashes each line that has a word by its words alone; how many such lines there are."""
-    found = 0
-    for document in range(line_firsts.shape[0] - 1):
-        firsts[document] = found
-        word = word_firsts[document]
-        for line in range(line_firsts[document], line_firsts[document + 1]):
-            value = uint64(0)
-            any_word = False
-            while word < word_firsts[document + 1] and word_starts[word] < line_ends[line]:
-                if kinds[word] & _WORD:
-                    value = step(value, words[word])
-                    any_word = True
-                word += 1
-            if any_word:
-                hashes[found] = mixed(value)
-                characters[found] = line_characters[line]
-                found += 1
-    firsts[line_firsts.shape[0] - 1] = found
-    return found

@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 from corpusmill.documents.barrier import VERDICTS, Decision
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import DamagedRunError, RecipeError
+from corpusmill.documents.hosts import hosts
 from corpusmill.documents.schema import DOCUMENT
 from corpusmill.documents.shards import write_table
-from corpusmill.filters.site_lines import Reason, SiteLines, hosts
+from corpusmill.filters.site_lines import Reason, SiteLines
 
 CASES = [
     json.loads(line)
