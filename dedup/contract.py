@@ -23,6 +23,9 @@ import pyarrow as pa
 from corpusmill.documents.barrier import Barrier, Decision, ReadTexts
 from corpusmill.documents.errors import RecipeError
 
+PART_FILE = "part.json"
+"""Written last of an index part's files: where it is, the part is whole."""
+
 StepFiles = Mapping[str, Sequence[Path]]
 """The files of each step that has been done, by its name, in the order of its tasks."""
 
@@ -99,7 +102,7 @@ class Deduplication(Barrier):
 class RememberingDeduplication(Deduplication):
     """One that can compare a source with others, and with earlier runs."""
 
-    judged_fields: ClassVar[frozenset[str]] = Deduplication.judged_fields | {"precedence", "against", "update_as"}
+    judged_fields: ClassVar[frozenset[str]] = Deduplication.judged_fields | {"against", "update_as"}
 
     precedence: tuple[str, ...] = ()
     """Sources of the recipe, first the one whose documents stay. Each must have a stage of this name with the same
@@ -146,6 +149,3 @@ class RememberingDeduplication(Deduplication):
     def update_folder(self) -> Path | None:
         """Where the index part goes that this run leaves."""
         return None if self.update is None or self.update_as is None else Path(self.update) / "parts" / self.update_as
-
-    def files(self) -> Sequence[Path]:
-        return [folder / "part.json" for folder in self.seen()]

@@ -6,6 +6,7 @@
     │   └── InputError             2  a named path, model or table is missing or is not what it should be
     ├── StorageError               1  the disk or store cannot take what is written
     ├── ShortSourceError           1  a source has fewer tokens than the mix asks of it
+    ├── WipeOutError               1  a stage took more of a source than its alarm allows
     └── DamagedRunError            1  a file of a run is missing or differs from what the run wrote
 
 A record that cannot be read is no exception: it is a row of the ledger.
@@ -44,6 +45,10 @@ class StorageError(CorpusmillError):
 
 class ShortSourceError(CorpusmillError):
     """A source has fewer tokens than the mix asks of it."""
+
+
+class WipeOutError(CorpusmillError):
+    """A stage took more of a source than its alarm allows."""
 
 
 class DamagedRunError(CorpusmillError):

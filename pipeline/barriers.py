@@ -1,12 +1,17 @@
-"""What a barrier task does: sidecars of the whole source in, verdicts for each part out."""
+"""What a barrier task does: sidecars of the whole source in, verdicts for each part out.
+
+Stages of deduplication may have steps before that, each of many tasks, and may leave index parts behind
+(dedup/contract.py).
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -14,8 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from corpusmill.documents.barrier import ReadTexts
+from corpusmill.dedup.contract import Deduplication
+from corpusmill.documents.barrier import Barrier, Decision, ReadTexts
 from corpusmill.documents.batch import TextBatch
+from corpusmill.documents.errors import WipeOutError
 from corpusmill.documents.ids import IdIndex
 from corpusmill.documents.shards import storage_errors, write_table
 from corpusmill.pipeline.phases import built
@@ -49,6 +56,36 @@ class BarrierWork:
     documents: tuple[Path, ...]
     verdicts: tuple[Path, ...]  # written: one for each part
     workspace: Path
+    done: Mapping[str, Mapping[str, tuple[Path, ...]]]  # by barrier and step: the files of its tasks
+    seen: Mapping[str, tuple[Path, ...]]  # by barrier: index parts to compare with
+    remembered: Mapping[str, tuple[Path, ...]]  # by barrier; written: index parts of what stays
+
+
+@dataclass(frozen=True, slots=True)
+class StepWork:
+    """The arguments of one task of a barrier's step."""
+
+    barrier: StageSpec
+    step: str
+    task: int
+    sidecars: tuple[Path, ...]
+    seen: tuple[Path, ...]
+    done: Mapping[str, tuple[Path, ...]]
+    target: Path  # written
+
+
+def run_step(work: StepWork) -> Counts:
+    """Does one task of a step.
+
+    Raises:
+        StorageError: if the disk is full.
+    """
+    work.target.parent.mkdir(parents=True, exist_ok=True)
+    with storage_errors(work.target):
+        built(work.barrier).run_step(
+            work.step, work.task, sidecars=work.sidecars, seen=work.seen, done=work.done, target=work.target
+        )
+    return {}
 
 
 def run_barriers(work: BarrierWork) -> Counts:
@@ -71,14 +108,20 @@ def _decided(work: BarrierWork) -> Counts:
     standing = _STANDING.empty_table()
     excluded = pa.array([], pa.string())
     dropped: dict[str, dict[str, int]] = {}
+    alarms: dict[str, str] = {}
     for place, (spec, sidecars) in enumerate(zip(work.barriers, work.sidecars, strict=True)):
         folder = work.workspace / spec.name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        decision = built(spec).decide(sidecars, excluded=excluded, read_texts=_reader(work.documents), workspace=folder)
+        barrier = built(spec)
+        decision = _decision(barrier, spec, sidecars, excluded, folder, work)
         verdicts = decision.verdicts
+        if (alarm := _alarm(barrier, spec, sidecars, len(excluded), verdicts.num_rows)) is not None:
+            alarms[spec.name] = alarm
         standing = _standing(standing, verdicts)
         excluded = pa.concat_arrays([excluded, verdicts["id"].combine_chunks().cast(pa.string())])
+        for part in work.remembered.get(spec.name, ()):
+            barrier.remember(sidecars, excluded, part)
         tables.append(verdicts.append_column("stage", pa.repeat(pa.scalar(spec.name, pa.string()), verdicts.num_rows)))
         if decision.measures is not None:
             measures.append((spec, decision.measures))
@@ -91,8 +134,44 @@ def _decided(work: BarrierWork) -> Counts:
     sizes = pa.table({"id": standing["id"], "cluster_size": pc.add(standing["others"], 1).cast(pa.int32())})
     return {
         "dropped": dropped,
+        "alarms": alarms,
         "verdicts": _deal(pa.concat_tables(tables), sizes, pa.concat_tables(edits), measures, work),
     }
+
+
+def _decision(
+    barrier: Barrier,
+    spec: StageSpec,
+    sidecars: Sequence[Path],
+    excluded: pa.StringArray,
+    workspace: Path,
+    work: BarrierWork,
+) -> Decision:
+    more: dict[str, Any] = {}
+    if isinstance(barrier, Deduplication):
+        more = {"done": work.done.get(spec.name), "seen": work.seen.get(spec.name, ())}
+    return barrier.decide(sidecars, excluded=excluded, read_texts=_reader(work.documents), workspace=workspace, **more)
+
+
+def _alarm(barrier: Barrier, spec: StageSpec, sidecars: Sequence[Path], absent: int, gone: int) -> str | None:
+    """What is to be said of a stage that took more than it should.
+
+    Raises:
+        WipeOutError: instead, if the stage asks for that.
+    """
+    if not isinstance(barrier, Deduplication) or barrier.max_dropped_share is None:
+        return None
+    came = sum(pq.read_metadata(path).num_rows for path in sidecars) - absent
+    if gone <= barrier.max_dropped_share * came:
+        return None
+    told = (
+        f"{spec.name} dropped {gone:,} of {came:,} documents ({gone / came:.0%}), more than max_dropped_share "
+        f"({barrier.max_dropped_share:g}): read some of them (`corpusmill explain`, the report) before you use the "
+        "rest, or raise it"
+    )
+    if barrier.on_wipe_out == "error":
+        raise WipeOutError(told)
+    return told
 
 
 def _standing(before: pa.Table, verdicts: pa.Table) -> pa.Table:

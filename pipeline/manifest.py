@@ -5,6 +5,7 @@ stages         for each source: its stages in order, with every value that was i
 inputs         for each source: files with size and identity
 sources        for each source: records, stages in order with what came, what each rule dropped and what was left; of
                those that rewrite also how many documents they changed, and the sums of their measures
+alarms         stages of deduplication that took more of a source than their `max_dropped_share`
 failed         tasks that failed, with what they said
 content_hash   of all curated documents, whatever their order; absent while tasks are failed
 mix            the dataset: ratios asked and achieved, shards, Q
@@ -63,6 +64,13 @@ def run_manifest(recipe: Recipe, sources: Sequence[Travelled], failed: Sequence[
             for plan, _, _ in sources
         },
         "sources": {plan.name: _funnel(plan, maps, barriers) for plan, maps, barriers in sources},
+        "alarms": [
+            {"source": plan.name, "stage": stage, "told": told}
+            for plan, _, barriers in sources
+            for outcome in barriers
+            if outcome is not None and outcome.error is None
+            for stage, told in outcome.counts["alarms"].items()
+        ],
         "failed": failures(failed),
     }
 

@@ -7,23 +7,27 @@
 A part is what became of one split of the input, through all phases. Which splits there are depends on the files and on
 `split_bytes` alone, so results do not depend on the number of workers. A part is named after what it was read from, not
 numbered, so that a file more or less leaves the names of the others' parts alone.
+
+A source's barrier may have to wait for another source's (`precedence`, dedup/contract.py): it compares what came
+through with what stayed there.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from corpusmill.dedup.contract import PART_FILE, Deduplication, RememberingDeduplication, Step
 from corpusmill.documents.barrier import Barrier
 from corpusmill.documents.codepoints import UNICODE_VERSION
 from corpusmill.documents.errors import InputError, RecipeError, nearest
 from corpusmill.documents.shards import sha256_of
-from corpusmill.pipeline.barriers import BarrierWork
+from corpusmill.pipeline.barriers import BarrierWork, StepWork
 from corpusmill.pipeline.extraction import Extraction
 from corpusmill.pipeline.phases import FirstInput, LaterInput, MapWork
 from corpusmill.pipeline.recipe import Recipe, SourceSpec, StageSpec, build
@@ -36,7 +40,7 @@ _EXTRACTED = ("warc",)  # kinds whose records are pages, not text
 _TASKS_A_SOURCE = 256
 _SMALLEST_SPLIT, _LARGEST_SPLIT = 4 << 20, 256 << 20
 _FILLS = {"quality": "quality", "language": "language", "language_score": "language"}  # columns by stages
-LAYOUT = 4
+LAYOUT = 5
 """Raised when phases write other files or columns, or count other things, than before."""
 
 
@@ -47,6 +51,15 @@ class Phase:
     name: str
     stages: tuple[StageSpec, ...]
     barriers: tuple[StageSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """Another source's barrier that one has to wait for."""
+
+    source: str
+    phase: int
+    part: Path | None  # the index part that it leaves for this one to compare with; None: they update the same index
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +82,8 @@ class SourcePlan:
     splits: tuple[Split, ...]
     parts: tuple[str, ...]  # the name of each split's part
     phases: tuple[Phase, ...]
+    earlier: Mapping[str, tuple[Earlier, ...]] = field(default_factory=dict)  # by barrier
+    looked_up: frozenset[str] = frozenset()  # barriers whose index part another source compares with
 
     @property
     def size(self) -> int:
@@ -91,6 +106,12 @@ class SourcePlan:
 
     def verdicts(self, phase: int, part: int) -> Path:
         return self.folder / self.phases[phase].name / "verdicts" / f"{self.parts[part]}.parquet"
+
+    def index_part(self, phase: int, barrier: str) -> Path:
+        return self.folder / self.phases[phase].name / "index_parts" / barrier
+
+    def steps_folder(self, phase: int) -> Path:
+        return self.folder / self.phases[phase].name / "steps"
 
     def merged_ledger(self, part: int) -> Path:
         return self.folder / "ledger" / f"{self.parts[part]}.parquet"
@@ -167,11 +188,111 @@ class SourcePlan:
             )
         return tasks
 
-    def barrier_task(self, phase: int, parts: Mapping[int, Outcome]) -> Task | None:
-        """The task of a phase's barriers over the parts that came through it; None where it has none."""
+    def waits_for(self, phase: int) -> list[Earlier]:
+        """The barriers of other sources that those of a phase cannot do without."""
+        return [earlier for spec in self.phases[phase].barriers for earlier in self.earlier.get(spec.name, ())]
+
+    def steps(self, phase: int, parts: Mapping[int, Outcome]) -> dict[str, Sequence[Step]]:
+        """The steps of a phase's barriers, by barrier."""
+        rows = [outcome.counts["documents_out"] for outcome in parts.values()]
+        barriers = ((spec.name, spec.build()) for spec in self.phases[phase].barriers)
+        return {name: barrier.steps(rows) for name, barrier in barriers if isinstance(barrier, Deduplication)}
+
+    def step_tasks(
+        self,
+        phase: int,
+        parts: Mapping[int, Outcome],
+        steps: Mapping[str, Sequence[Step]],
+        number: int,
+        others: Mapping[tuple[str, int], Outcome],
+    ) -> list[Task]:
+        """The tasks of step `number` of each of a phase's barriers that has so many."""
+        tasks = []
+        for spec in self.phases[phase].barriers:
+            own = steps.get(spec.name, ())
+            if number >= len(own):
+                continue
+            step = own[number]
+            seen = self._seen(spec, others)
+            sidecars = tuple(self.sidecar(phase, spec.name, part) for part in parts)
+            print_ = fingerprint(self._barrier_print(phase, [spec], parts, others), own[: number + 1])
+            for task, target in enumerate(self._step_files(phase, spec, step)):
+                work = StepWork(
+                    barrier=spec, step=step.name, task=task, sidecars=sidecars, seen=tuple(seen),
+                    done={before.name: self._step_files(phase, spec, before) for before in own[:number]}, target=target,
+                )  # fmt: skip
+                tasks.append(
+                    Task(
+                        key=f"{self.name}/{self.phases[phase].name}/{spec.name}/{target.stem}",
+                        function="corpusmill.pipeline.barriers:run_step",
+                        arguments=work,
+                        outputs=(target,),
+                        marker=target.with_suffix(".json"),
+                        fingerprint=print_,
+                        size=sum(path.stat().st_size for path in sidecars) // step.tasks,
+                    )
+                )
+        return tasks
+
+    def _step_files(self, phase: int, spec: StageSpec, step: Step) -> tuple[Path, ...]:
+        folder = self.steps_folder(phase) / spec.name
+        return tuple(folder / f"{step.name}-{task:05}.bin" for task in range(step.tasks))
+
+    def _seen(self, spec: StageSpec, others: Mapping[tuple[str, int], Outcome]) -> list[Path]:
+        """The index parts that a barrier compares with: of sources before it, then of earlier runs."""
+        barrier = spec.build()
+        parts = [
+            earlier.part
+            for earlier in self.earlier.get(spec.name, ())
+            if earlier.part is not None and (earlier.source, earlier.phase) in others  # the source may be empty
+        ]
+        return [*parts, *(barrier.seen() if isinstance(barrier, RememberingDeduplication) else ())]
+
+    def _barrier_print(
+        self,
+        phase: int,
+        specs: Sequence[StageSpec],
+        parts: Mapping[int, Outcome],
+        others: Mapping[tuple[str, int], Outcome],
+    ) -> str:
+        """Of all that the decisions of these barriers depend on."""
+        compared = [(earlier.source, earlier.phase) for spec in specs for earlier in self.earlier.get(spec.name, ())]
+        remembered = [
+            _file_hash(marker, marker.stat().st_mtime_ns)
+            for spec in specs
+            if isinstance(barrier := spec.build(), RememberingDeduplication)
+            for marker in (part / PART_FILE for part in barrier.seen())
+        ]
+        return fingerprint(
+            LAYOUT,
+            [_identity(spec) for spec in specs],
+            [parts[part].task.fingerprint for part in parts],
+            [others[one].task.fingerprint for one in compared if one in others],
+            remembered,
+        )
+
+    def barrier_task(
+        self,
+        phase: int,
+        parts: Mapping[int, Outcome],
+        steps: Mapping[str, Sequence[Step]],
+        others: Mapping[tuple[str, int], Outcome],
+    ) -> Task | None:
+        """The task of a phase's barriers over the parts that came through it; None where it has none.
+
+        Args:
+            steps: of its barriers, by name, as `steps` gave them.
+            others: the barriers of other sources that have been decided, by source and phase.
+        """
         here = self.phases[phase]
         if not here.barriers or not parts:
             return None
+        remembered: dict[str, tuple[Path, ...]] = {}
+        for spec in here.barriers:
+            barrier = spec.build()
+            updated = barrier.update_folder if isinstance(barrier, RememberingDeduplication) else None
+            own = self.index_part(phase, spec.name) if spec.name in self.looked_up else None
+            remembered[spec.name] = tuple(folder for folder in (own, updated) if folder is not None)
         work = BarrierWork(
             source=self.name,
             barriers=here.barriers,
@@ -179,16 +300,21 @@ class SourcePlan:
             documents=tuple(self.documents(phase, part) for part in parts),
             verdicts=tuple(self.verdicts(phase, part) for part in parts),
             workspace=self.folder / here.name / "workspace",
+            done={
+                spec.name: {step.name: self._step_files(phase, spec, step) for step in steps[spec.name]}
+                for spec in here.barriers
+                if steps.get(spec.name)
+            },
+            seen={spec.name: tuple(self._seen(spec, others)) for spec in here.barriers},
+            remembered=remembered,
         )
         return Task(
             key=f"{self.name}/{here.name}/{'+'.join(spec.name for spec in here.barriers)}",
             function="corpusmill.pipeline.barriers:run_barriers",
             arguments=work,
-            outputs=work.verdicts,
+            outputs=(*work.verdicts, *(folder / PART_FILE for folders in remembered.values() for folder in folders)),
             marker=self.marker(phase, "barriers"),
-            fingerprint=fingerprint(
-                LAYOUT, [_identity(spec) for spec in here.barriers], [parts[part].task.fingerprint for part in parts]
-            ),
+            fingerprint=self._barrier_print(phase, here.barriers, parts, others),
             size=sum(path.stat().st_size for paths in work.sidecars for path in paths),
         )
 
@@ -211,13 +337,23 @@ class SourcePlan:
         return tasks
 
     def expected_files(self) -> set[Path]:
-        """Every file that this plan may write below the source's folder; anything else there is of an older plan."""
+        """Every file that this plan may write below the source's folder, but for those that `may_hold` tells of;
+        anything else there is of an older plan."""
         files: set[Path] = set()
         for part in range(len(self.splits)):
             files |= self.merged_files(part)
             for phase in range(len(self.phases)):
                 files |= {*self.phase_files(phase, part), self.verdicts(phase, part), self.marker(phase, "barriers")}
         return files
+
+    def may_hold(self, path: Path) -> bool:
+        """Whether a file below the source's folder may be of a step that was not finished, or of an index part."""
+        return any(
+            path.parent == self.steps_folder(phase) / spec.name
+            or (spec.name in self.looked_up and path.is_relative_to(self.index_part(phase, spec.name)))
+            for phase, here in enumerate(self.phases)
+            for spec in here.barriers
+        )
 
     def phase_files(self, phase: int, part: int) -> set[Path]:
         """What the map task of a part writes."""
@@ -243,7 +379,127 @@ def plan_sources(recipe: Recipe, run: Path) -> tuple[SourcePlan, ...]:
     Raises:
         RecipeError, InputError: for whatever would stop the run later.
     """
-    return tuple(_plan_source(recipe, spec, run / spec.name) for spec in recipe.sources)
+    return _ordered([_plan_source(recipe, spec, run / spec.name) for spec in recipe.sources])
+
+
+def _ordered(plans: Sequence[SourcePlan]) -> tuple[SourcePlan, ...]:
+    """Says of each barrier which other source's it has to wait for, and of each whether it is waited for.
+
+    Raises:
+        RecipeError: where sources wait for one another, or name a source that cannot be waited for.
+    """
+    by_name = {plan.name: plan for plan in plans}
+    earlier: dict[str, dict[str, list[Earlier]]] = {plan.name: {} for plan in plans}
+    looked_up: dict[str, set[str]] = {plan.name: set() for plan in plans}
+    for plan in plans:
+        for _, spec, barrier in _remembering(plan):
+            for source in _before(plan, spec, barrier):
+                other, phase = _same_stage(by_name, source, plan, spec)
+                earlier[plan.name].setdefault(spec.name, []).append(
+                    Earlier(source, phase, other.index_part(phase, spec.name))
+                )
+                looked_up[source].add(spec.name)
+    updates: dict[str, tuple[SourcePlan, int, StageSpec, str | None]] = {}
+    for plan in plans:
+        for phase, spec, barrier in _remembering(plan):
+            if barrier.update is None:
+                continue
+            index = str(Path(barrier.update).resolve())
+            if index in updates:
+                before, before_phase, before_spec, label = updates[index]
+                if label == barrier.update_as:
+                    raise RecipeError(
+                        f'{spec.place}.update_as: {before_spec.place} writes "{label}" of {barrier.update}, too, '
+                        "and one would replace the other; give them two names"
+                    )
+                if before is not plan and not _waits(earlier, before.name, plan.name):
+                    earlier[plan.name].setdefault(spec.name, []).append(Earlier(before.name, before_phase, None))
+            updates[index] = plan, phase, spec, barrier.update_as
+    ordered = tuple(
+        replace(
+            plan,
+            earlier={name: tuple(those) for name, those in earlier[plan.name].items()},
+            looked_up=frozenset(looked_up[plan.name]),
+        )
+        for plan in plans
+    )
+    _check_order(ordered)
+    return ordered
+
+
+def _waits(earlier: Mapping[str, Mapping[str, Sequence[Earlier]]], source: str, other: str) -> bool:
+    """Whether a source waits for another already."""
+    return any(one.source == other for those in earlier[source].values() for one in those)
+
+
+def _remembering(plan: SourcePlan) -> Iterator[tuple[int, StageSpec, RememberingDeduplication]]:
+    for phase, here in enumerate(plan.phases):
+        for spec in here.barriers:
+            barrier = spec.build()
+            if isinstance(barrier, RememberingDeduplication):
+                yield phase, spec, barrier
+
+
+def _before(plan: SourcePlan, spec: StageSpec, barrier: RememberingDeduplication) -> Sequence[str]:
+    """The sources that come before one in a barrier's `precedence`."""
+    if not barrier.precedence:
+        return ()
+    if plan.name not in barrier.precedence:
+        raise RecipeError(
+            f'{spec.place}.precedence: names {", ".join(barrier.precedence)}, but not "{plan.name}" itself; put it '
+            "at its place among them"
+        )
+    return barrier.precedence[: barrier.precedence.index(plan.name)]
+
+
+def _same_stage(
+    plans: Mapping[str, SourcePlan], source: str, plan: SourcePlan, spec: StageSpec
+) -> tuple[SourcePlan, int]:
+    """Where another source has the same stage."""
+    if source not in plans:
+        near = nearest(source, plans)
+        mend = f'did you mean "{near}"?' if near else f"there are: {', '.join(plans)}"
+        raise RecipeError(f'{spec.place}.precedence: there is no source "{source}"; {mend}')
+    for phase, other, barrier in _remembering(plans[source]):
+        if other.name != spec.name:
+            continue
+        own = spec.build()
+        theirs = [] if type(barrier) is not type(own) else [
+            item.name
+            for item in dataclasses.fields(own)
+            if item.name not in own.judged_fields and item.name not in ("update", "index_shingles")
+            and getattr(own, item.name) != getattr(barrier, item.name)
+        ]  # fmt: skip
+        if type(barrier) is not type(own) or theirs:
+            what = ", ".join(theirs) if theirs else "the stage"
+            raise RecipeError(
+                f'{spec.place}.precedence: {what} of "{source}" and "{plan.name}" differ ({other.place}); documents '
+                "can be compared only by the same parameters"
+            )
+        return plans[source], phase
+    raise RecipeError(
+        f'{spec.place}.precedence: source "{source}" has no stage {spec.name}; give it the same one, or take it out'
+    )
+
+
+def _check_order(plans: Sequence[SourcePlan]) -> None:
+    """Sees to it that the sources do not wait for one another in a circle."""
+    at = {plan.name: 0 for plan in plans}
+    moved = True
+    while moved:
+        moved = False
+        for plan in plans:
+            phase = at[plan.name]
+            if phase < len(plan.phases) and all(at[one.source] > one.phase for one in plan.waits_for(phase)):
+                at[plan.name] += 1
+                moved = True
+    stuck = [plan for plan in plans if at[plan.name] < len(plan.phases)]
+    if stuck:
+        spec = stuck[0].phases[at[stuck[0].name]].barriers[0]
+        raise RecipeError(
+            f"{spec.place}: {', '.join(plan.name for plan in stuck)} wait for one another; name the sources in the "
+            "same order in every `precedence`"
+        )
 
 
 def _plan_source(recipe: Recipe, spec: SourceSpec, folder: Path) -> SourcePlan:
@@ -394,6 +650,7 @@ def _identity(spec: StageSpec, *, observing: bool = False) -> dict[str, Any]:
     fields = {item.name: getattr(stage, item.name) for item in dataclasses.fields(stage) if item.init}
     if observing:
         fields = {name: value for name, value in fields.items() if name not in type(stage).judged_fields}
+        fields |= {"sidecar": str(stage.sidecar), "needs": tuple(stage.needs())}  # `keep` decides what they hold, too
     content = [_file_hash(path, path.stat().st_mtime_ns) for path in stage.files()]
     return {"name": spec.name, "stage": spec.stage, "version": stage.version, "fields": fields, "files": content}
 

@@ -15,13 +15,14 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 import yaml
 
+from corpusmill.dedup.contract import Step
 from corpusmill.documents.errors import CorpusmillError, RecipeError, ShortSourceError, StorageError, UsageError
 from corpusmill.documents.shards import ContentHash, atomic_text, remove_partial_files, storage_errors
 from corpusmill.mix.options import MixOptions
@@ -89,8 +90,7 @@ def run_recipe(recipe: Recipe, executor: Executor, progress: Progress) -> RunRes
         extractions = [plan.origin.extraction for plan in plans if plan.origin.extraction is not None]
         runner = _Runner(folder, executor, progress, [spec for plan in plans for spec in plan.stages()], extractions)
         sources = [_Progressing(plan, {}, None, [], []) for plan in plans]
-        for level in range(max(len(plan.phases) for plan in plans)):
-            _run_phase(level, sources, runner)
+        _Phases(sources, runner).run()
         _remove_outdated(sources)
         _merge_ledgers(sources, runner)
         manifest = run_manifest(recipe, [(s.plan, s.maps, s.barriers) for s in sources], runner.failed)
@@ -156,29 +156,94 @@ class _Runner:
         return [done[task.key] for task in tasks]
 
 
-def _run_phase(level: int, sources: Sequence[_Progressing], runner: _Runner) -> None:
-    """One phase of every source that has so many: its map tasks together, then its barriers together."""
-    here = [source for source in sources if level < len(source.plan.phases)]
-    wanted = {source.plan.name: source.plan.map_tasks(level, source.parts, source.barrier) for source in here}
-    tasks = [task for by_part in wanted.values() for task in by_part.values()]
-    ended = {outcome.task.key: outcome for outcome in runner.run(f"phase {level + 1}", tasks)}
-    barriers: dict[str, Task] = {}
-    for source in here:
-        outcomes = {part: ended[task.key] for part, task in wanted[source.plan.name].items()}
-        source.maps.append(outcomes)
-        source.parts = {part: outcome for part, outcome in outcomes.items() if outcome.error is None}
-        barrier = source.plan.barrier_task(level, source.parts)
-        if barrier is not None:
-            barriers[source.plan.name] = barrier
-    decided = (
-        {outcome.task.key: outcome for outcome in runner.run("decisions", list(barriers.values()))} if barriers else {}
-    )
-    for source in here:
-        task = barriers.get(source.plan.name)
-        source.barrier = decided[task.key] if task is not None else None
-        source.barriers.append(source.barrier)
-        if source.barrier is not None and source.barrier.error is not None:
-            source.parts = {}
+class _Phases:
+    """Takes every source through its phases: the map tasks of all that can go on together, then their barriers.
+
+    A source whose barrier has to wait for another's stays behind until that has been decided.
+    """
+
+    def __init__(self, sources: Sequence[_Progressing], runner: _Runner) -> None:
+        self._sources = sources
+        self._runner = runner
+        self._decided: dict[tuple[str, int], Outcome] = {}
+        self._failed: set[tuple[str, int]] = set()
+        self._passed: set[tuple[str, int]] = set()  # nobody has to wait for these any longer
+
+    def run(self) -> None:
+        while going := [source for source in self._sources if len(source.barriers) < len(source.plan.phases)]:
+            self._map([source for source in going if len(source.maps) == len(source.barriers)])
+            self._decide([source for source in going if self._waits_for(source) <= self._passed])
+
+    def _waits_for(self, source: _Progressing) -> set[tuple[str, int]]:
+        return {(one.source, one.phase) for one in source.plan.waits_for(len(source.barriers))}
+
+    def _map(self, sources: Sequence[_Progressing]) -> None:
+        """The map tasks of each source's next phase."""
+        if not sources:
+            return
+        numbers = {len(source.maps) + 1 for source in sources}
+        title = f"phase {min(numbers)}" if len(numbers) == 1 else f"phases {min(numbers)}–{max(numbers)}"
+        wanted = [source.plan.map_tasks(len(source.maps), source.parts, source.barrier) for source in sources]
+        tasks = [task for by_part in wanted for task in by_part.values()]
+        ended = {outcome.task.key: outcome for outcome in self._runner.run(title, tasks)}
+        for source, by_part in zip(sources, wanted, strict=True):
+            outcomes = {part: ended[task.key] for part, task in by_part.items()}
+            source.maps.append(outcomes)
+            source.parts = {part: outcome for part, outcome in outcomes.items() if outcome.error is None}
+
+    def _decide(self, sources: Sequence[_Progressing]) -> None:
+        """The barriers at the end of each source's phase, after their steps."""
+        for source in sources:
+            if self._waits_for(source) & self._failed:
+                # What it is to be compared with is not known, and a wrong decision is worse than none.
+                self._fail(source)
+        steps = [source.plan.steps(len(source.barriers), source.parts) for source in sources]
+        tasks = [
+            source.plan.barrier_task(len(source.barriers), source.parts, own, self._decided)
+            for source, own in zip(sources, steps, strict=True)
+        ]
+        waiting = [
+            (source, own)
+            for source, own, task in zip(sources, steps, tasks, strict=True)
+            if task is not None and task.done() is None
+        ]
+        unprepared = self._prepare(waiting)
+        wanted = [
+            task
+            for source, task in zip(sources, tasks, strict=True)
+            if task is not None and source.plan.name not in unprepared
+        ]
+        ended = {outcome.task.key: outcome for outcome in self._runner.run("decisions", wanted)} if wanted else {}
+        for source, task in zip(sources, tasks, strict=True):
+            place = source.plan.name, len(source.barriers)
+            source.barrier = ended.get(task.key) if task is not None else None
+            if source.barrier is not None and source.barrier.error is None:
+                self._decided[place] = source.barrier
+                shutil.rmtree(source.plan.steps_folder(place[1]), ignore_errors=True)
+            elif task is not None:
+                self._fail(source)
+            source.barriers.append(source.barrier)
+            self._passed.add(place)
+
+    def _fail(self, source: _Progressing) -> None:
+        source.parts = {}
+        self._failed.add((source.plan.name, len(source.barriers)))
+
+    def _prepare(self, waiting: Sequence[tuple[_Progressing, Mapping[str, Sequence[Step]]]]) -> set[str]:
+        """Runs the steps of barriers, one after the other; the names of the sources where a task of them failed."""
+        failed: set[str] = set()
+        for number in range(max((len(own) for _, steps in waiting for own in steps.values()), default=0)):
+            tasks = {
+                task.key: (source.plan.name, task)
+                for source, steps in waiting
+                if source.plan.name not in failed
+                for task in source.plan.step_tasks(len(source.barriers), source.parts, steps, number, self._decided)
+            }
+            names = sorted({task.arguments.step for _, task in tasks.values()})
+            for outcome in self._runner.run(" and ".join(names), [task for _, task in tasks.values()]) if tasks else ():
+                if outcome.error is not None:
+                    failed.add(tasks[outcome.task.key][0])
+        return failed
 
 
 def _merge_ledgers(sources: Sequence[_Progressing], runner: _Runner) -> None:
@@ -238,7 +303,7 @@ def _clear(plan: SourcePlan) -> None:
         if path.is_dir():
             with contextlib.suppress(OSError):  # a folder with something in it stays
                 path.rmdir()
-        elif path not in expected:
+        elif path not in expected and not plan.may_hold(path):
             path.unlink()
 
 

@@ -123,6 +123,8 @@ def summary(manifest: Mapping[str, Any], folder: Path, width: int = WIDTH) -> st
     mix = manifest.get("mix")
     if mix:
         blocks += [_mix(mix, manifest["recipe"].get("mix") or {}), _q(mix["quality"], width)]
+    if manifest["alarms"]:
+        blocks.append("\n".join(f"alarm: {alarm['source']}: {alarm['told']}" for alarm in manifest["alarms"]))
     if "mix_error" in manifest:
         blocks.append(f"no mix: {manifest['mix_error']}")
     if manifest["failed"]:
@@ -282,7 +284,7 @@ def _filled(label: str, text: str, width: int) -> list[str]:
 def status_as_data(recipe: Recipe) -> dict[str, Any]:
     """For each source and phase, how many tasks are done. Tasks whose inputs are not there yet count as left."""
     folder = recipe.runs / recipe.name
-    sources = {source.name: _source_status(source) for source in plan_sources(recipe, folder)}
+    sources = _statuses(plan_sources(recipe, folder))
     rows = [row for of_source in sources.values() for row in of_source]
     tasks, done = sum(row["tasks"] for row in rows), sum(row["done"] for row in rows)
     manifest = _manifest(folder)
@@ -307,25 +309,53 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _source_status(source: SourcePlan) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    parts: dict[int, Outcome] = {}
-    barrier: Outcome | None = None
-    open_before = False
-    for phase, here in enumerate(source.phases):
-        tasks = {} if open_before else source.map_tasks(phase, parts, barrier)
-        parts = _done(tasks)
-        rows.append({"phase": here.name, "tasks": len(source.splits), "done": len(parts)})
-        open_before = open_before or len(parts) < len(source.splits)
+def _statuses(sources: Sequence[SourcePlan]) -> dict[str, list[dict[str, Any]]]:
+    """For each source, how many tasks of each of its phases are done."""
+    walks = [_Walk(source) for source in sources]
+    passed: set[tuple[str, int]] = set()
+    decided: dict[tuple[str, int], Outcome] = {}
+    while going := [walk for walk in walks if walk.phase < len(walk.source.phases)]:
+        for walk in going:
+            place = walk.source.name, walk.phase
+            if all((one.source, one.phase) in passed for one in walk.source.waits_for(walk.phase)):
+                walk.pass_phase(decided)
+                passed.add(place)
+    return {walk.source.name: walk.rows_with_ledger() for walk in walks}
+
+
+class _Walk:
+    """A source's tasks, phase by phase, as far as an earlier run has done them."""
+
+    def __init__(self, source: SourcePlan) -> None:
+        self.source = source
+        self.phase = 0
+        self._rows: list[dict[str, Any]] = []
+        self._parts: dict[int, Outcome] = {}
+        self._barrier: Outcome | None = None
+        self._open_before = False
+
+    def pass_phase(self, decided: dict[tuple[str, int], Outcome]) -> None:
+        """Looks at the next phase. `decided`: the barriers of all sources that are done; this one's is added."""
+        source, here = self.source, self.source.phases[self.phase]
+        tasks = {} if self._open_before else source.map_tasks(self.phase, self._parts, self._barrier)
+        self._parts = _done(tasks)
+        self._rows.append({"phase": here.name, "tasks": len(source.splits), "done": len(self._parts)})
+        self._open_before = self._open_before or len(self._parts) < len(source.splits)
         if here.barriers:
-            task = None if open_before else source.barrier_task(phase, parts)
-            barrier = _done({0: task}).get(0) if task is not None else None
+            earlier = {(one.source, one.phase) for one in source.waits_for(self.phase)}
+            waits = self._open_before or not earlier <= decided.keys()
+            task = None if waits else source.barrier_task(self.phase, self._parts, {}, decided)
+            self._barrier = _done({0: task}).get(0) if task is not None else None
             name = "+".join(spec.name for spec in here.barriers)
-            rows.append({"phase": name, "tasks": 1, "done": int(barrier is not None)})
-            open_before = open_before or barrier is None
-    merged = {} if open_before else _done(source.ledger_tasks(parts))
-    rows.append({"phase": "ledger", "tasks": len(source.splits), "done": len(merged)})
-    return rows
+            self._rows.append({"phase": name, "tasks": 1, "done": int(self._barrier is not None)})
+            self._open_before = self._open_before or self._barrier is None
+        if self._barrier is not None:
+            decided[source.name, self.phase] = self._barrier
+        self.phase += 1
+
+    def rows_with_ledger(self) -> list[dict[str, Any]]:
+        merged = {} if self._open_before else _done(self.source.ledger_tasks(self._parts))
+        return [*self._rows, {"phase": "ledger", "tasks": len(self.source.splits), "done": len(merged)}]
 
 
 def _done(tasks: Mapping[int, Task]) -> dict[int, Outcome]:

@@ -83,7 +83,7 @@ def fingerprints(plan):
         for part in maps:
             plan.sidecar(0, spec.name, part).parent.mkdir(parents=True, exist_ok=True)
             plan.sidecar(0, spec.name, part).touch()
-    barrier = plan.barrier_task(0, done)
+    barrier = plan.barrier_task(0, done, {}, {})
     return [task.fingerprint for task in maps.values()], barrier and barrier.fingerprint
 
 
@@ -161,7 +161,7 @@ def test_a_finished_run_has_nothing_left_to_do(small_run):
             tasks = plan.map_tasks(phase, parts, barrier)
             parts = {part: Outcome(task, task.done()) for part, task in tasks.items()}
             assert all(outcome.counts for outcome in parts.values())
-            task = plan.barrier_task(phase, parts)
+            task = plan.barrier_task(phase, parts, {}, {})
             barrier = task and Outcome(task, task.done())
         [ledger] = plan.ledger_tasks(parts).values()
         assert ledger.done() == {"posts": {"kept": 3, "dropped": 7}, "notes": {"kept": 12, "dropped": 0}}[plan.name]
