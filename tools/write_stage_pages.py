@@ -1,9 +1,9 @@
-"""Writes the sections of docs/filters/*.md that the code knows: each stage's thresholds and reasons.
+"""Writes the sections of docs/filters/*.md and docs/dedup/*.md that the code knows: a stage's thresholds and reasons.
 
-Run it after a field or a reason has changed; tests/test_filter_pages.py fails until then. The rest of a page, its table
+Run it after a field or a reason has changed; tests/test_stage_pages.py fails until then. The rest of a page, its table
 of measures included, is written by hand.
 
-    python tools/write_filter_pages.py
+    python tools/write_stage_pages.py
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ from corpusmill.documents.shards import atomic_text
 from corpusmill.pipeline import registry
 from corpusmill.pipeline.schema import field_docs
 
-PAGES = Path(__file__).resolve().parents[1] / "docs" / "filters"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def page_of(name: str) -> Path:
+    """The page of a stage: docs/filters/ and docs/dedup/ hold those of the packages of that name."""
+    return DOCS / registry.STAGES[name].split(".")[1] / f"{name}.md"
 
 
 def with_sections(text: str, kind: Any) -> str:
@@ -64,11 +69,12 @@ def _shown(item: dataclasses.Field[Any]) -> str:
 
 
 def main() -> None:
-    for page in sorted(PAGES.glob("*.md")):
+    for name in sorted(registry.STAGES):
+        page = page_of(name)
         text = page.read_text()
-        if (new := with_sections(text, registry.stage_class(page.stem))) != text:
+        if (new := with_sections(text, registry.stage_class(name))) != text:
             atomic_text(page, new)
-            print(f"wrote {page.relative_to(PAGES.parent.parent)}")
+            print(f"wrote {page.relative_to(DOCS.parent)}")
 
 
 if __name__ == "__main__":
