@@ -13,6 +13,11 @@ Sidecar, one row for each document:
     quality  float32
                       and what else `keep` looks at (dedup/keep.py)
 
+    source   string   with `update` or `precedence` alone, for the index part that it writes (exact_index.py)
+    url      string   the same
+
+Documents that a part of an index has go first, whatever the `keep` order; the others are compared with one another.
+
 `decide` is a query of duckdb, which spills to the workspace. For 10 million documents it takes at most 1 GB, besides
 the decision itself (about 90 bytes for each document that goes).
 """
@@ -30,13 +35,26 @@ import pyarrow as pa
 from numba import uint64
 from numpy.typing import NDArray
 
+from corpusmill.dedup.contract import RememberingDeduplication, Step, StepFiles
+from corpusmill.dedup.exact_index import exact_form, seek_exact, write_exact_part
+from corpusmill.dedup.index import Form, check_label, new_part, parts_before
 from corpusmill.dedup.keep import Keep, accept_keep, keep_columns, keep_fields, keep_needs, keep_sql
-from corpusmill.documents.barrier import CLUSTERS, VERDICTS, Barrier, Decision, ReadTexts
+from corpusmill.dedup.seeking import (
+    DOCUMENT_FIELDS,
+    MATCHES,
+    document_columns,
+    seek_steps,
+    seen_verdicts,
+    sidecars_of,
+    step_matches,
+)
+from corpusmill.documents.barrier import CLUSTERS, VERDICTS, Decision, ReadTexts
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.codepoints import CLASSES, SPACE
 from corpusmill.documents.compiled import inlined, kernel
 from corpusmill.documents.segmentation import decoded, mixed, step, width
-from corpusmill.documents.sidecars import check_observed_once, decision, sidecar_database, sidecar_rows
+from corpusmill.documents.shards import write_table
+from corpusmill.documents.sidecars import Sidecars, check_observed_once, decision, sidecar_database, sidecar_rows
 
 _SPACE = SPACE
 _OTHER_MULTIPLIER = np.uint64(0xE7037ED1A0B428DB)
@@ -44,16 +62,17 @@ _OTHER_SEED = np.uint64(0xA0761D6478BD642F)
 
 
 class ExactReason(StrEnum):
+    SEEN_BEFORE = "seen_before"
     DUPLICATE = "duplicate"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExactDedup(Barrier):
+class ExactDedup(RememberingDeduplication):
     """Keeps one document of each set with the same normalised text."""
 
     name: ClassVar[str] = "exact_dedup"
     reasons: ClassVar[type[StrEnum]] = ExactReason
-    judged_fields: ClassVar[frozenset[str]] = frozenset({"keep"})
+    judged_fields: ClassVar[frozenset[str]] = RememberingDeduplication.judged_fields | {"keep"}
 
     normalisation: Literal["none", "whitespace", "folded"] = "none"
     """What may differ. none: nothing, bytes are compared; whitespace: its kind and amount, and any at the ends; folded:
@@ -72,8 +91,28 @@ class ExactDedup(Barrier):
                 pa.field("second", pa.uint64(), nullable=False),
                 pa.field("length", pa.int32(), nullable=False),
                 *keep_fields(self.keep),
+                *(DOCUMENT_FIELDS if self.remembers else ()),
             ]
         )
+
+    @property
+    def remembers(self) -> bool:
+        """Whether an index part may be written of what stays."""
+        return self.update is not None or bool(self.precedence)
+
+    @property
+    def form(self) -> Form:
+        """What index parts must have in common with the sidecars."""
+        return exact_form(self.normalisation, self.version)
+
+    def prepare(self) -> None:
+        super().prepare()
+        if self.update_as is not None:
+            check_label(self.update_as, f"{self.name}.update_as")
+        self.seen()
+
+    def seen(self) -> Sequence[Path]:
+        return parts_before(self.against, self.update, self.update_as, self.form)
 
     def needs(self) -> Sequence[str]:
         return keep_needs(self.keep)
@@ -84,19 +123,50 @@ class ExactDedup(Barrier):
     def observe(self, batch: TextBatch) -> pa.RecordBatch:
         first, second, length = self._fingerprints(batch)
         columns = [batch.documents.column("id"), pa.array(first), pa.array(second), pa.array(length)]
-        return pa.RecordBatch.from_arrays([*columns, *keep_columns(batch, self.keep)], schema=self.sidecar)
+        columns += keep_columns(batch, self.keep)
+        columns += document_columns(batch) if self.remembers else []
+        return pa.RecordBatch.from_arrays(columns, schema=self.sidecar)
+
+    def steps(self, rows: Sequence[int]) -> Sequence[Step]:
+        return seek_steps(rows) if self.against or self.precedence else ()
+
+    def run_step(
+        self, step: str, task: int, *, sidecars: Sequence[Path], seen: Sequence[Path], done: StepFiles, target: Path
+    ) -> None:
+        nobody = pa.array([], pa.string())
+        rows = Sidecars(sidecars_of(sidecars, task), self.sidecar, nobody)
+        write_table(target, seek_exact(rows, seen, self.form).to_batches(), MATCHES)
 
     def decide(
-        self, sidecars: Sequence[Path], *, excluded: pa.StringArray, read_texts: ReadTexts, workspace: Path
+        self,
+        sidecars: Sequence[Path],
+        *,
+        excluded: pa.StringArray,
+        read_texts: ReadTexts,
+        workspace: Path,
+        done: StepFiles | None = None,
+        seen: Sequence[Path] = (),
     ) -> Decision:
         if sidecar_rows(sidecars, self.sidecar) == 0:
             return decision(VERDICTS.empty_table(), CLUSTERS.empty_table())
-        with sidecar_database(sidecars, excluded, workspace) as connection:
+        matches = (
+            seek_exact(Sidecars(sidecars, self.sidecar, excluded), seen, self.form)
+            if done is None
+            else step_matches(done, excluded, MATCHES)
+        )
+        known = seen_verdicts(matches, seen, ExactReason.SEEN_BEFORE)
+        absent = pa.concat_arrays([excluded, known["id"].combine_chunks()])
+        with sidecar_database(sidecars, absent, workspace) as connection:
             connection.execute(_TWINS.format(order=keep_sql(self.keep)))
             check_observed_once(connection, "twins")
             verdicts = connection.sql(_GOING, params={"reason": str(ExactReason.DUPLICATE)}).to_arrow_table()
             clusters = connection.sql(_STAYING).to_arrow_table()
-        return decision(verdicts, clusters)
+        return decision(pa.concat_tables([known, verdicts.cast(VERDICTS)]), clusters)
+
+    def remember(self, sidecars: Sequence[Path], gone: pa.StringArray, folder: Path) -> None:
+        index = Path(self.update) if self.update is not None and folder == self.update_folder else None
+        with new_part(folder, self.form, index) as writer:
+            write_exact_part(writer, sidecars, self.sidecar, gone)
 
     def _fingerprints(self, batch: TextBatch) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int32]]:
         if self.normalisation == "none":

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from corpusmill.documents.barrier import CLUSTERS, VERDICTS, Barrier, Decision
@@ -25,6 +26,7 @@ class Outcome:
     similarities: dict[int, float]
     cluster_sizes: dict[int, int]
     reads: list[list[int]] = field(default_factory=list)  # documents whose texts were read again, call by call
+    seen: dict[int, str] = field(default_factory=dict)  # document -> the one of an index that it is like
 
 
 def numbered(texts: Sequence[str], qualities: Sequence[float | None] | None = None) -> pa.RecordBatch:
@@ -36,6 +38,37 @@ def numbered(texts: Sequence[str], qualities: Sequence[float | None] | None = No
     if qualities is not None:
         columns["quality"] = pa.array(qualities, pa.float32())
     return pa.RecordBatch.from_arrays([columns[name] for name in DOCUMENT.names], schema=DOCUMENT)
+
+
+def steps_done(
+    barrier: Any, sidecars: Sequence[Path], seen: Sequence[Path], folder: Path
+) -> dict[str, tuple[Path, ...]]:
+    """Runs a barrier's steps, each task by itself and the last one first."""
+    done: dict[str, tuple[Path, ...]] = {}
+    for step in barrier.steps([pq.read_metadata(path).num_rows for path in sidecars]):
+        targets = tuple(folder / f"{step.name}-{task}.bin" for task in range(step.tasks))
+        for task in reversed(range(step.tasks)):
+            barrier.run_step(step.name, task, sidecars=sidecars, seen=seen, done=done, target=targets[task])
+        done[step.name] = targets
+    return done
+
+
+@pytest.fixture
+def remembered(tmp_path: Path) -> Callable[..., Path]:
+    """Writes an index part of texts, with ids a0, a1 …, by a barrier that updates one; returns its folder."""
+
+    def write(barrier: Any, texts: Sequence[str], *, gone: Sequence[int] = (), folder: Path | None = None) -> Path:
+        documents = numbered(texts)
+        ids = pa.array([f"a{number}" for number in range(len(texts))], pa.string())
+        urls = pa.array([f"https://a.example/{number}" for number in range(len(texts))], pa.string())
+        batch = TextBatch(documents).with_column("id", ids).with_column("url", urls)
+        sidecar = tmp_path / "remembered.parquet"
+        write_table(sidecar, [barrier.observe(batch)], barrier.sidecar)
+        place = folder or barrier.update_folder
+        barrier.remember([sidecar], pa.array([f"a{number}" for number in gone], pa.string()), place)
+        return place
+
+    return write
 
 
 @pytest.fixture
@@ -52,6 +85,8 @@ def decided(tmp_path: Path) -> Callable[..., Outcome]:
         parts: int = 1,
         excluded: Sequence[int] = (),
         unreadable: Sequence[int] = (),
+        seen: Sequence[Path] = (),
+        in_steps: bool = False,
     ) -> Outcome:
         nonlocal runs
         runs += 1
@@ -76,11 +111,16 @@ def decided(tmp_path: Path) -> Callable[..., Outcome]:
             for begin in range(0, len(readable), 100):
                 yield TextBatch(documents.take(pa.array(readable[begin : begin + 100], pa.int64())))
 
+        more: dict[str, Any] = {}
+        if seen or in_steps:
+            done = steps_done(barrier, sidecars, seen, folder) if in_steps else None
+            more = {"seen": seen, "done": done}
         decision = barrier.decide(
             sidecars,
             excluded=pa.array([f"{number:08}" for number in excluded], pa.string()),
             read_texts=read_texts,
             workspace=workspace,
+            **more,
         )
         assert decision.verdicts.schema == VERDICTS
         assert decision.clusters.schema == CLUSTERS
@@ -91,10 +131,11 @@ def decided(tmp_path: Path) -> Callable[..., Outcome]:
         assert [row["id"] for row in sizes] == sorted({row["id"] for row in sizes})
         return Outcome(
             decision,
-            {int(row["id"]): int(row["kept_id"]) for row in rows},
+            {int(row["id"]): int(row["kept_id"]) for row in rows if not row["kept_id"].startswith("a")},
             {int(row["id"]): row["similarity"] for row in rows},
             {int(row["id"]): row["cluster_size"] for row in sizes},
             reads,
+            {int(row["id"]): row["kept_id"] for row in rows if row["kept_id"].startswith("a")},
         )
 
     return run

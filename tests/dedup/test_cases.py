@@ -26,16 +26,25 @@ def cases(stage: str) -> list[dict[str, Any]]:
     ("stage", "case"),
     [pytest.param(stage, case, id=f"{stage}: {case['title']}") for stage in BARRIERS for case in cases(stage)],
 )
-def test_a_case_is_decided_as_its_title_says(decided, stage, case):
-    outcome = decided(BARRIERS[stage](**case["options"]), case["texts"], qualities=case.get("qualities"))
+def test_a_case_is_decided_as_its_title_says(decided, remembered, tmp_path, stage, case):
+    barrier = BARRIERS[stage](**case["options"])
+    seen = []
+    if "index" in case:
+        update = {"update": str(tmp_path / "index"), "update_as": "earlier"}
+        seen = [remembered(BARRIERS[stage](**case["options"], **update), case["index"])]
+    outcome = decided(barrier, case["texts"], qualities=case.get("qualities"), seen=seen)
+    assert outcome.seen == {int(gone): f"a{kept}" for gone, kept in case.get("seen", {}).items()}
     assert outcome.gone == {int(gone): kept for gone, kept in case["gone"].items()}
-    assert set(outcome.decision.verdicts["reason"].to_pylist()) == ({case["reason"]} if case["gone"] else set())
+    reasons = ([case["reason"]] if case["gone"] else []) + (["seen_before"] if outcome.seen else [])
+    assert set(outcome.decision.verdicts["reason"].to_pylist()) == set(reasons)
     assert outcome.cluster_sizes == {kept: 1 + n for kept, n in Counter(outcome.gone.values()).items()}
 
 
 @pytest.mark.parametrize("stage", BARRIERS)
 def test_every_declared_reason_has_a_case(stage):
-    assert {case["reason"] for case in cases(stage) if case["gone"]} == set(BARRIERS[stage].reasons)
+    told = {case["reason"] for case in cases(stage) if case["gone"]}
+    told |= {"seen_before" for case in cases(stage) if case.get("seen")}
+    assert told == set(BARRIERS[stage].reasons)
 
 
 @pytest.mark.parametrize("stage", BARRIERS)

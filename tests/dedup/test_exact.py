@@ -6,8 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpusmill.dedup.exact import ExactDedup
+from corpusmill.dedup.exact_index import find_rest
+from corpusmill.dedup.key_join import find_keys
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.codepoints import CLASSES, SPACE
+from corpusmill.documents.compiled import frozen
 
 SPACES_AND_LETTERS = " \t\n\r\x0b\x1c\x85\xa0\u2028\u3000aAáé漢\0"
 HOSTILE = st.text(st.one_of(st.sampled_from(SPACES_AND_LETTERS), st.characters(exclude_categories=["Cs"])))
@@ -80,3 +83,56 @@ def test_ten_thousand_copies_are_one_cluster(decided):
     outcome = decided(ExactDedup(), ["copy"] * 10_000 + ["other"], parts=3)
     assert outcome.cluster_sizes == {0: 10_000}
     assert np.unique(list(outcome.gone.values())).tolist() == [0]
+
+
+def test_what_an_index_has_goes_whatever_the_order_the_parts_and_the_steps(decided, remembered, tmp_path):
+    chance = random.Random(5)
+    old = [f"text {chance.randrange(60)}" for _ in range(40)]
+    older = [f"text {chance.randrange(60)}" for _ in range(40)]
+    index = str(tmp_path / "index")
+    parts = [
+        remembered(ExactDedup(update=index, update_as=label), texts, gone=gone)
+        for label, texts, gone in (("one", older, [0, 1]), ("two", old, []))
+    ]
+    texts = [f"text {number}" for number in chance.sample(range(60), 60)]
+    expected = {}
+    for number, each in enumerate(texts):
+        for known in ([None, None, *older[2:]], old):
+            if number not in expected and each in known:
+                expected[number] = {f"a{place}" for place, other in enumerate(known) if other == each}
+    barrier = ExactDedup(against=(index,))
+    assert barrier.seen() == parts
+    first = decided(barrier, texts, seen=parts)
+    assert first.seen.keys() == expected.keys()
+    assert all(first.seen[number] in expected[number] for number in expected)
+    assert first.gone == {}
+    for order, cut, in_steps in ((chance.sample(range(60), 60), 3, False), (None, 2, True), (range(60)[::-1], 7, True)):
+        again = decided(barrier, texts, seen=parts, order=order, parts=cut, in_steps=in_steps)
+        assert again.decision.verdicts.equals(first.decision.verdicts)
+
+
+def test_an_excluded_document_is_not_looked_up(decided, remembered, tmp_path):
+    part = remembered(ExactDedup(update=str(tmp_path / "index"), update_as="one"), ["a", "b"])
+    for in_steps in (False, True):
+        outcome = decided(
+            ExactDedup(against=(str(tmp_path / "index"),)), ["a", "b", "b"], excluded=[1], seen=[part],
+            in_steps=in_steps,
+        )  # fmt: skip
+        assert outcome.seen == {0: "a0", 2: "a1"}
+
+
+HASHES = st.sampled_from([0, 1, 2, 2**63, 2**64 - 1])
+
+
+@given(st.lists(st.tuples(HASHES, HASHES, st.integers(0, 2)), max_size=20),
+       st.lists(st.tuples(HASHES, HASHES, st.integers(0, 2)), max_size=20))  # fmt: skip
+def test_fingerprints_are_found_as_a_plain_dictionary_finds_them(known, asked):
+    known.sort()
+    rows = np.array(known, np.uint64).reshape(-1, 3)
+    order = np.argsort(np.array([first for first, _, _ in asked], np.uint64), kind="stable")
+    wanted = np.array(asked, np.uint64).reshape(-1, 3)[order]
+    firsts, ends, found = (np.empty(len(asked), np.int64) for _ in range(3))
+    find_keys(frozen(wanted[:, 0]), frozen(rows[:, 0]), firsts, ends)
+    find_rest(frozen(firsts), frozen(ends), frozen(wanted[:, 1]), frozen(wanted[:, 2].astype(np.int32)),
+              frozen(rows[:, 1]), frozen(rows[:, 2].astype(np.int32)), found)  # fmt: skip
+    assert found.tolist() == [known.index(each) if each in known else -1 for each in (asked[n] for n in order)]
