@@ -8,7 +8,8 @@ datatrove reads it).
 Spans are byte positions in the batch's UTF-8 buffer. Hashes are 64 bits: at 10^6 different words in a batch, the
 chance of any collision is below 3e-8.
 
-The kernels read eight bytes at a time where they can. Words of up to eight ASCII characters, nine of ten in English,
+The kernels read eight bytes at a time where they can, and count places in unsigned numbers where that spares numba's
+check for negative ones (390 → 450 MB/s). Words of up to eight ASCII characters, nine of ten in English,
 are classified, delimited and hashed without a loop, whose end no branch predictor can foresee (272 → 423 MB/s).
 """
 
@@ -90,7 +91,7 @@ def last_character(text: NDArray[np.uint8], start: int, end: int) -> int:
 
 @inlined
 def block_at(text: NDArray[np.uint8], position: int, end: int) -> np.uint64:
-    """The bytes from `position`, at most eight and none at or after `end`, with zeros for the rest."""
+    """The bytes from `position`, which is below `end`: at most eight, none at or after `end`, zeros for the rest."""
     if position + 8 <= text.shape[0]:  # may read beyond `end`, but not beyond the buffer: one load
         block = uint64(0)
         for byte in range(8):
@@ -104,10 +105,8 @@ def block_at(text: NDArray[np.uint8], position: int, end: int) -> np.uint64:
 
 @inlined
 def lowest_bytes(block: np.uint64, count: int) -> np.uint64:
-    """The first `count` bytes (one or more) of a block, zeros for the rest."""
-    if count >= 8:
-        return block
-    return block & ((uint64(1) << uint64(8 * count)) - uint64(1))
+    """The first `count` bytes (one or more: a shift by 64 is undefined) of a block, zeros for the rest."""
+    return block & (uint64(0xFFFFFFFFFFFFFFFF) >> uint64(64 - 8 * min(count, 8)))
 
 
 @inlined
@@ -196,7 +195,8 @@ def find_words(
         end = offsets[document + 1]
         while position < end:
             start = position
-            kind = classes[text[start]] if text[start] < 0x80 else uint8(0)
+            lead = text[uint64(start)]
+            kind = classes[lead] if lead < 0x80 else uint8(0)
             if kind & _SPACE:
                 position += 1
                 continue
@@ -210,17 +210,16 @@ def find_words(
                     letters, digits = letters_of(block), digits_of(block)
                     foreign = ~(letters | digits | underscores_of(block)) & uint64(_HIGH)
                     length = trailing_zeros(foreign) >> 3
-                    inside = (
-                        uint64(0xFFFFFFFFFFFFFFFF) if length == 8 else (uint64(1) << uint64(8 * length)) - uint64(1)
-                    )
+                    inside = uint64(0xFFFFFFFFFFFFFFFF) >> uint64(64 - 8 * length)
+                    if length == 0:
+                        break
                     all_letters |= letters & inside
                     all_digits |= digits & inside
-                    if length:
-                        value = step(value, block & inside)
+                    value = step(value, block & inside)
                     position += length
-                    if length < 8:
+                    if length < 8 or position == end:
                         break
-                if position == end or text[position] < 0x80:
+                if position == end or text[uint64(position)] < 0x80:
                     kind = uint8(_WORD)
                     if all_letters:
                         kind |= uint8(_ALPHA)
@@ -228,11 +227,11 @@ def find_words(
                         kind |= uint8(_DIGIT)
                     if not all_letters | all_digits:
                         kind |= uint8(_PUNCTUATION)
-                    starts[found] = start
-                    ends[found] = position
-                    characters[found] = position - start
-                    hashes[found] = mixed(value + uint64(position - start))
-                    kinds[found] = kind
+                    starts[uint64(found)] = start
+                    ends[uint64(found)] = position
+                    characters[uint64(found)] = position - start
+                    hashes[uint64(found)] = mixed(value + uint64(position - start))
+                    kinds[uint64(found)] = kind
                     found += 1
                     continue
                 position = start
@@ -253,11 +252,11 @@ def find_words(
                     every &= more
                     length += 1
                     position += width(text[position])
-            starts[found] = start
-            ends[found] = position
-            characters[found] = length
-            hashes[found] = hashed_bytes(text, start, position)
-            kinds[found] = (kind & ~_PUNCTUATION) | (every & _PUNCTUATION)
+            starts[uint64(found)] = start
+            ends[uint64(found)] = position
+            characters[uint64(found)] = length
+            hashes[uint64(found)] = hashed_bytes(text, start, position)
+            kinds[uint64(found)] = (kind & ~_PUNCTUATION) | (every & _PUNCTUATION)
             found += 1
     firsts[offsets.shape[0] - 1] = found
     return found
@@ -273,14 +272,22 @@ def fold_words(
 ) -> None:
     """Hashes of the words in lower case and without diacritics: each is the hash that the folded word itself has."""
     for word in range(starts.shape[0]):
-        position, end = starts[word], ends[word]
-        block = block_at(text, position, end)
-        if end - position <= 8 and not block & uint64(_HIGH):
-            # Bit 0x20 makes a letter small, and 0x80 >> 2 is that bit.
-            block |= letters_of(block) >> uint64(2)
-            hashes[word] = mixed(step(uint64(_SEED), block) + uint64(end - position))
+        start, end = starts[word], ends[word]
+        # The first block, which is mostly the only one, apart from the others: 750 -> 1,050 MB/s.
+        block = block_at(text, start, end)
+        high = block
+        # Bit 0x20 makes a letter small, and 0x80 >> 2 is that bit.
+        value = step(uint64(_SEED), block | (letters_of(block) >> uint64(2)))
+        position = start + 8
+        while position < end:
+            block = block_at(text, position, end)
+            high |= block
+            value = step(value, block | (letters_of(block) >> uint64(2)))
+            position += 8
+        if high & uint64(_HIGH):
+            hashes[word] = hashed_folded(text, fold, start, end)
         else:
-            hashes[word] = hashed_folded(text, fold, position, end)
+            hashes[word] = mixed(value + uint64(end - start))
 
 
 @kernel

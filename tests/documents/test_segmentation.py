@@ -152,6 +152,12 @@ def test_two_documents_have_equal_hashes_if_and_only_if_their_bytes_are_equal(te
     assert not set(first.tolist()) & set(second.tolist())
 
 
+def test_a_word_of_whole_blocks_ends_with_its_document():
+    words = TextBatch.of_texts(["abcdefgh", "ijklmnop" * 2, "q"]).words
+    assert words.characters.tolist() == [8, 16, 1]
+    assert words.hashes[0] == TextBatch.of_texts(["abcdefgh"]).words.hashes[0]
+
+
 def test_zero_bytes_at_the_end_tell_documents_and_lines_apart():
     texts = ["a" + "\0" * count for count in range(20)]
     batch = TextBatch.of_texts(texts)
