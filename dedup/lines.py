@@ -10,7 +10,7 @@ Differs from CCNet:
     - the whole source is compared, not groups of 50 shards, and within a site unless `scope` says otherwise
     - CCNet's released code takes out every occurrence of what stands twice, in one document or in two, so that no
       document has it any more; here it must stand in several documents, and by default the first of them keeps it
-    - lines without a word (rules, bullets, blank lines) do not count; they go where both neighbours go
+    - lines without a letter (rules, bullets, numbers) do not count; they go where both neighbours go
     - white space that a cut would double goes with it; documents of which too little is left are dropped
 
 Equal means 64 bits of hash: among 10^9 different units, the chance that any two are taken for one is 0.03.
@@ -19,7 +19,7 @@ It is a barrier. Sidecar, one row for each document, with lists of its units tha
 
     id          string
     site        uint64         hash of the host; 0 where the scope is the source
-    keys        list<uint64>   hash of the unit, and of the host with it; 0: too short to count, 1: without a word
+    keys        list<uint64>   hash of the unit, and of the host with it; 0: too short to count, 1: without a letter
     starts      list<int32>    first byte in the text
     ends        list<int32>    byte after the last, without the line break
     characters  list<int32>    code points
@@ -47,7 +47,7 @@ from numpy.typing import NDArray
 from corpusmill.dedup.contract import Deduplication, Step, StepFiles
 from corpusmill.documents.barrier import EDITS, VERDICTS, Decision, ReadTexts
 from corpusmill.documents.batch import Spans, TextBatch, text_buffers
-from corpusmill.documents.codepoints import CLASSES, WORD
+from corpusmill.documents.codepoints import ALPHA, CLASSES
 from corpusmill.documents.compiled import frozen, inlined, kernel
 from corpusmill.documents.errors import RecipeError
 from corpusmill.documents.hosts import hosts
@@ -57,8 +57,8 @@ from corpusmill.documents.shards import atomic_file, read_batches
 from corpusmill.documents.sidecars import dropped, observed_twice, sidecar_rows
 from corpusmill.documents.unit_hashes import unit_hashes
 
-_WORD = WORD
-_SHORT, _WORDLESS = np.uint64(0), np.uint64(1)  # keys that are no hashes
+_ALPHA = ALPHA
+_SHORT, _LETTERLESS = np.uint64(0), np.uint64(1)  # keys that are no hashes
 _FEW_DOCUMENTS = 100_000  # fewer are not worth tasks of their own
 _DOCUMENTS_OF_A_TASK = 200_000  # about 10 million lines of web pages
 _BLOCK = 4_000_000  # units that are dealt out at a time: 80 MB
@@ -86,7 +86,7 @@ class RepeatedLines(Deduplication):
     measures: ClassVar[pa.Schema] = pa.schema(
         [
             pa.field("cut_units", pa.int32()),  # lines or paragraphs; null where nothing was cut
-            pa.field("cut_characters", pa.float64()),  # share of the characters in units with a word
+            pa.field("cut_characters", pa.float64()),  # share of the characters in units with a letter
         ]
     )
     sidecar: ClassVar[pa.Schema] = pa.schema(
@@ -124,7 +124,7 @@ class RepeatedLines(Deduplication):
     """Which occurrence stays. first: those of the document that has the lowest id of all that stay; none: they all go
     (CCNet)."""
     min_left_characters: int = 100
-    """Characters that must be left, in units with a word, of a document that is cut; or it is dropped."""
+    """Characters that must be left, in units with a letter, of a document that is cut; or it is dropped."""
     min_left_share: float | None = None
     """Share of its characters that must be left, likewise."""
 
@@ -156,17 +156,19 @@ class RepeatedLines(Deduplication):
         return pa.RecordBatch.from_arrays(columns, schema=self.sidecar)
 
     def _keys(self, batch: TextBatch, units: Spans) -> NDArray[np.uint64]:
-        """uint64[units]: their hashes, _SHORT or _WORDLESS."""
-        if self.normalisation == "none":
-            keys, wordy = units.hashes.copy(), np.empty(len(units.starts), np.bool_)
-            with_words(batch.text, CLASSES, units.starts, units.ends, wordy)
-            short = unit_hashes(batch, units)[1] < self.min_words if self.min_words > 1 else np.zeros_like(wordy)
-        else:
+        """uint64[units]: their hashes, _SHORT or _LETTERLESS, whatever is blank."""
+        words = None
+        if self.normalisation != "none":
             keys, words = unit_hashes(batch, units, digits=self.normalisation == "folded")
-            wordy, short = words > 0, words < self.min_words
-        np.maximum(keys, _WORDLESS + np.uint64(1), out=keys)
-        keys[short | (units.characters < self.min_characters)] = _SHORT
-        keys[~wordy] = _WORDLESS
+        else:
+            keys = units.hashes.copy()
+            if self.min_words > 1:
+                _, words = unit_hashes(batch, units)
+        np.maximum(keys, _LETTERLESS + np.uint64(1), out=keys)
+        keys[units.characters < self.min_characters] = _SHORT
+        if words is not None:
+            keys[words < self.min_words] = _SHORT
+        mark_letterless(batch.text, CLASSES, units.starts, units.ends, keys)
         return keys
 
     def steps(self, rows: Sequence[int]) -> Sequence[Step]:
@@ -436,19 +438,20 @@ def _batches(files: Sequence[Path]) -> Iterator[pa.RecordBatch]:
 
 
 @kernel
-def with_words(
+def mark_letterless(
     text: NDArray[np.uint8],
     classes: NDArray[np.uint8],
     starts: NDArray[np.int32],
     ends: NDArray[np.int32],
-    wordy: NDArray[np.bool_],
+    keys: NDArray[np.uint64],
 ) -> None:
-    """Which units have a character of a word."""
+    """Gives units without a letter their key."""
     for unit in range(starts.shape[0]):
         position = starts[unit]
-        while position < ends[unit] and not classes[decoded(text, position)] & _WORD:
+        while position < ends[unit] and not classes[decoded(text, position)] & _ALPHA:
             position += width(text[position])
-        wordy[unit] = position < ends[unit]
+        if position == ends[unit]:
+            keys[unit] = _LETTERLESS
 
 
 @kernel
@@ -456,7 +459,7 @@ def salt_keys(firsts: NDArray[np.int32], sites: NDArray[np.uint64], keys: NDArra
     """Makes keys that are hashes others for each site."""
     for document in range(firsts.shape[0] - 1):
         for unit in range(firsts[document], firsts[document + 1]):
-            if keys[unit] > _WORDLESS:
+            if keys[unit] > _LETTERLESS:
                 keys[unit] = max(mixed(step(sites[document], keys[unit])), uint64(2))
 
 
@@ -465,7 +468,7 @@ def count_ranges(keys: NDArray[np.uint64], shift: int, bits: int, counts: NDArra
     """Adds how many hashes each range has to the entry after its own."""
     mask = (uint64(1) << uint64(bits)) - uint64(1)
     for unit in range(keys.shape[0]):
-        if keys[unit] > _WORDLESS:
+        if keys[unit] > _LETTERLESS:
             part = (keys[unit] >> uint64(shift)) & mask if bits else uint64(0)
             counts[part + uint64(1)] += 1
 
@@ -482,7 +485,7 @@ def deal_out(
     """Writes each hash, and where it stood, to the next place of its range."""
     mask = (uint64(1) << uint64(bits)) - uint64(1)
     for unit in range(keys.shape[0]):
-        if keys[unit] > _WORDLESS:
+        if keys[unit] > _LETTERLESS:
             part = (keys[unit] >> uint64(shift)) & mask if bits else uint64(0)
             dealt[cursors[part]] = keys[unit]
             places[cursors[part]] = unit
@@ -579,23 +582,23 @@ def find_passages(
 ) -> int:
     """The passages that go, as rows of document, start and end; returns how many there are.
 
-    A passage is a run of units that go. Those without a word go with both neighbours; the ends of the text are as good
-    as a neighbour that goes, for a run that has one. Of the white space before and after a passage the longer stays.
+    A passage is a run of units that go. Those without a letter go with both neighbours; the ends of the text are as
+    good as a neighbour that goes, for a run that has one. Of the white space around a passage the longer stays.
 
     Args:
-        units: filled with how many units with a word are cut of each document.
-        characters: int64[2, documents], filled with the characters of units with a word, and of those that are cut.
+        units: filled with how many units with a letter are cut of each document.
+        characters: int64[2, documents], filled with the characters of units with a letter, and of those that are cut.
     """
     found = 0
     for document in range(firsts.shape[0] - 1):
         first, behind = firsts[document], firsts[document + 1]
         unit = first
         while unit < behind:
-            # A run: as far as there is no unit with a word that stays.
+            # A run: as far as there is no unit with a letter that stays.
             end = unit
-            last = -1  # of those with a word in it
+            last = -1  # of those with a letter in it
             begin = -1
-            while end < behind and (cut[end] or keys[end] == _WORDLESS):
+            while end < behind and (cut[end] or keys[end] == _LETTERLESS):
                 if cut[end]:
                     units[document] += 1
                     characters[0, document] += sizes[end]

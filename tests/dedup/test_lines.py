@@ -127,8 +127,8 @@ def units_of(text: str, unit: str) -> tuple[list[str], list[str]]:
 
 def key_of(unit: str, stage: RepeatedLines) -> object:
     words = re.findall(r"\w+", unit)
-    if not words:
-        return "wordless"
+    if not re.search(r"[^\W\d_]", unit):
+        return "letterless"
     if len(words) < stage.min_words or len(unit) < stage.min_characters:
         return None
     if stage.normalisation == "none":
@@ -145,7 +145,7 @@ def plain(stage: RepeatedLines, pages: Sequence[Page], excluded: Sequence[int]) 
     standing: dict[object, list[int]] = defaultdict(list)
     for number in range(len(pages)):
         if number not in excluded:
-            for key in set(keys[number]) - {None, "wordless"}:
+            for key in set(keys[number]) - {None, "letterless"}:
                 standing[sites[number], key].append(number)
     pages_of = Counter(site for number, site in enumerate(sites) if number not in excluded)
     dropped: set[int] = set()
@@ -164,9 +164,9 @@ def plain(stage: RepeatedLines, pages: Sequence[Page], excluded: Sequence[int]) 
                 stays = min((owner for owner in owners if owner not in dropped), default=None)
                 cut.append(often and not (stage.keep == "first" and stays == number))
             units, gaps = split[number]
-            worded = [place for place, key in enumerate(keys[number]) if key != "wordless"]
-            total = sum(len(units[place]) for place in worded)
-            left = sum(len(units[place]) for place in worded if not cut[place])
+            lettered = [place for place, key in enumerate(keys[number]) if key != "letterless"]
+            total = sum(len(units[place]) for place in lettered)
+            left = sum(len(units[place]) for place in lettered if not cut[place])
             if any(cut) and left < max(stage.min_left_characters, (stage.min_left_share or 0) * total):
                 short.add(number)
             results.append((rebuilt(units, gaps, cut, keys[number]), sum(cut)))
@@ -176,12 +176,12 @@ def plain(stage: RepeatedLines, pages: Sequence[Page], excluded: Sequence[int]) 
 
 
 def rebuilt(units: list[str], gaps: list[str], cut: list[bool], keys: list[object]) -> str:
-    worded = [place for place, key in enumerate(keys) if key != "wordless"]
+    lettered = [place for place, key in enumerate(keys) if key != "letterless"]
     gone = list(cut)
     for place, key in enumerate(keys):
-        if key == "wordless" and any(cut):
-            before = [other for other in worded if other < place]
-            after = [other for other in worded if other > place]
+        if key == "letterless" and any(cut):
+            before = [other for other in lettered if other < place]
+            after = [other for other in lettered if other > place]
             gone[place] = (not before or cut[before[-1]]) and (not after or cut[after[0]])
     text, gap = "", gaps[0]
     pending = None  # the gap before the units that go
@@ -199,7 +199,22 @@ def rebuilt(units: list[str], gaps: list[str], cut: list[bool], keys: list[objec
 
 page_texts = st.lists(
     st.sampled_from(
-        ["home", "Home", "uns über", "über – uns", "--", "", " ", "  a body", "other  body", "12", "13.", "a 1", "*"]
+        [
+            "home",
+            "Home",
+            "uns über",
+            "über – uns",
+            "--",
+            "",
+            " ",
+            "  a body",
+            "other  body",
+            "12",
+            "13.",
+            "a 1",
+            "A 2",
+            "*",
+        ]
     ),
     max_size=9,
 ).map("\n".join)
