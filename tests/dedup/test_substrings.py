@@ -1,0 +1,362 @@
+"""Repeated substrings against plain Python on small and hostile texts, and against a suffix array on real ones."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from corpusmill.dedup import substrings
+from corpusmill.dedup.substring_kernels import hash_windows, verify_repeats, winnow
+from corpusmill.dedup.substrings import Reason, SubstringDedup
+from corpusmill.documents.barrier import CLUSTERS, EDITS, VERDICTS
+from corpusmill.documents.batch import TextBatch
+from corpusmill.documents.compiled import frozen
+from corpusmill.documents.errors import DamagedRunError, RecipeError
+from corpusmill.documents.shards import write_table
+
+CASES = [json.loads(line) for line in (Path(__file__).parents[1] / "cases/substring_dedup.jsonl").open()]
+
+
+@dataclass
+class Outcome:
+    """A decision with documents named by their numbers."""
+
+    cut: dict[int, list[tuple[int, int]]]  # bytes, of documents that stay
+    gone: dict[int, str]
+    measures: dict[int, dict[str, Any]]
+    left: dict[int, str]  # texts of the documents that stay
+
+
+def decided(
+    stage: SubstringDedup,
+    texts: Sequence[str],
+    *,
+    order: Sequence[int] | None = None,
+    parts: int = 1,
+    excluded: Sequence[int] = (),
+    readable: Sequence[str] | None = None,
+) -> Outcome:
+    """Runs the stage over texts as a run would, in `order`, from sidecars in `parts`."""
+    stage.prepare()
+    documents = numbered(texts)
+    reread = documents if readable is None else numbered(readable)
+    shuffled = documents.take(pa.array(np.arange(len(texts)) if order is None else np.array(order), pa.int64()))
+
+    def read_texts(ids: Sequence[str]) -> Iterator[TextBatch]:
+        wanted = [number for number in sorted(map(int, ids), reverse=True) if number < reread.num_rows]
+        for begin in range(0, len(wanted), 3):
+            yield TextBatch(reread.take(pa.array(wanted[begin : begin + 3], pa.int64())))
+
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "workspace").mkdir()
+        sidecars = []
+        for part, (begin, end) in enumerate(pairwise(np.linspace(0, len(texts), parts + 1).astype(int).tolist())):
+            sidecars.append(folder / f"{part}.parquet")
+            # A slice, so that kernels meet batches whose buffers begin before they do.
+            write_table(sidecars[-1], [stage.observe(TextBatch(shuffled.slice(begin, end - begin)))], stage.sidecar)
+        decision = stage.decide(
+            sidecars,
+            excluded=pa.array([f"{number:08}" for number in excluded], pa.string()),
+            read_texts=read_texts,
+            workspace=folder / "workspace",
+        )
+    assert decision.verdicts.schema == VERDICTS
+    assert decision.clusters.equals(CLUSTERS.empty_table())
+    assert decision.edits.schema == EDITS
+    assert decision.measures is not None
+    assert decision.measures.schema == pa.schema([VERDICTS.field("id"), *stage.measures])
+    gone = {int(row["id"]): row["reason"] for row in decision.verdicts.to_pylist()}
+    cut: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for row in decision.edits.to_pylist():
+        cut[int(row["id"])].append((row["start"], row["end"]))
+    measures = {int(row.pop("id")): row for row in decision.measures.to_pylist()}
+    for table in (decision.verdicts, decision.edits, decision.measures):
+        assert table["id"].to_pylist() == sorted(table["id"].to_pylist())
+    left = {number: without(text, cut[number]) for number, text in enumerate(texts) if number not in gone}
+    return Outcome({number: ranges for number, ranges in cut.items() if ranges}, gone, measures, left)
+
+
+def numbered(texts: Sequence[str]) -> pa.RecordBatch:
+    """Documents whose ids sort as their numbers do."""
+    documents = TextBatch.of_texts(texts).documents
+    ids = pa.array([f"{number:08}" for number in range(len(texts))], pa.string())
+    return documents.set_column(0, documents.schema.field("id"), ids)
+
+
+def without(text: str, ranges: Sequence[tuple[int, int]]) -> str:
+    encoded = text.encode()
+    kept = [encoded[start:end] for (_, start), (end, _) in pairwise([(0, 0), *ranges, (len(encoded), 0)])]
+    return b"".join(kept).decode()  # strict: cuts land on character borders
+
+
+# What follows is the definition in plain Python.
+
+
+def passages(documents: Sequence[Sequence[Any]], length: int, keep: str) -> dict[int, list[tuple[int, int, int]]]:
+    """For each document: start and end of each repeated passage, and the document where its first window is, too."""
+    places: dict[tuple[Any, ...], list[tuple[int, int]]] = defaultdict(list)
+    for number, units in enumerate(documents):
+        for start in range(len(units) - length + 1):
+            places[tuple(units[start : start + length])].append((number, start))
+    found: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+    for number, units in enumerate(documents):
+        for start in range(len(units) - length + 1):
+            occurrences = places[tuple(units[start : start + length])]
+            apart = [at for at in occurrences if at[0] != number or abs(at[1] - start) >= length]
+            earlier = [at for at in apart if at < (number, start)]
+            if not earlier and not (keep == "none" and apart):
+                continue
+            other = earlier[0] if earlier else apart[-1]
+            mine = found[number]
+            if mine and start <= mine[-1][1]:
+                mine[-1] = (mine[-1][0], start + length, mine[-1][2])
+            else:
+                mine.append((start, start + length, other[0]))
+    return found
+
+
+def byte_ranges(text: str, unit: str, ranges: Sequence[tuple[int, int, int]]) -> list[tuple[int, int]]:
+    """Where passages are cut."""
+    encoded = text.encode()
+    found = []
+    for begin, end, _ in ranges:
+        if unit == "bytes":
+            while begin < end and 0x80 <= encoded[begin] < 0xC0:
+                begin += 1
+            while end > begin and end < len(encoded) and 0x80 <= encoded[end] < 0xC0:
+                end -= 1
+            found += [(begin, end)] * (begin < end)
+            continue
+        batch = TextBatch.of_texts([text])
+        starts, ends = batch.words.starts.tolist(), batch.words.ends.tolist()
+        if begin == 0 and end == len(starts):
+            found.append((0, len(encoded)))
+        elif begin == 0:
+            found.append((starts[0], starts[end]))
+        elif end == len(starts):
+            found.append((ends[begin - 1], ends[-1]))
+        else:
+            before, behind = encoded[ends[begin - 1] : starts[begin]], encoded[ends[end - 1] : starts[end]]
+            if (behind.count(b"\n"), behind != b"") > (before.count(b"\n"), before != b""):
+                found.append((ends[begin - 1], ends[end - 1]))
+            else:
+                words = encoded[starts[begin - 1] : ends[begin - 1]], encoded[starts[end] : ends[end]]
+                glued = (
+                    not before
+                    and not behind
+                    and all(word.decode().isalnum() and word != "漢".encode() for word in words)
+                )
+                found.append((ends[begin] if glued else starts[begin], starts[end]))
+    return found
+
+
+def units_of(text: str, unit: str) -> list[Any]:
+    if unit == "bytes":
+        return list(text.encode())
+    batch = TextBatch.of_texts([text])
+    encoded = text.encode()
+    return [encoded[s:e] for s, e in zip(batch.words.starts.tolist(), batch.words.ends.tolist(), strict=True)]
+
+
+@st.composite
+def corpora(draw: st.DrawFn) -> list[str]:
+    """Texts that copy from one another, and from themselves."""
+    piece = st.lists(st.sampled_from(["a", "b", "Ab", ",", " ", " ", "\n", "\n\n", "é", "漢", "💡", "a "]), max_size=30)
+    texts: list[str] = []
+    for _ in range(draw(st.integers(1, 5))):
+        text = "".join(draw(piece))
+        for _ in range(draw(st.integers(0, 3))):
+            source = draw(st.sampled_from([*texts, text]))
+            begin = draw(st.integers(0, len(source)))
+            text += source[begin : begin + draw(st.integers(0, 60))] * draw(st.sampled_from([1, 1, 1, 2, 9]))
+            text += "".join(draw(piece))
+        texts.append(text)
+    return texts
+
+
+@given(corpora(), st.sampled_from(["words", "bytes"]), st.sampled_from(["first", "none"]), st.integers(4, 12))
+@settings(max_examples=300)
+def test_passages_and_cuts_are_those_of_plain_python(texts, unit, keep, length):
+    outcome = decided(SubstringDedup(min_length=length, unit=unit, keep=keep, min_left_words=0), texts)
+    units = [units_of(text, unit) for text in texts]
+    expected = passages(units, length, keep)
+    assert outcome.measures == {
+        number: {
+            "passages": len(found),
+            "repeated_units": sum(end - begin for begin, end, _ in found),
+            "repeated_share": sum(end - begin for begin, end, _ in found) / len(units[number]),
+            "longest": max(end - begin for begin, end, _ in found),
+            "longest_in": f"{max(found, key=lambda passage: passage[1] - passage[0])[2]:08}",
+        }
+        for number, found in expected.items()
+    }
+    ranges = {number: byte_ranges(texts[number], unit, found) for number, found in expected.items()}
+    assert outcome.cut == {number: found for number, found in ranges.items() if found}
+    assert outcome.gone == {}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["title"])
+def test_a_case_is_left_as_its_title_says(case):
+    outcome = decided(SubstringDedup(**case["options"]), case["texts"])
+    assert [outcome.left.get(number) for number in range(len(case["texts"]))] == case["left"]
+    assert set(outcome.gone.values()) == ({case["reason"]} if None in case["left"] else set())
+
+
+def test_every_declared_reason_has_a_case():
+    assert {case["reason"] for case in CASES if None in case["left"]} == set(Reason)
+
+
+@pytest.mark.parametrize("unit", ["words", "bytes"])
+@pytest.mark.parametrize("keep", ["first", "none"])
+def test_nothing_depends_on_order_parts_or_the_sizes_of_files(monkeypatch, unit, keep):
+    chance = np.random.default_rng(5)
+    words = [f"w{number}" for number in range(4000)]
+    texts = []
+    for _ in range(60):
+        text = " ".join(chance.choice(words, 80))
+        if texts:
+            begin = int(chance.integers(0, 200))
+            text += " " + texts[chance.integers(len(texts))][begin : begin + 500]
+        texts.append(text + " again" * int(chance.integers(1, 90)))
+    stage = SubstringDedup(min_length=12, unit=unit, keep=keep, min_left_words=5)
+    whole = decided(stage, texts, excluded=[3, 17])
+    assert len(whole.cut) > 30
+    monkeypatch.setattr(substrings, "_WINDOWS", 64)
+    monkeypatch.setattr(substrings, "_PART_ROWS", 256)
+    monkeypatch.setattr(substrings, "_TEXT_BYTES", 1000)
+    for parts in (2, 7):
+        again = decided(stage, texts, excluded=[3, 17], order=chance.permutation(60), parts=parts)
+        assert again == whole
+
+
+def test_an_excluded_document_counts_as_absent():
+    texts = ["a b c d e f", "a b c d e f", "x a b c d e f"]
+    outcome = decided(SubstringDedup(min_length=5, min_left_words=0), texts, excluded=[0])
+    assert outcome.cut == {2: [(1, 13)]}
+    assert outcome.measures[2]["longest_in"] == "00000001"
+
+
+@pytest.mark.parametrize("parts", [0, 1, 3])
+def test_nothing_in_gives_nothing_out(parts):
+    outcome = decided(SubstringDedup(), [], parts=parts)
+    assert (outcome.cut, outcome.gone, outcome.measures) == ({}, {}, {})
+
+
+def test_a_document_that_was_observed_twice_is_an_error_that_names_it():
+    with pytest.raises(DamagedRunError, match=r"document '00000001' was observed more than once; remove the source's"):
+        decided(SubstringDedup(min_length=4), ["a b c d", "e f g h", "i"], order=[0, 1, 1])
+
+
+@pytest.mark.parametrize("readable", [["a b c d e"], ["a b c d e", "a b c d"]])
+def test_a_document_that_is_gone_or_another_when_read_again_is_an_error_that_names_it(readable):
+    with pytest.raises(
+        DamagedRunError, match=r"1 documents were observed but cannot be .* such as '00000001'; .* again"
+    ):
+        decided(SubstringDedup(min_length=4), ["a b c d e", "x b c d e"], readable=readable)
+
+
+def test_what_hashes_alone_call_equal_is_not_cut(monkeypatch):
+    """All windows get one hash: the first is everybody's other place, and only true copies of it are repeats."""
+
+    def collide(units, begins, ends, length, offset, records):
+        hash_windows(units, begins, ends, length, offset, records)
+        records[:, 0] = 7
+
+    monkeypatch.setattr(substrings, "hash_windows", collide)
+    outcome = decided(SubstringDedup(min_length=4, min_left_words=0), ["a b c d e f", "a b c d e f x"])
+    assert outcome.left == {0: "a b c d e f", 1: "e f x"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_length": 3}, r"substring_dedup.min_length: 3 words are no passage; use 4 or more, such as 50"),
+        ({"min_left_words": -1}, r"substring_dedup.min_left_words: -1 must not be negative"),
+        ({"max_dropped_share": 1.5}, r"substring_dedup.max_dropped_share: 1.5 is no share"),
+    ],
+)
+def test_parameters_that_cannot_be_met_are_errors_that_name_the_mend(options, message):
+    with pytest.raises(RecipeError, match=message):
+        SubstringDedup(**options).prepare()
+
+
+@pytest.mark.parametrize("options", [{"keep": "none"}, {"action": "mark"}, {"min_left_words": 0}])
+def test_fields_that_only_decide_reads_do_not_change_the_sidecars(options):
+    batch = TextBatch.of_texts(["one two three four five six " * 30, "seven"])
+    assert set(options) <= SubstringDedup.judged_fields
+    assert SubstringDedup(**options).observe(batch) == SubstringDedup().observe(batch)
+
+
+# Kernels against plain Python.
+
+
+def winnowed(units, documents, gram, width, room=None):
+    """First fingerprint of each document, values and first windows."""
+    firsts = np.cumsum([0, *map(len, documents)]).astype(np.int32)
+    found_firsts = np.empty(len(firsts), np.int32)
+    room = len(units) if room is None else room
+    values, since = np.empty(room, np.uint64), np.empty(room, np.int32)
+    ring = np.empty(1 << (width - 1).bit_length(), np.uint64)
+    count = winnow(frozen(units), frozen(firsts), gram, width, ring, found_firsts, values, since)
+    return found_firsts.tolist(), values[:count].tolist(), since[:count].tolist(), count
+
+
+@given(st.lists(st.lists(st.integers(0, 3), max_size=40), max_size=5), st.integers(1, 6), st.integers(1, 9))
+def test_equal_windows_are_under_fingerprints_of_one_value(documents, gram, width):
+    units = np.array([unit for document in documents for unit in document], np.uint8)
+    found_firsts, values, since, _ = winnowed(units, documents, gram, width)
+    reigning: dict[tuple[int, ...], set[int]] = defaultdict(set)
+    begin = 0
+    for document, (first, behind) in zip(documents, pairwise(found_firsts), strict=True):
+        windows = range(len(document) - gram - width + 2)
+        assert (first < behind) == (len(windows) > 0)
+        for start in windows:
+            ruler = max(index for index in range(first, behind) if since[index] <= begin + start)
+            reigning[tuple(document[start : start + gram + width - 1])].add(values[ruler])
+        begin += len(document)
+    assert all(len(rulers) == 1 for rulers in reigning.values())
+
+
+def test_arrays_that_are_too_short_for_the_fingerprints_are_told():
+    assert winnowed(np.arange(200, dtype=np.uint8), [range(200)], 3, 4, room=10)[-1] == -1
+
+
+@pytest.mark.parametrize("text", ["\0" * 100_000, "ab" * 50_000, "the same line\n" * 7000, "=" * 60_000 + "-" * 60_000])
+@pytest.mark.parametrize("unit", ["words", "bytes"])
+def test_a_text_of_one_repetition_has_no_more_fingerprints_than_others(text, unit):
+    stage = SubstringDedup(unit=unit)
+    batch = TextBatch.of_texts([text])
+    observed = stage.observe(batch).to_pylist()[0]
+    assert len(observed["fingerprints"]) <= 1 + 2 * observed["units"] / (stage.min_length - stage.gram)
+
+
+def test_twenty_thousand_copies_of_a_template_leave_one():
+    words = [f"word{number}" for number in range(60)]
+    texts = [" ".join(words), *(f"{number} {' '.join(words)} {number}" for number in range(20_000))]
+    outcome = decided(SubstringDedup(min_left_words=2), texts)
+    assert len(outcome.left) == 20_001
+    assert set(map(outcome.left.get, range(1, 20_001))) == {f"{number} {number}" for number in range(20_000)}
+
+
+@given(st.lists(st.integers(0, 1), max_size=60), st.lists(st.integers(-1, 59), max_size=60), st.integers(1, 6))
+def test_only_equal_windows_are_left_after_verification(units, others, length):
+    starts = max(len(units) - length + 1, 0)
+    given_others = np.array([other if other < starts else -1 for other in others[:starts]], np.int64)
+    found = given_others.copy()
+    verify_repeats(frozen(np.array(units, np.uint8)), 0, length, found)
+    for place, (before, after) in enumerate(zip(given_others.tolist(), found.tolist(), strict=True)):
+        same = before >= 0 and units[place : place + length] == units[before : before + length]
+        assert after == (before if same else -1)
