@@ -5,8 +5,12 @@ dropped if it is similar to one that stays, or stays itself. So every document t
 its twin: A like B like C does not remove C for A unless A is like C.
 
 What makes two documents similar (`Verification`): the share of places in which their signatures agree, where that is
-clear; near the threshold the exact Jaccard similarity of their shingles, from texts read again. Those are asked for in
-rounds: a round settles every document that it can, in order, and lists the pairs that the others wait for.
+clear; near the threshold the exact similarity of their shingles, from texts read again. Those are asked for in rounds:
+a round settles every document that it can, in order, and lists the pairs that the others wait for.
+
+Signatures estimate Jaccard similarity J. The containment of the smaller of two sets, of a and b members, in the larger
+is J (a + b) / ((1 + J) min(a, b)), which grows with J: so the least containment is a least J for each pair, and the
+estimate is as certain as there.
 
 Cost. A document is compared with those ahead of it in its component that are not dropped: the first WINDOW of them,
 and beyond those the first BUCKET in each of its bands. It asks for exact similarities to BUDGET of them at most, those
@@ -50,14 +54,14 @@ _WINDOW, _BUCKET, _ASKS, _BUDGET = WINDOW, BUCKET, ASKS, BUDGET
 _PENDING, _KEPT, _DROPPED = PENDING, KEPT, DROPPED
 
 ExactSimilarity = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
-"""Exact Jaccard similarities of pairs of documents, each given by its place in keep order."""
+"""Exact similarities of pairs of documents, each given by its place in keep order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
     """When two signatures of `values` values settle whether a pair is similar.
 
-    The estimate of a pair whose similarity is just `min_similarity` has the standard error sqrt(s (1 - s) / values).
+    The estimate of a pair whose Jaccard similarity J is just enough has the standard error sqrt(J (1 - J) / values).
     Two documents are similar without another look if it lies `margin` standard errors above, and not if it lies as far
     below.
     """
@@ -65,22 +69,41 @@ class Verification:
     min_similarity: float
     margin: float
     values: int
-
-    @property
-    def _distance(self) -> float:
-        return self.margin * math.sqrt(self.min_similarity * (1 - self.min_similarity) / self.values)
+    contained: bool = False
+    """Whether similarity is the containment of the smaller set in the larger; otherwise it is Jaccard's."""
 
     @property
     def accepted_from(self) -> int:
         """Values that agree in a pair that is similar without another look; more than there are where none is: if the
-        margin reaches 1, equal signatures prove nothing."""
-        above = self.min_similarity + self._distance
-        return math.ceil(above * self.values) if above < 1 else self.values + 1
+        margin reaches 1, equal signatures prove nothing. With containment: in a pair of sets of one size."""
+        return int(agreement_limits(self.min_similarity, self.margin, self.values)[0])
 
     @property
     def rejected_below(self) -> int:
         """Fewer values that agree: not similar, without another look."""
-        return math.ceil((self.min_similarity - self._distance) * self.values)
+        return int(agreement_limits(self.min_similarity, self.margin, self.values)[1])
+
+
+@kernel
+def agreement_limits(least: float, margin: float, values: int) -> tuple[int, int]:
+    """How many values must agree in a pair to be similar without another look, if Jaccard similarity must be `least`;
+    and of how many at least, not to be dissimilar without one."""
+    distance = margin * math.sqrt(least * (1 - least) / values)
+    above = least + distance
+    return math.ceil(above * values) if above < 1 else values + 1, math.ceil((least - distance) * values)
+
+
+@kernel
+def least_jaccard(containment: float, one: int, two: int) -> float:
+    """The Jaccard similarity of sets of these sizes, not both empty, if that of the smaller is contained so far."""
+    shared = containment * min(one, two)
+    return shared / (one + two - shared)
+
+
+@kernel
+def containment_of(jaccard: float, one: int, two: int) -> float:
+    """The containment of the smaller of two sets of these sizes in the larger, at a Jaccard similarity."""
+    return min(1.0, jaccard * (one + two) / ((1 + jaccard) * max(1, min(one, two))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +125,7 @@ def settle(
     rows: int,
     verification: Verification,
     exact_similarity: ExactSimilarity,
+    sizes: NDArray[np.int32] | None = None,
 ) -> Stars:
     """Decides which documents of each component stay.
 
@@ -109,7 +133,10 @@ def settle(
         signatures: uint16[all documents, values]; may be mapped from a file.
         documents: rows of `signatures`, component after component, each in keep order.
         components: int64[components + 1]: where each begins in `documents`.
+        sizes: different shingles of each row of `signatures`; needed for containment alone.
     """
+    if sizes is None:
+        sizes = np.zeros(0, np.int32)
     count = len(documents)
     states, twins = np.zeros(count, np.uint8), np.full(count, -1, np.int32)
     similarities, seen = np.zeros(count, np.float32), np.empty(count, np.int32)
@@ -124,8 +151,9 @@ def settle(
             size = int((components[some + 1] - components[some]).sum())
             asks = np.empty(size * ASKS, np.uint64)
             found = settle_components(
-                frozen(signatures), frozen(documents), frozen(components), frozen(some), frozen(limits),
-                verification.min_similarity, round_number < ROUNDS, round_number < PATIENCE,
+                frozen(signatures), frozen(sizes), frozen(documents), frozen(components), frozen(some), frozen(limits),
+                verification.min_similarity, verification.margin, verification.contained,
+                round_number < ROUNDS, round_number < PATIENCE,
                 frozen(pair_firsts), frozen(pairs), frozen(known), states, twins, similarities, seen, asks,
             )  # fmt: skip
             asked.append(asks[:found].copy())
@@ -152,11 +180,14 @@ def _batches(components: NDArray[np.int64], chosen: NDArray[np.int64]) -> list[N
 @kernel
 def settle_components(
     signatures: NDArray[np.uint16],
+    sizes: NDArray[np.int32],
     documents: NDArray[np.uint32],
     components: NDArray[np.int64],
     chosen: NDArray[np.int64],
     limits: NDArray[np.int64],
     min_similarity: float,
+    margin: float,
+    contained: bool,
     may_ask: bool,
     patient: bool,
     pair_firsts: NDArray[np.int64],
@@ -193,12 +224,19 @@ def settle_components(
                     count = _add_from_table(signature, bands, rows, slots, lists, nodes, place, seen, candidates, count)
                 known_from, known_to = pair_firsts[place], pair_firsts[place + 1]
                 for index in range(count):
-                    agree = _agreement(signature, signatures[documents[candidates[index]]])
+                    other = documents[candidates[index]]
+                    agree = _agreement(signature, signatures[other])
+                    estimate = agree / signature.shape[0]
+                    if contained:
+                        one, two = sizes[documents[place]], sizes[other]
+                        least = least_jaccard(min_similarity, one, two)
+                        accepted_from, rejected_below = agreement_limits(least, margin, signature.shape[0])
+                        estimate = containment_of(estimate, one, two)
                     if rejected_below <= agree < accepted_from:
                         wanted = _pair(place, candidates[index])
-                        alike[index] = _known(pairs[known_from:known_to], known[known_from:known_to], wanted, agree)
+                        alike[index] = _known(pairs[known_from:known_to], known[known_from:known_to], wanted, estimate)
                     else:
-                        alike[index] = agree / signature.shape[0] if agree >= accepted_from else 0.0
+                        alike[index] = estimate if agree >= accepted_from else 0.0
                 twin, waits, unknown = _judged(candidates[:count], alike[:count], states, min_similarity)
                 if twin >= 0:
                     states[place], twins[place] = _DROPPED, candidates[twin]
@@ -237,12 +275,12 @@ def _agreement(one: NDArray[np.uint16], two: NDArray[np.uint16]) -> int:
 
 
 @kernel
-def _known(pairs: NDArray[np.uint64], known: NDArray[np.float64], wanted: np.uint64, agree: int) -> float:
-    """The exact similarity of a pair; where it has not been asked for yet, minus the number of values that agree."""
+def _known(pairs: NDArray[np.uint64], known: NDArray[np.float64], wanted: np.uint64, estimate: float) -> float:
+    """The exact similarity of a pair; where it has not been asked for yet, minus its estimate."""
     for pair in range(pairs.shape[0]):
         if pairs[pair] == wanted:
             return known[pair]
-    return -float(agree)
+    return -estimate
 
 
 @kernel

@@ -14,8 +14,8 @@ Differs from FineWeb (datatrove's `MinhashDedup*` blocks):
 - A document with fewer words than an n-gram is compared as a whole: it is a near-duplicate only of documents with the
   same words. One without any word is a near-duplicate of none.
 
-Memory of `decide`: clusters.py and banding.py say what they hold for each document; one million documents stay below
-1 GB. Signatures are mapped from a file of the workspace (224 bytes each), which the system may put out again.
+Memory of `decide`: 4 bytes for each document (banding.py), and about 150 for each that shares a band with another
+(candidates.py, clusters.py). The signatures of the latter are mapped from a file of the workspace (224 bytes each).
 
 Sidecar, one row for each document:
 
@@ -34,25 +34,41 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from corpusmill.dedup.banding import Bands
+from corpusmill.dedup.banding import (
+    PIECE_KEYS,
+    Banding,
+    Components,
+    Signatures,
+    check_countable,
+    read_pairs,
+    same_keys,
+    spread,
+)
+from corpusmill.dedup.candidates import Candidates, read_candidates, signature_values
 from corpusmill.dedup.clusters import ExactSimilarity, Stars, Verification, settle
-from corpusmill.dedup.contract import RememberingDeduplication, StepFiles
-from corpusmill.dedup.keep import Keep, accept_keep, keep_columns, keep_fields, keep_needs, keep_order
+from corpusmill.dedup.contract import RememberingDeduplication, Step, StepFiles
+from corpusmill.dedup.keep import Keep, accept_keep, keep_columns, keep_fields, keep_needs
 from corpusmill.dedup.shingles import ShingleSets, distinct, shingles_of
 from corpusmill.dedup.signatures import VALUE_BYTES, signatures_of
 from corpusmill.documents.barrier import CLUSTERS, VERDICTS, Decision, ReadTexts
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import DamagedRunError, RecipeError
-from corpusmill.documents.ids import IdIndex, repeated_id
-from corpusmill.documents.sidecars import Sidecars, decision, observed_twice
+from corpusmill.documents.ids import IdIndex
+from corpusmill.documents.shards import atomic_file
+from corpusmill.documents.sidecars import Sidecars, decision, sidecar_counts
+
+STEPS_FROM = 200_000
+"""Documents from which tasks of their own are worth it."""
+GROUP_ROWS = 1_000_000
+"""Documents whose keys one task spreads, about: it takes whole sidecars."""
 
 
 class MinHashReason(StrEnum):
@@ -162,19 +178,18 @@ class MinHashDedup(RememberingDeduplication):
             )
 
     @cached_property
-    def banding(self) -> tuple[int, int]:
+    def banding(self) -> Banding:
         """Bands and rows in force."""
         if self.threshold is None:
-            return self.bands, self.rows
+            return Banding(self.bands, self.rows)
         # Imports SciPy, which takes a second. Its public face, MinHashLSH, refuses the single band that is best near 1.
         from datasketch.lsh import _optimal_param
 
-        bands, rows = _optimal_param(self.threshold, self.permutations, 0.5, 0.5)
-        return bands, rows
+        return Banding(*_optimal_param(self.threshold, self.permutations, 0.5, 0.5))
 
     @property
     def verification(self) -> Verification:
-        return Verification(self.min_similarity, self.margin, self.permutations)
+        return Verification(self.min_similarity, self.margin, self.permutations, self.similarity == "containment")
 
     def needs(self) -> Sequence[str]:
         return keep_needs(self.keep)
@@ -208,48 +223,83 @@ class MinHashDedup(RememberingDeduplication):
         done: StepFiles | None = None,
         seen: Sequence[Path] = (),
     ) -> Decision:
-        rows = Sidecars(sidecars, self.sidecar, excluded)
-        file = workspace / "signatures.bin"
-        members, labels = self._candidates(rows, file, workspace)
-        if len(members) == 0:
+        members, labels = self._components(sidecars, workspace, done).members()
+        candidates = read_candidates(
+            sidecars, self.sidecar, excluded, members, labels,
+            keep=self.keep, permutations=self.permutations, file=workspace / "signatures.bin",
+        )  # fmt: skip
+        if len(candidates.order) == 0:
             return decision(VERDICTS.empty_table(), CLUSTERS.empty_table())
-        table = _rows_of(rows, members, self.keep).append_column("component", pa.array(labels))
-        keys = [("component", "ascending"), *keep_order(self.keep)]
-        order = pc.sort_indices(table, sort_keys=keys).to_numpy()  # nulls come last
-        ids = table.column("id").take(order).combine_chunks()
-        labels = labels[order]
-        firsts = np.flatnonzero(np.diff(labels, prepend=labels[0] + np.uint32(1), append=labels[-1] + np.uint32(1)))
-        bands, band_rows = self.banding
         stars = settle(
-            np.memmap(file, np.uint16, "r").reshape(-1, self.permutations),
-            members[order],
-            firsts,
-            bands=bands,
-            rows=band_rows,
+            candidates.signatures,
+            candidates.order,
+            candidates.components,
+            bands=self.banding.bands,
+            rows=self.banding.rows,
             verification=self.verification,
-            exact_similarity=self._reader(ids, read_texts, workspace),
+            exact_similarity=self._reader(candidates, read_texts, workspace),
+            sizes=candidates.sizes,
         )
-        return _decision(ids, stars)
+        return _decision(candidates, stars)
 
-    def _candidates(self, rows: Sidecars, file: Path, workspace: Path) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-        """Rows that share a band with another, ascending, and the component of each. Writes signatures to `file`."""
-        bands = Bands(*self.banding, documents=rows.rows_at_most, folder=workspace)
+    def steps(self, rows: Sequence[int]) -> Sequence[Step]:
+        if sum(rows) < STEPS_FROM:
+            return ()
+        return Step("spread", len(_groups(rows))), Step("join", len(self._runs(sum(rows))))
+
+    def run_step(
+        self, step: str, task: int, *, sidecars: Sequence[Path], seen: Sequence[Path], done: StepFiles, target: Path
+    ) -> None:
+        rows = sidecar_counts(sidecars, self.sidecar)
+        with atomic_file(target) as stream:
+            if step == "spread":
+                first, last = _groups(rows)[task]
+                some = self._signatures(sidecars[first:last])
+                spread(self.banding, some, sum(rows[:first]), sum(rows[first:last]), stream)
+            else:
+                for pairs in same_keys(self.banding, done["spread"], self._runs(sum(rows))[task]):
+                    stream.write(pairs.data)
+
+    def _components(self, sidecars: Sequence[Path], workspace: Path, done: StepFiles | None) -> Components:
+        rows = sidecar_counts(sidecars, self.sidecar)
+        check_countable(sum(rows))
+        components = Components(sum(rows))
+        if done:
+            for path in done["join"]:
+                for pairs in read_pairs(path):
+                    components.join(pairs)
+            return components
+        file = workspace / "keys.bin"
         with open(file, "wb") as stream:
-            for batch in rows.batches(["signature", "words"]):
-                signatures = _values(batch.column("signature"), self.permutations)
-                stream.write(signatures.data)
-                bands.add(signatures, batch.column("words").to_numpy() > 0)
-        return bands.components()
+            spread(self.banding, self._signatures(sidecars), 0, sum(rows), stream)
+        for pairs in same_keys(self.banding, [file], range(self.banding.partitions)):
+            components.join(pairs)
+        file.unlink()
+        return components
 
-    def _reader(self, ids: pa.StringArray, read_texts: ReadTexts, workspace: Path) -> ExactSimilarity:
-        """Exact similarities of documents by their place in `ids`; each text is read once."""
+    def _signatures(self, sidecars: Sequence[Path]) -> Signatures:
+        for batch in Sidecars(sidecars, self.sidecar, pa.array([], pa.string())).batches(["signature", "words"]):
+            usable = batch.column("words").to_numpy() > 0
+            yield signature_values(batch.column("signature"), self.permutations), usable
+
+    def _runs(self, documents: int) -> list[range]:
+        """The partitions that each task of the step `join` takes."""
+        partitions = self.banding.partitions
+        tasks = min(partitions, max(1, -(-documents * self.banding.bands // PIECE_KEYS)))
+        bounds = [partitions * task // tasks for task in range(tasks + 1)]
+        return [range(first, last) for first, last in pairwise(bounds)]
+
+    def _reader(self, candidates: Candidates, read_texts: ReadTexts, workspace: Path) -> ExactSimilarity:
+        """Exact similarities of documents by their place in keep order; each text is read once."""
         sets = ShingleSets(workspace / "shingles.bin")
-        numbers = np.full(len(ids), -1, np.int64)
+        compared = sets.containment if self.similarity == "containment" else sets.jaccard
+        ids, order = candidates.ids, candidates.order
+        numbers = np.full(len(order), -1, np.int64)
 
         def exact_similarity(left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
             asked = np.unique(np.concatenate([left, right]))
             missing = asked[numbers[asked] < 0]
-            missing_ids = ids.take(pa.array(missing))
+            missing_ids = ids.take(pa.array(order[missing]))
             index = IdIndex(missing_ids)
             for batch in read_texts(missing_ids.to_pylist()) if len(missing) else ():
                 found = index.find(batch.documents.column("id"))
@@ -260,50 +310,36 @@ class MinHashDedup(RememberingDeduplication):
             if len(absent):
                 raise DamagedRunError(
                     f"{self.name}: {len(absent)} documents were observed but cannot be read again, such as "
-                    f"{ids[int(absent[0])].as_py()!r}; their files were removed or changed during the run: run it again"
+                    f"{missing_ids[int(np.searchsorted(missing, absent[0]))].as_py()!r}; their files were removed or "
+                    "changed during the run: run it again"
                 )
-            return sets.jaccard(numbers[left], numbers[right])
+            return compared(numbers[left], numbers[right])
 
         return exact_similarity
 
 
-def _values(signatures: pa.FixedSizeBinaryArray, permutations: int) -> NDArray[np.uint16]:
-    """uint16[documents, permutations], without a copy."""
-    values = np.frombuffer(signatures.buffers()[1], "<u2").reshape(-1, permutations)
-    return values[signatures.offset : signatures.offset + len(signatures)]
+def _groups(rows: Sequence[int]) -> list[tuple[int, int]]:
+    """Cuts sidecars into runs of about GROUP_ROWS rows."""
+    numbers = np.cumsum([0, *rows[:-1]]) // GROUP_ROWS
+    bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(rows)]
+    return list(pairwise(bounds))
 
 
-def _rows_of(rows: Sidecars, wanted: NDArray[np.uint32], keep: Keep) -> pa.Table:
-    """Id and keep columns of the wanted rows, which are numbered as `Sidecars` streams them.
+def _decision(candidates: Candidates, stars: Stars) -> Decision:
+    def ids(places: NDArray[np.signedinteger[Any]]) -> pa.StringArray:
+        return candidates.ids.take(pa.array(candidates.order[places]))
 
-    Raises:
-        DamagedRunError: if two of them have the same id.
-    """
-    parts = []
-    begin = 0
-    for batch in rows.batches(["id", *(field.name for field in keep_fields(keep))]):
-        first, last = np.searchsorted(wanted, [begin, begin + batch.num_rows])
-        parts.append(batch.take(pa.array(wanted[first:last] - begin)))
-        begin += batch.num_rows
-    table = pa.Table.from_batches(parts)
-    ids = table.column("id").combine_chunks()
-    if (twice := repeated_id(ids)) is not None:
-        raise observed_twice(twice)
-    return table
-
-
-def _decision(ids: pa.StringArray, stars: Stars) -> Decision:
     going = np.flatnonzero(stars.twins >= 0)
-    sizes = 1 + np.bincount(stars.twins[going], minlength=len(ids))
+    sizes = 1 + np.bincount(stars.twins[going], minlength=len(candidates.order))
     staying = np.flatnonzero(sizes > 1)
     return decision(
         pa.table(
             {
-                "id": ids.take(pa.array(going)),
+                "id": ids(going),
                 "reason": pa.repeat(str(MinHashReason.NEAR_DUPLICATE), len(going)),
-                "kept_id": ids.take(pa.array(stars.twins[going])),
+                "kept_id": ids(stars.twins[going]),
                 "similarity": stars.similarities[going],
             }
         ),
-        pa.table({"id": ids.take(pa.array(staying)), "cluster_size": sizes[staying]}),
+        pa.table({"id": ids(staying), "cluster_size": sizes[staying]}),
     )

@@ -39,7 +39,7 @@ class Shingles:
 def shingles_of(batch: TextBatch, ngram: int, fold_numbers: bool) -> Shingles:
     """The shingles of `ngram` words of each document; with `fold_numbers`, all numbers are one word."""
     found = batch.words
-    word_firsts, words = np.empty(len(batch) + 1, np.int32), np.empty(len(found.starts) + 1, np.uint64)
+    word_firsts, words = np.empty(len(batch) + 1, np.int32), np.empty(len(found.starts), np.uint64)
     count = keep_words(found.firsts, batch.folded_hashes, found.kinds, fold_numbers, word_firsts, words)
     firsts, hashes = np.empty(len(batch) + 1, np.int32), np.empty(count, np.uint64)
     count = join_words(frozen(word_firsts), frozen(words), ngram, firsts, hashes)
@@ -55,7 +55,7 @@ def keep_words(
     kept_firsts: NDArray[np.int32],
     kept: NDArray[np.uint64],
 ) -> int:
-    """Leaves out words of punctuation alone; returns how many words are left. `kept` has room for one more than all."""
+    """Leaves out words of punctuation alone; returns how many words are left."""
     count = 0
     for document in range(firsts.shape[0] - 1):
         kept_firsts[document] = count
@@ -138,7 +138,7 @@ def count_distinct(
 
 
 class ShingleSets:
-    """Sets of shingles in a file: exact Jaccard similarities without holding texts in memory.
+    """Sets of shingles in a file: exact similarities without holding texts in memory.
 
     8 bytes on disk for each distinct shingle; in memory, 8 bytes for each document.
     """
@@ -160,11 +160,18 @@ class ShingleSets:
 
     def jaccard(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
         """Shared shingles over all shingles of each pair of documents, by number."""
+        return self._compared(left, right, contained=False)
+
+    def containment(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Shared shingles over those of the smaller set of each pair."""
+        return self._compared(left, right, contained=True)
+
+    def _compared(self, left: NDArray[np.int64], right: NDArray[np.int64], *, contained: bool) -> NDArray[np.float64]:
         similarities = np.empty(len(left), np.float64)
         ends = np.array(self._ends, np.int64)
         # An empty file cannot be mapped.
         sets = np.memmap(self._file, np.uint64, "r") if ends[-1] else np.empty(0, np.uint64)
-        compare_sets(frozen(ends), frozen(sets), frozen(left), frozen(right), similarities)
+        compare_sets(frozen(ends), frozen(sets), frozen(left), frozen(right), contained, similarities)
         return similarities
 
 
@@ -190,18 +197,20 @@ def compare_sets(
     sets: NDArray[np.uint64],
     left: NDArray[np.int64],
     right: NDArray[np.int64],
+    contained: bool,
     similarities: NDArray[np.float64],
 ) -> None:
-    """Jaccard similarity of pairs of sorted sets; set d is `sets[ends[d] : ends[d + 1]]`. Two empty sets: 0."""
+    """Jaccard similarity of pairs of sorted sets, or the containment of the smaller; set d is `sets[ends[d] : ends[d +
+    1]]`. 0 where nothing is to be shared."""
     for pair in range(left.shape[0]):
         one, one_end = ends[left[pair]], ends[left[pair] + 1]
         two, two_end = ends[right[pair]], ends[right[pair] + 1]
-        union = one_end - one + two_end - two
+        smaller, both = min(one_end - one, two_end - two), one_end - one + two_end - two
         shared = 0
         while one < one_end and two < two_end:
             a, b = sets[one], sets[two]
             shared += a == b
             one += a <= b
             two += b <= a
-        union -= shared
-        similarities[pair] = shared / union if union else 0.0
+        whole = smaller if contained else both - shared
+        similarities[pair] = shared / whole if whole else 0.0

@@ -1,6 +1,7 @@
 """Banding, union and stars against plain Python."""
 
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,22 +11,44 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpusmill.dedup import banding, clusters
-from corpusmill.dedup.banding import Bands
+from corpusmill.dedup.banding import Banding, Components, check_countable, read_pairs, same_keys, spread
 from corpusmill.dedup.clusters import Verification, settle
-from corpusmill.documents.errors import UsageError
+from corpusmill.documents.errors import DamagedRunError, UsageError
 from corpusmill.documents.ids import IdIndex, repeated_id
 
 SIGNATURES = st.lists(st.lists(st.integers(0, 2), min_size=6, max_size=6), min_size=1, max_size=25)
 
 
-def components(signatures: list[list[int]], bands: int, rows: int, folder: Path, cut: int = 7) -> dict[int, int]:
-    """Document -> the least of its component, for those that are not alone."""
-    joined = Bands(bands, rows, documents=len(signatures), folder=folder)
-    for begin in range(0, len(signatures), cut):
-        batch = np.array(signatures[begin : begin + cut], np.uint16)
-        joined.add(batch, batch[:, 0] < 9)
-    members, roots = joined.components()
-    assert not list(folder.iterdir())
+def components(
+    signatures: list[list[int]],
+    bands: int,
+    rows: int,
+    folder: Path,
+    *,
+    batch: int = 7,
+    files: int = 1,
+    tasks: int = 1,
+    backwards: bool = False,
+    unusable: int = 9,
+) -> dict[int, int]:
+    """Document -> the least of its component, for those that are not alone. Those that begin with `unusable` are so."""
+    banding = Banding(bands, rows)
+    values = np.array(signatures, np.uint16)
+    bounds = np.linspace(0, len(values), files + 1).astype(int).tolist()
+    keys = [folder / f"{number}.keys" for number in range(files)]
+    for path, (first, last) in zip(keys, pairwise(bounds)):
+        some = (values[begin : min(begin + batch, last)] for begin in range(first, last, batch))
+        with open(path, "wb") as stream:
+            spread(banding, ((each, each[:, 0] != unusable) for each in some), first, last - first, stream)
+    joined = Components(len(values))
+    cuts = np.linspace(0, banding.partitions, tasks + 1).astype(int).tolist()
+    for first, last in list(pairwise(cuts))[:: -1 if backwards else 1]:
+        with open(folder / "pairs", "wb") as stream:
+            for pairs in same_keys(banding, keys, range(first, last)):
+                stream.write(pairs.data)
+        for pairs in read_pairs(folder / "pairs"):
+            joined.join(pairs)
+    members, roots = joined.members()
     return dict(zip(members.tolist(), roots.tolist()))
 
 
@@ -42,26 +65,44 @@ def plain_components(signatures: list[list[int]], bands: int, rows: int) -> dict
     return {document: min(own) for document, own in enumerate(sets) if len(own) > 1}
 
 
-@given(SIGNATURES, st.sampled_from([(2, 3), (3, 2), (1, 6), (6, 1)]))
+@given(SIGNATURES, st.sampled_from([(2, 3), (3, 2), (1, 6), (6, 1), (1, 5)]), st.integers(1, 3), st.integers(1, 5))
 @settings(deadline=None)
-def test_components_equal_those_of_plain_python(tmp_path_factory, signatures, shape):
+def test_components_equal_those_of_plain_python(tmp_path_factory, signatures, shape, files, tasks):
     signatures = [[9, *signature[1:]] if signature[:2] == [0, 1] else signature for signature in signatures]
     folder = tmp_path_factory.mktemp("bands")
-    assert components(signatures, *shape, folder) == plain_components(signatures, *shape)
+    assert components(signatures, *shape, folder, files=files, tasks=tasks) == plain_components(signatures, *shape)
 
 
-def test_components_do_not_depend_on_the_number_of_partitions(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("block", "piece"), [(30, 10), (64, 1000), (1000, 1)])
+def test_components_do_not_depend_on_blocks_pieces_files_and_tasks(tmp_path, monkeypatch, block, piece):
     signatures = np.random.default_rng(0).integers(0, 3, (400, 6)).tolist()
     whole = components(signatures, 2, 3, tmp_path)
-    monkeypatch.setattr(banding, "PARTITION_ROWS", 30)
-    assert components(signatures, 2, 3, tmp_path, cut=64) == whole == plain_components(signatures, 2, 3)
+    monkeypatch.setattr(banding, "BLOCK_ROWS", block)
+    monkeypatch.setattr(banding, "PIECE_KEYS", piece)
+    many = components(signatures, 2, 3, tmp_path, batch=64, files=5, tasks=3, backwards=True)
+    assert many == whole == plain_components(signatures, 2, 3)
 
 
-def test_more_documents_than_can_be_numbered_are_an_error_that_says_how_to_go_on(tmp_path):
+def test_a_table_of_keys_grows_where_a_partition_has_more_that_differ_than_expected(tmp_path, monkeypatch):
+    """Rows of one value each: the second half repeats the first, and a table begins with room for four keys."""
+    signatures = [[value] for value in [*range(5000), *range(5000)]]
+    monkeypatch.setattr(banding, "PIECE_KEYS", 4)
+    joined = components(signatures, 1, 1, tmp_path, batch=1000, unusable=9999)
+    assert joined == {document: document % 5000 for document in range(10_000)}
+
+
+def test_keys_of_other_bands_are_an_error_that_names_the_file(tmp_path):
+    with open(tmp_path / "keys", "wb") as stream:
+        spread(Banding(2, 3), [], 0, 0, stream)
+    with pytest.raises(DamagedRunError, match=r"keys: holds band keys of version 1 in 512 partitions, not .* in 768"):
+        next(same_keys(Banding(3, 2), [tmp_path / "keys"], range(3)))
+
+
+def test_more_documents_than_can_be_numbered_are_an_error_that_says_how_to_go_on():
     with pytest.raises(
         UsageError, match=r"5000000000 documents are more than .* split the source, for example by crawl"
     ):
-        Bands(14, 8, documents=5_000_000_000, folder=tmp_path)
+        check_countable(5_000_000_000)
 
 
 class Exact:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from corpusmill.dedup import banding
+from corpusmill.dedup.banding import Banding
 from corpusmill.dedup.minhash import MinHashDedup
 from corpusmill.dedup.shingles import shingles_of
 from corpusmill.documents import sidecars
@@ -51,18 +52,18 @@ def test_a_threshold_chooses_the_bands_and_rows_that_datasketch_chooses(threshol
     barrier = MinHashDedup(threshold=threshold, permutations=128)
     barrier.prepare()
     index = datasketch.MinHashLSH(threshold=threshold, num_perm=128)
-    assert barrier.banding == (index.b, index.r)
+    assert barrier.banding == Banding(index.b, index.r)
 
 
 def test_a_threshold_of_one_chooses_a_single_band_of_all_permutations():
     barrier = MinHashDedup(threshold=1.0)
     barrier.prepare()
-    assert barrier.banding == (1, 112)
+    assert barrier.banding == Banding(1, 112)
 
 
 def test_fineweb_s_parameters_are_the_default():
     MinHashDedup().prepare()
-    assert MinHashDedup().banding == (14, 8)
+    assert MinHashDedup().banding == Banding(14, 8)
     assert MinHashDedup().ngram == 5
 
 
@@ -132,7 +133,8 @@ def test_the_decision_does_not_depend_on_the_order_of_rows_and_files(decided, do
     first = decided(barrier, texts, qualities=qualities)
     order = chance.sample(range(len(texts)), len(texts))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(banding, "PARTITION_ROWS", 4)
+        patch.setattr(banding, "BLOCK_ROWS", 4)
+        patch.setattr(banding, "PIECE_KEYS", 3)
         patch.setattr(sidecars, "BATCH_ROWS", 3)
         again = decided(barrier, texts, qualities=qualities, order=order, parts=parts)
     assert again.decision.verdicts.equals(first.decision.verdicts)

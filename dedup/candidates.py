@@ -1,0 +1,155 @@
+"""What near-duplicate search reads of the documents that share a band with another, and the order they are settled in.
+
+Most documents share none. So sidecars are read through once, and only those rows of them are held that are candidates:
+their signatures go to a file, which is mapped; the rest stays in memory, about 100 bytes for each candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numba import uint64
+from numpy.typing import NDArray
+
+from corpusmill.dedup.keep import Keep, keep_fields, keep_order
+from corpusmill.documents.batch import text_buffers
+from corpusmill.documents.compiled import kernel
+from corpusmill.documents.ids import IdIndex, repeated_id
+from corpusmill.documents.sidecars import Sidecars, observed_twice
+
+_LAST = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Documents in the order in which they were observed, and the order in which they are settled.
+
+    ids         string[n]
+    signatures  uint16[n, values]    mapped from a file
+    sizes       int32[n]             different shingles; null where the sidecars do not have them
+    order       uint32[n]            component after component, each in keep order
+    components  int64[components + 1] where each begins in `order`
+    """
+
+    ids: pa.StringArray
+    signatures: NDArray[np.uint16]
+    sizes: NDArray[np.int32] | None
+    order: NDArray[np.uint32]
+    components: NDArray[np.int64]
+
+
+def signature_values(signatures: pa.FixedSizeBinaryArray, permutations: int) -> NDArray[np.uint16]:
+    """uint16[documents, permutations], without a copy."""
+    values = np.frombuffer(signatures.buffers()[1], "<u2").reshape(-1, permutations)
+    return values[signatures.offset : signatures.offset + len(signatures)]
+
+
+def read_candidates(
+    sidecars: Sequence[Path],
+    schema: pa.Schema,
+    excluded: pa.StringArray,
+    members: NDArray[np.uint32],
+    components: NDArray[np.uint32],
+    *,
+    keep: Keep,
+    permutations: int,
+    file: Path,
+) -> Candidates:
+    """The members that are not excluded and have another in their component that is not, either.
+
+    Args:
+        members: rows of all sidecars, ascending.
+        components: any number for each member's component.
+        file: for the signatures.
+
+    Raises:
+        DamagedRunError: if two documents have the same id.
+    """
+    sized = "shingles" in schema.names
+    columns = ["id", *(["shingles"] if sized else []), *(field.name for field in keep_fields(keep))]
+    parts = [pa.Table.from_batches([], pa.schema([schema.field(name) for name in columns]))]
+    labels, gone = [np.empty(0, np.uint32)], IdIndex(excluded)
+    begin = 0
+    with open(file, "wb") as stream:
+        for batch in Sidecars(sidecars, schema, pa.array([], pa.string())).batches([*columns, "signature"]):
+            first, last = np.searchsorted(members, [begin, begin + batch.num_rows])
+            rows = members[first:last] - begin
+            begin += batch.num_rows
+            ids = batch.column("id").take(pa.array(rows))
+            present = gone.find(ids) < 0
+            rows = rows[present]
+            parts.append(pa.Table.from_batches([batch.select(columns).take(pa.array(rows))]))
+            labels.append(components[first:last][present])
+            stream.write(signature_values(batch.column("signature"), permutations)[rows].data)
+    table, label = pa.concat_tables(parts).combine_chunks(), np.concatenate(labels)
+    del parts, labels
+    ids = table.column("id").combine_chunks()
+    if (twice := repeated_id(ids)) is not None:
+        raise observed_twice(twice)
+    order = _keep_ordered(table, ids, label, keep)
+    label = label[order]
+    firsts = np.flatnonzero(np.diff(label, prepend=~label[:1], append=~label[-1:]))
+    alone = np.zeros(len(order), np.bool_)
+    alone[firsts[:-1][np.diff(firsts) == 1]] = True  # what others there were is excluded
+    order, label = order[~alone], label[~alone]
+    firsts = np.flatnonzero(np.diff(label, prepend=~label[:1], append=~label[-1:]))
+    values = np.memmap(file, np.uint16, "r") if len(ids) else np.empty(0, np.uint16)
+    return Candidates(
+        ids,
+        values.reshape(-1, permutations),
+        table.column("shingles").to_numpy() if sized else None,
+        order.astype(np.uint32),
+        firsts,
+    )
+
+
+def _keep_ordered(table: pa.Table, ids: pa.StringArray, components: NDArray[np.uint32], keep: Keep) -> NDArray[np.intp]:
+    """The rows by component, then in keep order.
+
+    Strings are dear to sort: all but rows that are equal in everything before are put in order by the first eight
+    bytes of their ids.
+    """
+    keys = [components.astype(np.uint64)]
+    for name, direction in keep_order(keep):
+        if name == "id":
+            prefixes = np.empty(len(ids), np.uint64)
+            first_bytes(*text_buffers(ids), prefixes)
+            keys.append(prefixes)
+        else:
+            keys.append(_sortable(table.column(name), direction == "descending"))
+    order = np.lexsort(keys[::-1])
+    same = np.ones(max(0, len(order) - 1), np.bool_)
+    for key in keys:
+        same &= key[order[1:]] == key[order[:-1]]
+    tied = np.append(same, False) | np.insert(same, 0, False)
+    if tied.any():
+        group = np.cumsum(~np.insert(same, 0, False)[tied])
+        rows = pa.table({"group": group, "id": ids.take(pa.array(order[tied]))})
+        order[tied] = order[tied][pc.sort_indices(rows, sort_keys=[("group", "ascending"), ("id", "ascending")])]
+    return order
+
+
+def _sortable(column: pa.ChunkedArray, descending: bool) -> NDArray[np.uint64]:
+    """Numbers that are in order where the column's values are; nulls come last."""
+    values = column.cast(pa.float64()).fill_null(0.0).to_numpy() + 0.0  # no -0.0
+    bits = values.view(np.uint64)
+    bits = np.where(bits >> np.uint64(63), ~bits, bits | np.uint64(1 << 63))
+    return np.where(column.is_null().to_numpy(), _LAST, ~bits if descending else bits)
+
+
+@kernel
+def first_bytes(offsets: NDArray[np.int32], text: NDArray[np.uint8], prefixes: NDArray[np.uint64]) -> None:
+    """The first eight bytes of each text as a number, the first of them highest; zeros for those that are not there."""
+    for row in range(prefixes.shape[0]):
+        prefix = uint64(0)
+        for place in range(8):
+            position = offsets[row] + place
+            prefix <<= uint64(8)
+            if position < offsets[row + 1]:
+                prefix |= uint64(text[position])
+        prefixes[row] = prefix
