@@ -10,7 +10,8 @@ Differs from CCNet:
     - the whole source is compared, not groups of 50 shards, and within a site unless `scope` says otherwise
     - CCNet's released code takes out every occurrence of what stands twice, in one document or in two, so that no
       document has it any more; here it must stand in several documents, and by default the first of them keeps it
-    - lines without a letter (rules, bullets, numbers) do not count; they go where both neighbours go
+    - lines without a letter (rules, bullets, numbers) do not count; they go where both neighbours go, and a rule goes
+      with the heading right above it
     - white space that a cut would double goes with it; documents of which too little is left are dropped
 
 Equal means 64 bits of hash: among 10^9 different units, the chance that any two are taken for one is 0.03.
@@ -19,7 +20,8 @@ It is a barrier. Sidecar, one row for each document, with lists of its units tha
 
     id          string
     site        uint64         hash of the host; 0 where the scope is the source
-    keys        list<uint64>   hash of the unit, and of the host with it; 0: too short to count, 1: without a letter
+    keys        list<uint64>   hash of the unit, and of the host with it; 0: too short to count, 1: signs
+                               alone, 2: no letter
     starts      list<int32>    first byte in the text
     ends        list<int32>    byte after the last, without the line break
     characters  list<int32>    code points
@@ -41,13 +43,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numba import uint64
+from numba import uint8, uint64
 from numpy.typing import NDArray
 
 from corpusmill.dedup.contract import Deduplication, Step, StepFiles
 from corpusmill.documents.barrier import EDITS, VERDICTS, Decision, ReadTexts
 from corpusmill.documents.batch import Spans, TextBatch, text_buffers
-from corpusmill.documents.codepoints import ALPHA, CLASSES
+from corpusmill.documents.codepoints import ALPHA, CLASSES, WORD
 from corpusmill.documents.compiled import frozen, inlined, kernel
 from corpusmill.documents.errors import RecipeError
 from corpusmill.documents.hosts import hosts
@@ -57,8 +59,9 @@ from corpusmill.documents.shards import atomic_file, read_batches
 from corpusmill.documents.sidecars import dropped, observed_twice, sidecar_rows
 from corpusmill.documents.unit_hashes import unit_hashes
 
-_ALPHA = ALPHA
-_SHORT, _LETTERLESS = np.uint64(0), np.uint64(1)  # keys that are no hashes
+_ALPHA, _WORD = ALPHA, WORD
+# Keys that are no hashes: of units too short to count, of signs alone, and of signs and numbers.
+_SHORT, _SIGNS, _NUMBERS = np.uint64(0), np.uint64(1), np.uint64(2)
 _FEW_DOCUMENTS = 100_000  # fewer are not worth tasks of their own
 _DOCUMENTS_OF_A_TASK = 200_000  # about 10 million lines of web pages
 _BLOCK = 4_000_000  # units that are dealt out at a time: 80 MB
@@ -156,7 +159,7 @@ class RepeatedLines(Deduplication):
         return pa.RecordBatch.from_arrays(columns, schema=self.sidecar)
 
     def _keys(self, batch: TextBatch, units: Spans) -> NDArray[np.uint64]:
-        """uint64[units]: their hashes, _SHORT or _LETTERLESS, whatever is blank."""
+        """uint64[units]: their hashes, or one of _SHORT, _SIGNS and _NUMBERS."""
         words = None
         if self.normalisation != "none":
             keys, words = unit_hashes(batch, units, digits=self.normalisation == "folded")
@@ -164,7 +167,7 @@ class RepeatedLines(Deduplication):
             keys = units.hashes.copy()
             if self.min_words > 1:
                 _, words = unit_hashes(batch, units)
-        np.maximum(keys, _LETTERLESS + np.uint64(1), out=keys)
+        np.maximum(keys, _NUMBERS + np.uint64(1), out=keys)
         keys[units.characters < self.min_characters] = _SHORT
         if words is not None:
             keys[words < self.min_words] = _SHORT
@@ -445,13 +448,15 @@ def mark_letterless(
     ends: NDArray[np.int32],
     keys: NDArray[np.uint64],
 ) -> None:
-    """Gives units without a letter their key."""
+    """Gives units without a letter their keys."""
     for unit in range(starts.shape[0]):
         position = starts[unit]
-        while position < ends[unit] and not classes[decoded(text, position)] & _ALPHA:
+        kinds = uint8(0)
+        while position < ends[unit] and not kinds & _ALPHA:
+            kinds |= classes[decoded(text, position)]
             position += width(text[position])
-        if position == ends[unit]:
-            keys[unit] = _LETTERLESS
+        if not kinds & _ALPHA:
+            keys[unit] = _NUMBERS if kinds & _WORD else _SIGNS
 
 
 @kernel
@@ -459,8 +464,8 @@ def salt_keys(firsts: NDArray[np.int32], sites: NDArray[np.uint64], keys: NDArra
     """Makes keys that are hashes others for each site."""
     for document in range(firsts.shape[0] - 1):
         for unit in range(firsts[document], firsts[document + 1]):
-            if keys[unit] > _LETTERLESS:
-                keys[unit] = max(mixed(step(sites[document], keys[unit])), uint64(2))
+            if keys[unit] > _NUMBERS:
+                keys[unit] = max(mixed(step(sites[document], keys[unit])), uint64(3))
 
 
 @kernel
@@ -468,7 +473,7 @@ def count_ranges(keys: NDArray[np.uint64], shift: int, bits: int, counts: NDArra
     """Adds how many hashes each range has to the entry after its own."""
     mask = (uint64(1) << uint64(bits)) - uint64(1)
     for unit in range(keys.shape[0]):
-        if keys[unit] > _LETTERLESS:
+        if keys[unit] > _NUMBERS:
             part = (keys[unit] >> uint64(shift)) & mask if bits else uint64(0)
             counts[part + uint64(1)] += 1
 
@@ -485,7 +490,7 @@ def deal_out(
     """Writes each hash, and where it stood, to the next place of its range."""
     mask = (uint64(1) << uint64(bits)) - uint64(1)
     for unit in range(keys.shape[0]):
-        if keys[unit] > _LETTERLESS:
+        if keys[unit] > _NUMBERS:
             part = (keys[unit] >> uint64(shift)) & mask if bits else uint64(0)
             dealt[cursors[part]] = keys[unit]
             places[cursors[part]] = unit
@@ -583,7 +588,8 @@ def find_passages(
     """The passages that go, as rows of document, start and end; returns how many there are.
 
     A passage is a run of units that go. Those without a letter go with both neighbours; the ends of the text are as
-    good as a neighbour that goes, for a run that has one. Of the white space around a passage the longer stays.
+    good as a neighbour that goes, for a run that has one. Lines of signs right below a line that goes are its rule, and
+    go with it. Of the white space around a passage the longer stays.
 
     Args:
         units: filled with how many units with a letter are cut of each document.
@@ -598,7 +604,7 @@ def find_passages(
             end = unit
             last = -1  # of those with a letter in it
             begin = -1
-            while end < behind and (cut[end] or keys[end] == _LETTERLESS):
+            while end < behind and (cut[end] or keys[end] == _SIGNS or keys[end] == _NUMBERS):
                 if cut[end]:
                     units[document] += 1
                     characters[0, document] += sizes[end]
@@ -612,6 +618,8 @@ def find_passages(
                     begin = first
                 if end == behind:
                     last = behind - 1
+                while last + 1 < end and keys[last + 1] == _SIGNS and starts[last + 1] == ends[last] + 1:
+                    last += 1
                 start, stop = starts[begin], ends[last]
                 if last + 1 < behind:
                     if begin == first or starts[begin] - ends[begin - 1] >= starts[last + 1] - ends[last]:

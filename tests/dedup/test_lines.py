@@ -32,6 +32,7 @@ CASES = [
     json.loads(line)
     for line in (Path(__file__).parents[1] / "cases" / "repeated_lines.jsonl").read_text(encoding="utf-8").splitlines()
 ]
+LETTERLESS = ("letterless", "signs")
 Page = tuple[str | None, str]
 
 
@@ -128,7 +129,7 @@ def units_of(text: str, unit: str) -> tuple[list[str], list[str]]:
 def key_of(unit: str, stage: RepeatedLines) -> object:
     words = re.findall(r"\w+", unit)
     if not re.search(r"[^\W\d_]", unit):
-        return "letterless"
+        return "letterless" if words else "signs"
     if len(words) < stage.min_words or len(unit) < stage.min_characters:
         return None
     if stage.normalisation == "none":
@@ -145,7 +146,7 @@ def plain(stage: RepeatedLines, pages: Sequence[Page], excluded: Sequence[int]) 
     standing: dict[object, list[int]] = defaultdict(list)
     for number in range(len(pages)):
         if number not in excluded:
-            for key in set(keys[number]) - {None, "letterless"}:
+            for key in set(keys[number]) - {None, *LETTERLESS}:
                 standing[sites[number], key].append(number)
     pages_of = Counter(site for number, site in enumerate(sites) if number not in excluded)
     dropped: set[int] = set()
@@ -164,7 +165,7 @@ def plain(stage: RepeatedLines, pages: Sequence[Page], excluded: Sequence[int]) 
                 stays = min((owner for owner in owners if owner not in dropped), default=None)
                 cut.append(often and not (stage.keep == "first" and stays == number))
             units, gaps = split[number]
-            lettered = [place for place, key in enumerate(keys[number]) if key != "letterless"]
+            lettered = [place for place, key in enumerate(keys[number]) if key not in LETTERLESS]
             total = sum(len(units[place]) for place in lettered)
             left = sum(len(units[place]) for place in lettered if not cut[place])
             if any(cut) and left < max(stage.min_left_characters, (stage.min_left_share or 0) * total):
@@ -176,13 +177,14 @@ def plain(stage: RepeatedLines, pages: Sequence[Page], excluded: Sequence[int]) 
 
 
 def rebuilt(units: list[str], gaps: list[str], cut: list[bool], keys: list[object]) -> str:
-    lettered = [place for place, key in enumerate(keys) if key != "letterless"]
+    lettered = [place for place, key in enumerate(keys) if key not in LETTERLESS]
     gone = list(cut)
     for place, key in enumerate(keys):
-        if key == "letterless" and any(cut):
+        if key in LETTERLESS and any(cut):
             before = [other for other in lettered if other < place]
             after = [other for other in lettered if other > place]
             gone[place] = (not before or cut[before[-1]]) and (not after or cut[after[0]])
+            gone[place] |= key == "signs" and place > 0 and gone[place - 1] and gaps[place] == "\n"
     text, gap = "", gaps[0]
     pending = None  # the gap before the units that go
     for place, unit in enumerate(units):
@@ -289,7 +291,7 @@ few_keys = st.lists(st.one_of(st.integers(0, 9), st.integers(2**64 - 9, 2**64 - 
 def test_keys_are_dealt_out_and_counted_as_by_plain_python(values, bits, above, least):
     keys = frozen(np.array(values, np.uint64))
     bounds, dealt, places = dealt_out(keys, 64 - bits - above, bits)
-    hashes = [(value, place) for place, value in enumerate(values) if value > 1]
+    hashes = [(value, place) for place, value in enumerate(values) if value > 2]
     expected = sorted(hashes, key=lambda pair: (pair[0] >> (64 - bits - above)) % (1 << bits))
     assert list(zip(dealt.tolist(), places.tolist(), strict=True)) == expected
     parts = Counter((value >> (64 - bits - above)) % (1 << bits) for value, _ in hashes)
