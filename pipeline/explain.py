@@ -141,12 +141,16 @@ def _in_dataset(row: Mapping[str, Any], run: Path, manifest: Mapping[str, Any]) 
 
 
 def _twin(row: Mapping[str, Any], run: Path) -> dict[str, Any] | None:
-    """Of a duplicate: where the document that stays in its place comes from, and what became of it later."""
+    """Of a duplicate: where the document that stays in its place comes from, and what became of it later. None where it
+    is of another run."""
     if row["kept_id"] is None:
         return None
-    query = 'select id, url, file, "offset", verdict, stage, reason from ledger where id = $id'
-    found = ledger_rows(run / row["source"] / "ledger", query, id=row["kept_id"])
-    return found[0] if found else None
+    query = 'select id, source, url, file, "offset", verdict, stage, reason from ledger where id = $id'
+    own = run / row["source"] / "ledger"
+    for ledger in (own, *sorted(path for path in run.glob("*/ledger") if path != own)):
+        if found := ledger_rows(ledger, query, id=row["kept_id"]):
+            return found[0]
+    return None
 
 
 def _stages(row: Mapping[str, Any], specs: Sequence[StageSpec]) -> list[dict[str, Any]]:
@@ -221,9 +225,13 @@ def _twin_lines(told: Mapping[str, Any]) -> list[str]:
     twin = told["kept"]
     similarity = "" if told["similarity"] is None else f", similarity {told['similarity']:.3f}"
     lines = [f"  in its place stayed {told['kept_id']}{similarity}"]
-    if twin is not None:
+    if twin is None:
+        lines.append("    of an earlier run: `corpusmill dedup query` says where its index has it")
+    else:
+        elsewhere = "" if twin["source"] == told["source"] else f" of source {twin['source']}"
         lines.append(
-            f"    {twin['url'] or _place(twin)}" + ("" if twin["verdict"] == "kept" else f"; {_outcome(twin)}")
+            f"    {twin['url'] or _place(twin)}{elsewhere}"
+            + ("" if twin["verdict"] == "kept" else f"; {_outcome(twin)}")
         )
         lines.append(f"    corpusmill explain {told['kept_id']} --run {shlex.quote(told['run'])}")
     return lines

@@ -19,6 +19,7 @@ from corpusmill.documents.barrier import VERDICTS, Decision
 from corpusmill.documents.errors import RecipeError, WipeOutError
 from corpusmill.documents.shards import atomic_text
 from corpusmill.pipeline import registry
+from corpusmill.pipeline.explain import explain_as_text, explain_document
 from corpusmill.pipeline.plan import plan_sources
 from corpusmill.pipeline.recipe import load_recipe
 from corpusmill.pipeline.run import run_recipe
@@ -181,6 +182,9 @@ def test_a_document_goes_where_a_source_before_it_has_it(web_stages, books_stage
     ]
     kept = pq.read_table(result.folder / "books" / "curated").to_pylist()
     assert row["kept_id"] == next(document["id"] for document in kept if document["text"] == "four")
+    told = explain_document(row["id"], [result.folder])
+    assert told["kept"]["source"] == "books"
+    assert " of source books" in explain_as_text(told)
     assert status_as_data(recipe)["state"] == "finished"
     decided = CALLS["decide"]
     assert run_recipe(recipe, inline_executor, quiet).manifest == result.manifest
@@ -251,6 +255,8 @@ def test_what_stays_enters_the_index_and_later_runs_are_compared_with_it(recipe_
     second = dump("february", ["two", "three"])
     assert curated(first.folder, "january") == ["one", "two"]
     assert curated(second.folder, "february") == ["three"]
+    [row] = [row for row in pq.read_table(second.folder / "february" / "ledger").to_pylist() if row["kept_id"]]
+    assert "of an earlier run: " in explain_as_text(explain_document(row["id"], [second.folder]))
     decided = CALLS["decide"]
     dump("february", ["two", "three"])
     assert CALLS["decide"] == decided
