@@ -121,10 +121,7 @@ class IndexPart:
         facts = self.files.get(f"{name}.bin")
         if facts is None:
             raise _damaged(self.folder / PART_FILE, f"names no array {name}")
-        kind, shape = np.dtype(facts["type"]).newbyteorder("<"), tuple(facts["shape"])
-        if 0 in shape:  # an empty file cannot be mapped
-            return np.empty(shape, kind)
-        return np.memmap(self.folder / f"{name}.bin", kind, "r", shape=shape)
+        return _mapped(self.folder / f"{name}.bin", facts)
 
     def has(self, name: str) -> bool:
         return f"{name}.bin" in self.files
@@ -155,6 +152,13 @@ class IndexPart:
         for name, facts in sorted(self.files.items()):
             if sha256_of(self.folder / name) != facts["sha256"]:
                 raise _damaged(self.folder / name, f"is not what {PART_FILE} says: its SHA-256 differs")
+
+
+def _mapped(path: Path, facts: Mapping[str, Any]) -> NDArray[Any]:
+    kind, shape = np.dtype(facts["type"]).newbyteorder("<"), tuple(facts["shape"])
+    if 0 in shape:  # an empty file cannot be mapped
+        return np.empty(shape, kind)
+    return np.memmap(path, kind, "r", shape=shape)
 
 
 def _rows_of(file: pq.ParquetFile, wanted: NDArray[np.int64]) -> pa.Table:
@@ -374,6 +378,10 @@ class PartWriter:
             "type": kind,
             "shape": [length, *columns],
         }
+
+    def mapped(self, name: str) -> NDArray[Any]:
+        """An array that has been written."""
+        return _mapped(self.folder / f"{name}.bin", self.files[f"{name}.bin"])
 
     @contextlib.contextmanager
     def documents(self) -> Iterator[DocumentsWriter]:

@@ -26,6 +26,11 @@ Sidecar, one row for each document:
     bytes      int32                                 of the text
     quality    float32
                                                      and what else `keep` looks at (dedup/keep.py)
+
+With `update` or `precedence` also what goes into an index part (minhash_index.py): `source` and `url` (strings) and
+`shingle_set` (list of uint32), in whose place there is `shingles` where `index_shingles` is false.
+
+Documents that a part of an index has go first, whatever the `keep` order; the others are compared with one another.
 """
 
 from __future__ import annotations
@@ -55,14 +60,34 @@ from corpusmill.dedup.banding import (
 from corpusmill.dedup.candidates import Candidates, read_candidates, signature_values
 from corpusmill.dedup.clusters import ExactSimilarity, Stars, Verification, settle
 from corpusmill.dedup.contract import RememberingDeduplication, Step, StepFiles
+from corpusmill.dedup.index import IndexPart, check_label, new_part, parts_before
 from corpusmill.dedup.keep import Keep, accept_keep, keep_columns, keep_fields, keep_needs
+from corpusmill.dedup.minhash_index import (
+    PROPOSALS,
+    SHINGLES,
+    MinHashParameters,
+    ShortSets,
+    seek_minhash,
+    seen_before,
+    write_minhash_part,
+)
+from corpusmill.dedup.seeking import (
+    DOCUMENT_FIELDS,
+    SEEK,
+    document_columns,
+    open_parts,
+    seek_steps,
+    seen_verdicts,
+    sidecars_of,
+    step_matches,
+)
 from corpusmill.dedup.shingles import ShingleSets, distinct, shingles_of
 from corpusmill.dedup.signatures import VALUE_BYTES, signatures_of
 from corpusmill.documents.barrier import CLUSTERS, VERDICTS, Decision, ReadTexts
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import DamagedRunError, RecipeError
 from corpusmill.documents.ids import IdIndex
-from corpusmill.documents.shards import atomic_file
+from corpusmill.documents.shards import atomic_file, write_table
 from corpusmill.documents.sidecars import Sidecars, decision, sidecar_counts
 
 STEPS_FROM = 200_000
@@ -72,6 +97,7 @@ GROUP_ROWS = 1_000_000
 
 
 class MinHashReason(StrEnum):
+    SEEN_BEFORE = "seen_before"
     NEAR_DUPLICATE = "near_duplicate"
 
 
@@ -133,9 +159,14 @@ class MinHashDedup(RememberingDeduplication):
     """Which document stays: best_quality, longest, earliest, first_id, or {measure: …, order: ascending | descending};
     dedup/keep.py tells how ties end."""
 
+    index_shingles: bool = True
+    """Whether an index that is updated holds the shingles of each document, 4 bytes each. Without them, what an index
+    has is told by signatures alone: pairs near `min_similarity` are not verified."""
+
     @property
     def sidecar(self) -> pa.Schema:
-        sizes = [pa.field("shingles", pa.int32(), nullable=False)] if self.similarity == "containment" else []
+        sizes = [pa.field("shingles", pa.int32(), nullable=False)] if self._sizes_told else []
+        index = [*DOCUMENT_FIELDS, *([SHINGLES] if self.index_shingles else [])] if self.remembers else []
         return pa.schema(
             [
                 pa.field("id", pa.string(), nullable=False),
@@ -143,15 +174,21 @@ class MinHashDedup(RememberingDeduplication):
                 pa.field("words", pa.int32(), nullable=False),
                 *sizes,
                 *keep_fields(self.keep),
+                *index,
             ]
         )
 
+    @property
+    def remembers(self) -> bool:
+        """Whether an index part may be written of what stays."""
+        return self.update is not None or bool(self.precedence)
+
+    @property
+    def _sizes_told(self) -> bool:
+        return self.similarity == "containment" or (self.remembers and not self.index_shingles)
+
     def prepare(self) -> None:
         super().prepare()
-        if self.precedence or self.against or self.update is not None:
-            raise RecipeError(
-                f"{self.name}: precedence, against and update wait for dedup/minhash_index.py; leave them out"
-            )
         for name in ("ngram", "permutations", "bands", "rows"):
             if getattr(self, name) < 1:
                 raise RecipeError(f"{self.name}.{name}: {getattr(self, name)} is too few; 1 or more are needed")
@@ -176,6 +213,17 @@ class MinHashDedup(RememberingDeduplication):
                 f"{self.name}: threshold {self.threshold} chooses bands and rows, but {self.bands} bands of "
                 f"{self.rows} rows are asked for, too; give one or the other"
             )
+        if self.update_as is not None:
+            check_label(self.update_as, f"{self.name}.update_as")
+        self.seen()
+
+    @property
+    def parameters(self) -> MinHashParameters:
+        """What an index part must have in common with the sidecars."""
+        return MinHashParameters(
+            ngram=self.ngram, fold_numbers=self.fold_numbers, permutations=self.permutations, seed=self.seed,
+            hash_bits=self.hash_bits, bands=self.banding.bands, rows=self.banding.rows, version=self.version,
+        )  # fmt: skip
 
     @cached_property
     def banding(self) -> Banding:
@@ -203,15 +251,21 @@ class MinHashDedup(RememberingDeduplication):
         width = pa.binary(VALUE_BYTES * self.permutations)
         stored = pa.Array.from_buffers(width, len(batch), [None, pa.py_buffer(signatures.astype("<u2", copy=False))])
         columns = [batch.documents.column("id"), stored, pa.array(shingles.words)]
-        if self.similarity == "containment":
+        if self._sizes_told:
             columns.append(pa.array(distinct(shingles)))
-        return pa.RecordBatch.from_arrays([*columns, *keep_columns(batch, self.keep)], schema=self.sidecar)
+        columns += keep_columns(batch, self.keep)
+        columns += document_columns(batch) if self.remembers else []
+        columns += [ShortSets.of(shingles).column()] if self.remembers and self.index_shingles else []
+        return pa.RecordBatch.from_arrays(columns, schema=self.sidecar)
 
     def seen(self) -> Sequence[Path]:
-        return ()
+        return parts_before(self.against, self.update, self.update_as, self.parameters.form)
 
     def remember(self, sidecars: Sequence[Path], gone: pa.StringArray, folder: Path) -> None:
-        raise RecipeError(f"{self.name}: update waits for dedup/minhash_index.py; leave it out")
+        index = Path(self.update) if self.update is not None and folder == self.update_folder else None
+        with new_part(folder, self.parameters.form, index) as writer:
+            rows = Sidecars(sidecars, self.sidecar, gone)
+            write_minhash_part(writer, rows, self.parameters, shingles=self.index_shingles)
 
     def decide(
         self,
@@ -223,13 +277,15 @@ class MinHashDedup(RememberingDeduplication):
         done: StepFiles | None = None,
         seen: Sequence[Path] = (),
     ) -> Decision:
+        known = self._seen_before(sidecars, excluded, read_texts, done, seen)
+        absent = pa.concat_arrays([excluded, known["id"].combine_chunks()])
         members, labels = self._components(sidecars, workspace, done).members()
         candidates = read_candidates(
-            sidecars, self.sidecar, excluded, members, labels,
+            sidecars, self.sidecar, absent, members, labels,
             keep=self.keep, permutations=self.permutations, file=workspace / "signatures.bin",
         )  # fmt: skip
         if len(candidates.order) == 0:
-            return decision(VERDICTS.empty_table(), CLUSTERS.empty_table())
+            return decision(known, CLUSTERS.empty_table())
         stars = settle(
             candidates.signatures,
             candidates.order,
@@ -240,16 +296,44 @@ class MinHashDedup(RememberingDeduplication):
             exact_similarity=self._reader(candidates, read_texts, workspace),
             sizes=candidates.sizes,
         )
-        return _decision(candidates, stars)
+        return _decision(known, candidates, stars)
+
+    def _seen_before(
+        self,
+        sidecars: Sequence[Path],
+        excluded: pa.StringArray,
+        read_texts: ReadTexts,
+        done: StepFiles | None,
+        seen: Sequence[Path],
+    ) -> pa.Table:
+        """Rows of VERDICTS of the documents that a part has."""
+        parts = open_parts(seen, self.parameters.form)
+        if done and SEEK in done:
+            proposals = step_matches(done, excluded, PROPOSALS)
+        else:
+            proposals = self._sought(sidecars, excluded, parts)
+        matches = seen_before(proposals, parts, self.parameters, self.verification, read_texts)
+        return seen_verdicts(matches, seen, MinHashReason.SEEN_BEFORE)
+
+    def _sought(self, sidecars: Sequence[Path], excluded: pa.StringArray, parts: Sequence[IndexPart]) -> pa.Table:
+        rows = Sidecars(sidecars, self.sidecar, excluded)
+        told = self.remembers and self.index_shingles
+        return seek_minhash(rows, parts, self.parameters, self.verification, shingles=told)
 
     def steps(self, rows: Sequence[int]) -> Sequence[Step]:
+        seek = seek_steps(rows) if self.against or self.precedence else ()
         if sum(rows) < STEPS_FROM:
-            return ()
-        return Step("spread", len(_groups(rows))), Step("join", len(self._runs(sum(rows))))
+            return seek
+        return *seek, Step("spread", len(_groups(rows))), Step("join", len(self._runs(sum(rows))))
 
     def run_step(
         self, step: str, task: int, *, sidecars: Sequence[Path], seen: Sequence[Path], done: StepFiles, target: Path
     ) -> None:
+        if step == SEEK:
+            parts = open_parts(seen, self.parameters.form)
+            proposals = self._sought(sidecars_of(sidecars, task), pa.array([], pa.string()), parts)
+            write_table(target, proposals.to_batches(), PROPOSALS)
+            return
         rows = sidecar_counts(sidecars, self.sidecar)
         with atomic_file(target) as stream:
             if step == "spread":
@@ -264,7 +348,7 @@ class MinHashDedup(RememberingDeduplication):
         rows = sidecar_counts(sidecars, self.sidecar)
         check_countable(sum(rows))
         components = Components(sum(rows))
-        if done:
+        if done and "join" in done:
             for path in done["join"]:
                 for pairs in read_pairs(path):
                     components.join(pairs)
@@ -325,21 +409,20 @@ def _groups(rows: Sequence[int]) -> list[tuple[int, int]]:
     return list(pairwise(bounds))
 
 
-def _decision(candidates: Candidates, stars: Stars) -> Decision:
+def _decision(known: pa.Table, candidates: Candidates, stars: Stars) -> Decision:
     def ids(places: NDArray[np.signedinteger[Any]]) -> pa.StringArray:
         return candidates.ids.take(pa.array(candidates.order[places]))
 
     going = np.flatnonzero(stars.twins >= 0)
     sizes = 1 + np.bincount(stars.twins[going], minlength=len(candidates.order))
     staying = np.flatnonzero(sizes > 1)
-    return decision(
-        pa.table(
-            {
-                "id": ids(going),
-                "reason": pa.repeat(str(MinHashReason.NEAR_DUPLICATE), len(going)),
-                "kept_id": ids(stars.twins[going]),
-                "similarity": stars.similarities[going],
-            }
-        ),
-        pa.table({"id": ids(staying), "cluster_size": sizes[staying]}),
+    near = pa.table(
+        {
+            "id": ids(going),
+            "reason": pa.repeat(pa.scalar(str(MinHashReason.NEAR_DUPLICATE), pa.string()), len(going)),
+            "kept_id": ids(stars.twins[going]),
+            "similarity": stars.similarities[going],
+        }
     )
+    clusters = pa.table({"id": ids(staying), "cluster_size": sizes[staying]})
+    return decision(pa.concat_tables([known, near.cast(VERDICTS)]), clusters)
