@@ -1,8 +1,8 @@
 """The kernels of repeated substrings: fingerprints by winnowing, hashes of windows, a table of where each begins first.
 
-A text is a sequence of **units**: bytes (uint8), or words (the uint64 hash of each). The kernels that read units are
-compiled once for each of the two. A **window** is `length` units in a row, a **gram** is fewer, `gram` units in a row;
-both are hashed by a rolling polynomial modulo 2^64 over well mixed units.
+A text is a sequence of **units**: bytes (uint8), or words (the uint64 hash of each; punctuation marks that touch are
+one). The kernels that read units are compiled once for each of the two. A **window** is `length` units in a row, a
+**gram** is fewer, `gram` units in a row; both are hashed by a rolling polynomial modulo 2^64 over well mixed units.
 
 **Fingerprints** are chosen by robust winnowing (Schleimer, Wilkerson and Aiken 2003, "Winnowing: local algorithms for
 document fingerprinting", SIGMOD, section 5.1): of each window's grams, one with the smallest hash is chosen, the one
@@ -17,16 +17,16 @@ import numpy as np
 from numba import uint64
 from numpy.typing import NDArray
 
-from corpusmill.documents.codepoints import SOLO, WORD
+from corpusmill.documents.codepoints import WORD
 from corpusmill.documents.compiled import inlined, kernel
-from corpusmill.documents.segmentation import mixed
+from corpusmill.documents.segmentation import mixed, step
 
 Units = NDArray[np.uint8] | NDArray[np.uint64]
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # of the polynomial; any odd number with well spread bits
 _MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
 _STORED = np.uint64(0xBF58476D1CE4E5B9)
-_SOLO, _WORD = SOLO, WORD
+_WORD = WORD
 
 
 @inlined
@@ -41,6 +41,41 @@ def _power(exponent: int) -> np.uint64:
     for _ in range(exponent):
         value *= uint64(_BASE)
     return value
+
+
+@kernel
+def join_marks(
+    word_firsts: NDArray[np.int32],
+    word_starts: NDArray[np.int32],
+    word_ends: NDArray[np.int32],
+    word_hashes: NDArray[np.uint64],
+    word_kinds: NDArray[np.uint8],
+    firsts: NDArray[np.int32],
+    starts: NDArray[np.int32],
+    ends: NDArray[np.int32],
+    hashes: NDArray[np.uint64],
+    marks: NDArray[np.bool_],
+) -> int:
+    """Makes punctuation marks that touch one another one unit; returns how many units there are.
+
+    Args:
+        firsts, starts, ends, hashes: written, for units what the others are for words.
+        marks: written; which units are punctuation.
+    """
+    found = 0
+    for document in range(word_firsts.shape[0] - 1):
+        firsts[document] = found
+        for word in range(word_firsts[document], word_firsts[document + 1]):
+            mark = word_kinds[word] & _WORD == 0
+            if mark and found > firsts[document] and marks[found - 1] and ends[found - 1] == word_starts[word]:
+                ends[found - 1] = word_ends[word]
+                hashes[found - 1] = mixed(step(hashes[found - 1], word_hashes[word]))
+                continue
+            starts[found], ends[found], marks[found] = word_starts[word], word_ends[word], mark
+            hashes[found] = word_hashes[word]
+            found += 1
+    firsts[word_firsts.shape[0] - 1] = found
+    return found
 
 
 @kernel
@@ -162,6 +197,18 @@ def hash_windows(
             records[count, 0] = hashed if hashed else uint64(1)  # 0 marks an empty slot of the table
             records[count, 1] = uint64(begin + offset[run])
             count += 1
+
+
+@kernel
+def deal_rows(
+    rows: NDArray[np.uint64], parts: NDArray[np.uint16], places: NDArray[np.int64], dealt: NDArray[np.uint64]
+) -> None:
+    """Copies rows to where their parts are: `places[part]` is where the next row of a part goes; it is moved on."""
+    for row in range(rows.shape[0]):
+        place = places[parts[row]]
+        places[parts[row]] = place + 1
+        for column in range(rows.shape[1]):
+            dealt[place, column] = rows[row, column]
 
 
 # Where windows of each hash begin: `keys` is an open hash table with linear probing, 0 for an empty slot, a power of
@@ -289,25 +336,29 @@ def word_borders(
     firsts: NDArray[np.int32],
     starts: NDArray[np.int32],
     ends: NDArray[np.int32],
-    kinds: NDArray[np.uint8],
+    marks: NDArray[np.bool_],
     documents: NDArray[np.int64],
     passages: NDArray[np.int64],
     borders: NDArray[np.int64],
 ) -> None:
     """Where passages of words are to be cut, so that what is left reads as a text.
 
-    Of the white space before and behind a passage, one stays: that with more line breaks, else any, else that before.
-    Where there is none, and two words would become one, the passage's first word or mark stays.
+    Marks at a passage's ends stay where they touch a word that stays: a full stop, a bracket, an apostrophe. Of the
+    white space before and behind the passage, one stays: that with more line breaks, else any, else that before.
 
     Args:
         documents: of each passage.
-        passages: int64[n, 2]; its first word, and the one after its last.
+        passages: int64[n, 2]; its first unit, and the one after its last.
         borders: written; int64[n, 2], bytes of `text`.
     """
     for row in range(documents.shape[0]):
         document, begin, end = documents[row], passages[row, 0], passages[row, 1]
         before = begin > firsts[document]
         behind = end < firsts[document + 1]
+        if before and marks[begin] and not marks[begin - 1] and ends[begin - 1] == starts[begin]:
+            begin += 1
+        if behind and marks[end - 1] and not marks[end] and ends[end - 1] == starts[end]:
+            end -= 1
         if not before and not behind:
             borders[row, 0], borders[row, 1] = offsets[document], offsets[document + 1]
         elif not before:
@@ -321,14 +372,6 @@ def word_borders(
                 borders[row, 0], borders[row, 1] = ends[begin - 1], ends[end - 1]
             else:
                 borders[row, 0], borders[row, 1] = starts[begin], starts[end]
-                if gap + next_gap == 0 and _joins(kinds[begin - 1]) and _joins(kinds[end]):
-                    borders[row, 0] = ends[begin]
-
-
-@inlined
-def _joins(kind: np.uint8) -> bool:
-    """Whether a word runs on into one that follows it without white space."""
-    return kind & _WORD != 0 and kind & _SOLO == 0
 
 
 @inlined

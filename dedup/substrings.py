@@ -49,10 +49,12 @@ from corpusmill.dedup.substring_kernels import (
     Units,
     character_borders,
     copy_units,
+    deal_rows,
     enter_table,
     enter_windows,
     find_repeats,
     hash_windows,
+    join_marks,
     join_windows,
     mark_known,
     verify_repeats,
@@ -159,7 +161,10 @@ class SubstringDedup(Deduplication):
 
     def _units(self, batch: TextBatch) -> tuple[Units, NDArray[np.int32]]:
         """The units of a batch; those of document d are from `firsts[d]` to `firsts[d + 1]`."""
-        return (batch.text, batch.offsets) if self.unit == "bytes" else (batch.words.hashes, batch.words.firsts)
+        if self.unit == "bytes":
+            return batch.text, batch.offsets
+        words = _Words.of(batch)
+        return words.hashes, words.firsts
 
     def _fingerprints(
         self, units: Units, firsts: NDArray[np.int32]
@@ -302,12 +307,34 @@ class SubstringDedup(Deduplication):
         if self.unit == "bytes":
             character_borders(batch.text, batch.offsets, frozen(mine), frozen(places), borders)
         else:
-            words = batch.words
+            words = _Words.of(batch)
             word_borders(
-                batch.text, batch.offsets, words.firsts, words.starts, words.ends, words.kinds, frozen(mine),
+                batch.text, batch.offsets, words.firsts, words.starts, words.ends, words.marks, frozen(mine),
                 frozen(places), borders,
             )  # fmt: skip
         return borders, mine
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """Words of a batch, those of document d from `firsts[d]` to `firsts[d + 1]`. Marks that touch are one."""
+
+    firsts: NDArray[np.int32]
+    starts: NDArray[np.int32]
+    ends: NDArray[np.int32]
+    hashes: NDArray[np.uint64]
+    marks: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, batch: TextBatch) -> _Words:
+        words = batch.words
+        room = len(words.starts)
+        firsts, starts, ends = (np.empty(size, np.int32) for size in (len(batch) + 1, room, room))
+        hashes, marks = np.empty(room, np.uint64), np.empty(room, np.bool_)
+        count = join_marks(
+            words.firsts, words.starts, words.ends, words.hashes, words.kinds, firsts, starts, ends, hashes, marks
+        )
+        return cls(frozen(firsts), *(frozen(array[:count]) for array in (starts, ends, hashes, marks)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,16 +465,17 @@ class _Spill:
         self._paths[part].unlink(missing_ok=True)
 
     def _write(self) -> None:
-        rows = np.concatenate([rows for rows, _ in self._waiting])
-        parts = np.concatenate([parts for _, parts in self._waiting])
-        self._waiting, self._count = [], 0
-        if self.parts > 1:
-            rows = rows[np.argsort(parts, kind="stable")]
-        bounds = np.append(0, np.cumsum(np.bincount(parts, minlength=self.parts))).tolist()
-        for path, (begin, end) in zip(self._paths, pairwise(bounds), strict=True):
+        waiting, self._waiting = self._waiting, []
+        ends = np.cumsum(sum(np.bincount(parts, minlength=self.parts) for _, parts in waiting))
+        dealt = np.empty((self._count, self._columns), np.uint64)
+        places = np.append(0, ends[:-1])
+        for rows, parts in waiting:
+            deal_rows(frozen(rows), frozen(parts), places, dealt)
+        for path, (begin, end) in zip(self._paths, pairwise([0, *ends.tolist()]), strict=True):
             if end > begin:
                 with open(path, "ab") as stream:
-                    stream.write(rows[begin:end].data)
+                    stream.write(dealt[begin:end].data)
+        self._count = 0
 
 
 def _part_count(rows: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -131,50 +132,68 @@ def passages(documents: Sequence[Sequence[Any]], length: int, keep: str) -> dict
 def byte_ranges(text: str, unit: str, ranges: Sequence[tuple[int, int, int]]) -> list[tuple[int, int]]:
     """Where passages are cut."""
     encoded = text.encode()
+    if unit == "bytes":
+        return [
+            (begin, end)
+            for begin, end in (whole_characters(encoded, *passage[:2]) for passage in ranges)
+            if begin < end
+        ]
+    words = words_of(text)
     found = []
     for begin, end, _ in ranges:
-        if unit == "bytes":
-            while begin < end and 0x80 <= encoded[begin] < 0xC0:
-                begin += 1
-            while end > begin and end < len(encoded) and 0x80 <= encoded[end] < 0xC0:
-                end -= 1
-            found += [(begin, end)] * (begin < end)
+        before, behind = begin > 0, end < len(words)
+        if before and words[begin].mark and not words[begin - 1].mark and words[begin - 1].end == words[begin].start:
+            begin += 1
+        if behind and words[end - 1].mark and not words[end].mark and words[end - 1].end == words[end].start:
+            end -= 1
+        if not before or not behind:
+            start = words[begin - 1].end if before else words[0].start if behind else 0
+            stop = words[end].start if behind else words[-1].end if before else len(encoded)
+            found.append((start, stop))
             continue
-        batch = TextBatch.of_texts([text])
-        starts, ends = batch.words.starts.tolist(), batch.words.ends.tolist()
-        if begin == 0 and end == len(starts):
-            found.append((0, len(encoded)))
-        elif begin == 0:
-            found.append((starts[0], starts[end]))
-        elif end == len(starts):
-            found.append((ends[begin - 1], ends[-1]))
+        gap, next_gap = (encoded[words[at - 1].end : words[at].start] for at in (begin, end))
+        if (next_gap.count(b"\n"), next_gap != b"") > (gap.count(b"\n"), gap != b""):
+            found.append((words[begin - 1].end, words[end - 1].end))
         else:
-            before, behind = encoded[ends[begin - 1] : starts[begin]], encoded[ends[end - 1] : starts[end]]
-            if (behind.count(b"\n"), behind != b"") > (before.count(b"\n"), before != b""):
-                found.append((ends[begin - 1], ends[end - 1]))
-            else:
-                words = encoded[starts[begin - 1] : ends[begin - 1]], encoded[starts[end] : ends[end]]
-                glued = (
-                    not before
-                    and not behind
-                    and all(word.decode().isalnum() and word != "漢".encode() for word in words)
-                )
-                found.append((ends[begin] if glued else starts[begin], starts[end]))
+            found.append((words[begin].start, words[end].start))
     return found
+
+
+def whole_characters(encoded: bytes, begin: int, end: int) -> tuple[int, int]:
+    while begin < end and 0x80 <= encoded[begin] < 0xC0:
+        begin += 1
+    while end > begin and end < len(encoded) and 0x80 <= encoded[end] < 0xC0:
+        end -= 1
+    return begin, end
+
+
+@dataclass
+class Word:
+    start: int
+    end: int
+    mark: bool
+
+
+def words_of(text: str) -> list[Word]:
+    """Words, ideographs, and runs of marks, by their bytes."""
+    pattern = re.compile(r"漢|[^\W漢]+|[^\w\s]+")
+    found = ((len(text[: match.start()].encode()), match[0]) for match in pattern.finditer(text))
+    return [Word(start, start + len(word.encode()), not re.match(r"\w", word)) for start, word in found]
 
 
 def units_of(text: str, unit: str) -> list[Any]:
     if unit == "bytes":
         return list(text.encode())
-    batch = TextBatch.of_texts([text])
     encoded = text.encode()
-    return [encoded[s:e] for s, e in zip(batch.words.starts.tolist(), batch.words.ends.tolist(), strict=True)]
+    return [encoded[word.start : word.end] for word in words_of(text)]
 
 
 @st.composite
 def corpora(draw: st.DrawFn) -> list[str]:
     """Texts that copy from one another, and from themselves."""
-    piece = st.lists(st.sampled_from(["a", "b", "Ab", ",", " ", " ", "\n", "\n\n", "é", "漢", "💡", "a "]), max_size=30)
+    piece = st.lists(
+        st.sampled_from(["a", "b", "Ab", ",", "(", " ", " ", "\n", "\n\n", "é", "漢", "💡", "a "]), max_size=30
+    )
     texts: list[str] = []
     for _ in range(draw(st.integers(1, 5))):
         text = "".join(draw(piece))
