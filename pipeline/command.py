@@ -35,6 +35,8 @@ urls = typer.Typer(help="Prepare lists of URLs for the stage `url`.", no_args_is
 app.add_typer(urls, name="urls")
 evaluate = typer.Typer(help="Evaluate trained models.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(evaluate, name="evaluate")
+dedup = typer.Typer(help="Ask indexes of duplicates.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(dedup, name="dedup")
 
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", metavar="RECIPE")]
 Overrides = Annotated[
@@ -382,6 +384,58 @@ def build_urls(
     for category, count in built.entries().items():
         typer.echo(f"{category:<32}{count:>12,}")
     typer.echo(f"wrote {out}, {out.stat().st_size:,} bytes, sha256 {digest}")
+
+
+IndexFolder = Annotated[Path, typer.Argument(help="An index's folder: `update` of a dedup stage.", metavar="INDEX")]
+
+
+@dedup.command("query")
+@answering
+def query_index(
+    index: IndexFolder,
+    file: Annotated[Path, typer.Argument(help="A text, or texts as JSON lines or Parquet.", metavar="FILE")],
+    min_similarity: Annotated[float, typer.Option(help="Least similarity that is shown.", metavar="NUMBER")] = 0.5,
+    top: Annotated[int, typer.Option(help="Documents to show for each text.", metavar="NUMBER")] = 10,
+    field: Annotated[str, typer.Option(help="The key or column that holds the text.")] = "text",
+    as_json: AsJson = False,
+) -> None:
+    """Show what an index of near-duplicates holds that is like a text; similarities with ~ are estimates."""
+    from corpusmill.pipeline.dedup_command import query, query_as_text
+
+    for answer in query(index, file, field=field, min_similarity=min_similarity, top=top):
+        if as_json:
+            _print_json(answer)
+        else:
+            typer.echo(query_as_text(answer))
+
+
+@dedup.command("info")
+@answering
+def info_of_index(
+    index: IndexFolder,
+    check: Annotated[bool, typer.Option("--check", help="Read all files and compare their checksums, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show an index's parameters and parts."""
+    from corpusmill.pipeline.dedup_command import info, info_as_text
+
+    told = info(index, check=check)
+    if as_json:
+        _print_json(told)
+    else:
+        typer.echo(info_as_text(told))
+
+
+@dedup.command("forget")
+@answering
+def forget_part_of_index(
+    index: IndexFolder, part: Annotated[str, typer.Argument(help="The part's name: `update_as`.", metavar="PART")]
+) -> None:
+    """Take a part out of an index. Runs that were compared with it decide anew when they are run again."""
+    from corpusmill.dedup.index import forget_part
+
+    forget_part(index, part)
+    typer.echo(f"{index}: without {part} now")
 
 
 @train.command("perplexity")
