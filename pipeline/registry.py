@@ -17,6 +17,7 @@ FILTERS = {
     "c4": "corpusmill.filters.c4:C4",
     "c4_bad_words": "corpusmill.filters.c4_bad_words:C4BadWords",
     "fineweb_quality": "corpusmill.filters.fineweb_quality:FineWebQuality",
+    "refinedweb": "corpusmill.filters.refinedweb_lines:RefinedWeb",
     "math_density": "corpusmill.filters.math_density:MathDensity",
     "language_thresholds": "corpusmill.filters.language_thresholds:LanguageThresholds",
     "redpajama_signals": "corpusmill.filters.redpajama:RedPajamaSignals",
@@ -34,6 +35,7 @@ FILTERS = {
 }
 REWRITERS = {
     "c4_lines": "corpusmill.filters.c4:C4Lines",
+    "refinedweb_lines": "corpusmill.filters.refinedweb_lines:RefinedWebLines",
     "mojibake": "corpusmill.filters.mojibake:Mojibake",
     "book_matter": "corpusmill.filters.books:BookMatter",
     "pii": "corpusmill.filters.pii:Pii",
@@ -51,7 +53,7 @@ BARRIERS = {
 }
 STAGES = FILTERS | REWRITERS | BARRIERS
 
-PUBLISHED = ("fineweb", "gopher", "c4", "code", "math", "books", "dclm", "fineweb2", "redpajama")
+PUBLISHED = ("fineweb", "gopher", "c4", "code", "math", "books", "dclm", "fineweb2", "redpajama", "refinedweb", "ccnet")
 """Recipes of papers, by name: files of stages in pipeline/recipes/."""
 
 

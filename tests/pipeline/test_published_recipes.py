@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from corpusmill.filters.c4 import LineRules
+from corpusmill.filters.refinedweb_lines import LineCorrections
 from corpusmill.pipeline import registry
 from corpusmill.pipeline.executors import Executor
 from corpusmill.pipeline.progress import PlainProgress
@@ -21,6 +22,8 @@ INPUT = {
     "gopher": ("quality/onestop_english_3levels", "**/*.txt", {}),
     "c4": ("quality/onestop_english_3levels", "**/*.txt", {}),
     "dclm": ("quality/onestop_english_3levels", "**/*.txt", {}),
+    "refinedweb": ("quality/onestop_english_3levels", "**/*.txt", {}),
+    "ccnet": ("quality/onestop_english_3levels", "**/*.txt", {}),
     "fineweb2": ("langid/lingua_testdata_75lang/sentences", "*.txt", {}),
     "redpajama": ("text/german_federal_laws_md", "*/*/*.md", {}),
     "books": ("text/books_classic_markdown_a", "*/*.md", {"read": {"split": "chapters"}}),
@@ -39,6 +42,15 @@ def test_c4_judges_documents_by_the_line_rules_that_will_edit_them(name: str) ->
     judge, editor = stages["c4"], stages["c4_lines"]
     for rule in dataclasses.fields(LineRules):
         assert getattr(judge, rule.name) == getattr(editor, rule.name), rule.name
+
+
+def test_refinedweb_judges_documents_by_the_line_rules_that_will_edit_them() -> None:
+    stages = {
+        stage: StageSpec(stage, stage, options, place).build()
+        for stage, options, place in published_stages("refinedweb", "test")
+    }
+    for rule in dataclasses.fields(LineCorrections):
+        assert getattr(stages["refinedweb"], rule.name) == getattr(stages["refinedweb_lines"], rule.name), rule.name
 
 
 @pytest.mark.parametrize("name", registry.PUBLISHED)
