@@ -101,6 +101,11 @@ class TextBatch:
         """Bytes of text."""
         return int(self.offsets[-1] - self.offsets[0])
 
+    @property
+    def words_are_found(self) -> bool:
+        """Whether a stage has asked for `words`, so that they cost nothing more."""
+        return "words" in self.__dict__
+
     @cached_property
     def words(self) -> Spans:
         # Few texts have a word in every two bytes. Arrays half as long as the text stay below the size (32 MB) that

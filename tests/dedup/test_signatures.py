@@ -64,6 +64,24 @@ def test_shingles_equal_those_of_plain_python(texts, ngram, fold_numbers):
     assert split(shingles_of(batch, ngram, fold_numbers)) == plain_shingles(batch, ngram, fold_numbers)
 
 
+@given(TEXTS, st.integers(1, 6), st.booleans())
+@settings(deadline=None)
+def test_shingles_are_the_same_where_words_were_found_before(texts, ngram, fold_numbers):
+    fresh, found = TextBatch.of_texts(texts), TextBatch.of_texts(texts)
+    assert not fresh.words_are_found
+    _ = found.words
+    assert found.words_are_found
+    one, two = shingles_of(fresh, ngram, fold_numbers), shingles_of(found, ngram, fold_numbers)
+    assert not fresh.words_are_found
+    assert split(one) == split(two)
+    assert one.words.tolist() == two.words.tolist()
+
+
+def test_a_text_of_more_words_than_half_its_bytes_has_all_its_shingles():
+    batch = TextBatch.of_texts(["a×" * 999, "× ×"])
+    assert [len(row) for row in split(shingles_of(batch, 3, False))] == [1996, 1]
+
+
 @given(TEXTS, st.integers(1, 20), st.integers(0, 5), st.sampled_from([32, 64]))
 @settings(deadline=None)
 def test_signatures_equal_those_of_plain_python(texts, count, seed, bits):
