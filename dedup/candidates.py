@@ -77,7 +77,8 @@ def read_candidates(
     begin = 0
     with open(file, "wb") as stream:
         for batch in Sidecars(sidecars, schema, pa.array([], pa.string())).batches([*columns, "signature"]):
-            first, last = np.searchsorted(members, [begin, begin + batch.num_rows])
+            bounds = np.array([begin, begin + batch.num_rows], np.uint32)  # of one type, or all members are converted
+            first, last = np.searchsorted(members, bounds)
             rows = members[first:last] - begin
             begin += batch.num_rows
             ids = batch.column("id").take(pa.array(rows))

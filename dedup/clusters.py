@@ -165,8 +165,7 @@ def settle(
         pairs, known = np.concatenate([pairs, new]), np.concatenate([known, exact_similarity(*places)])
         order = np.argsort(pairs, kind="stable")
         pairs, known = pairs[order], known[order]
-        waiting = np.unique(places[0])
-        undecided = np.unique(np.searchsorted(components, waiting, side="right") - 1)
+        undecided = np.unique(np.searchsorted(components, places[0], side="right") - 1)
     return Stars(twins, similarities)
 
 
