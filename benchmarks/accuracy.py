@@ -9,7 +9,17 @@ from pathlib import Path
 
 from topical import run_topics
 
-TOPICS = ("language", "extraction", "quality", "perplexity", "toxicity", "pii", "decontamination", "chains")
+TOPICS = (
+    "language",
+    "extraction",
+    "quality",
+    "perplexity",
+    "toxicity",
+    "pii",
+    "decontamination",
+    "near_duplicates",
+    "chains",
+)
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "accuracy.md"
 TITLE = "# Accuracy\n\nEach section is written by `benchmarks/accuracy.py`, on the real data that it names.\n"
 
