@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from corpusmill.documents.codepoints import WORD
 from corpusmill.documents.compiled import inlined, kernel
-from corpusmill.documents.segmentation import mixed, step
+from corpusmill.documents.segmentation import mixed
 
 Units = NDArray[np.uint8] | NDArray[np.uint64]
 
-_BASE = np.uint64(0x9E3779B97F4A7C15)  # of the polynomial; any odd number with well spread bits
+_BASE = np.uint64(0x9E3779B97F4A7C15)  # of polynomials; any odd number with well spread bits
 _MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
 _STORED = np.uint64(0xBF58476D1CE4E5B9)
 _WORD = WORD
@@ -69,7 +69,7 @@ def join_marks(
             mark = word_kinds[word] & _WORD == 0
             if mark and found > firsts[document] and marks[found - 1] and ends[found - 1] == word_starts[word]:
                 ends[found - 1] = word_ends[word]
-                hashes[found - 1] = mixed(step(hashes[found - 1], word_hashes[word]))
+                hashes[found - 1] = mixed(hashes[found - 1] * uint64(_BASE) + word_hashes[word])  # `.)` is not `).`
                 continue
             starts[found], ends[found], marks[found] = word_starts[word], word_ends[word], mark
             hashes[found] = word_hashes[word]

@@ -7,13 +7,14 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pydivsufsort
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -207,7 +208,7 @@ def corpora(draw: st.DrawFn) -> list[str]:
 
 
 @given(corpora(), st.sampled_from(["words", "bytes"]), st.sampled_from(["first", "none"]), st.integers(4, 12))
-@settings(max_examples=300)
+@settings(max_examples=200)
 def test_passages_and_cuts_are_those_of_plain_python(texts, unit, keep, length):
     outcome = decided(SubstringDedup(min_length=length, unit=unit, keep=keep, min_left_words=0), texts)
     units = [units_of(text, unit) for text in texts]
@@ -379,3 +380,59 @@ def test_only_equal_windows_are_left_after_verification(units, others, length):
     for place, (before, after) in enumerate(zip(given_others.tolist(), found.tolist(), strict=True)):
         same = before >= 0 and units[place : place + length] == units[before : before + length]
         assert after == (before if same else -1)
+
+
+@pytest.fixture(scope="module")
+def posts(realdata: Path) -> list[str]:
+    """4 MB of newsgroup posts, many of which quote others."""
+    paths = sorted(path for path in (realdata / "text/newsgroups20_bydate").rglob("*") if path.is_file())
+    return [path.read_bytes().decode("latin-1") for path in paths[: len(paths) // 9]]
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("unit", ["words", "bytes"])
+@pytest.mark.parametrize("keep", ["first", "none"])
+def test_on_real_posts_a_suffix_array_finds_the_same(posts, unit, keep):
+    outcome = decided(SubstringDedup(unit=unit, keep=keep, min_left_words=0), posts)
+    ranges = sorted_suffix_passages([units_of(post, unit) for post in posts], 50, keep)
+    assert {
+        number: (row["passages"], row["repeated_units"], row["longest"]) for number, row in outcome.measures.items()
+    } == {
+        number: (len(found), sum(end - begin for begin, end, _ in found), max(end - begin for begin, end, _ in found))
+        for number, found in ranges.items()
+    }
+    assert outcome.cut == {number: byte_ranges(posts[number], unit, found) for number, found in ranges.items()}
+    assert sum(map(len, ranges.values())) > 300
+
+
+def sorted_suffix_passages(
+    documents: Sequence[Sequence[Any]], length: int, keep: str
+) -> dict[int, list[tuple[int, int, int]]]:
+    """As `passages`, from a suffix array: equal windows are neighbours in it, with a window or more in common."""
+    numbers = {unit: number for number, unit in enumerate(dict.fromkeys(chain.from_iterable(documents)), 1)}
+    firsts = np.cumsum([0, *(len(units) + 1 for units in documents)])
+    whole = np.zeros(firsts[-1], np.uint8 if len(numbers) < 256 else np.int32)  # 0 behind each document
+    for first, units in zip(firsts.tolist(), documents):
+        whole[first : first + len(units)] = [numbers[unit] for unit in units]
+    order = pydivsufsort.divsufsort(whole)
+    common = pydivsufsort.kasai(whole, order)  # of each suffix and the next one in order
+    owner = np.searchsorted(firsts, order, side="right") - 1
+    inside = order + length < firsts[owner + 1]
+    groups = np.append(0, np.cumsum(common[: len(order) - 1] < length))[inside]
+    places = order[inside].astype(np.int64)
+    starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
+    sizes = np.diff(np.append(starts, len(places)))
+    earliest, latest = (np.repeat(reach.reduceat(places, starts), sizes) for reach in (np.minimum, np.maximum))
+    repeated = earliest + length <= places
+    if keep == "none":
+        repeated |= places + length <= latest
+    found: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+    for place in np.sort(places[repeated]).tolist():
+        number = int(np.searchsorted(firsts, place, side="right")) - 1
+        start = place - int(firsts[number])
+        mine = found[number]
+        if mine and start <= mine[-1][1]:
+            mine[-1] = (mine[-1][0], start + length, 0)
+        else:
+            mine.append((start, start + length, 0))
+    return found
