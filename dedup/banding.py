@@ -150,15 +150,16 @@ def same_keys(banding: Banding, files: Sequence[Path], partitions: range) -> Ite
     """
     starts, owners = _starts(banding, files, partitions)
     sizes = np.diff(starts, axis=1)
-    for first, last in _runs(sizes.sum(axis=0), PIECE_KEYS):
+    totals = sizes.sum(axis=0)
+    for first, last in _runs(totals, PIECE_KEYS):
         # Several partitions are one piece; one that is larger than a piece comes in several.
         for begin, end in _runs(sizes[:, first:last].sum(axis=1), PIECE_KEYS):
             blocks = starts[begin:end, first : last + 1]
             elements = _loaded(banding, files, owners[begin:end], blocks)
             places = blocks - blocks[:, :1] + np.cumsum([0, *(blocks[:-1, -1] - blocks[:-1, 0])])[:, None]
-            for partition in range(last - first):
+            for partition in np.flatnonzero(totals[first:last] > 1).tolist():
                 if begin == 0:
-                    table, used = empty_table(int(sizes[:, first + partition].sum())), 0
+                    table, used = empty_table(int(totals[first + partition])), 0
                 ends = places[:, partition + 1]
                 pairs = np.empty((int((ends - places[:, partition]).sum()), 2), np.uint32)
                 table, used, found = join_keys(

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from corpusmill.dedup import banding
+from corpusmill.dedup import banding, minhash
 from corpusmill.dedup.banding import Banding
+from corpusmill.dedup.contract import Step
 from corpusmill.dedup.minhash import MinHashDedup
 from corpusmill.dedup.shingles import shingles_of
 from corpusmill.documents import sidecars
@@ -134,7 +135,7 @@ def test_the_decision_does_not_depend_on_the_order_of_rows_and_files(decided, do
     order = chance.sample(range(len(texts)), len(texts))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(banding, "BLOCK_ROWS", 4)
-        patch.setattr(banding, "PIECE_KEYS", 3)
+        patch.setattr(banding, "PIECE_KEYS", 100)
         patch.setattr(sidecars, "BATCH_ROWS", 3)
         again = decided(barrier, texts, qualities=qualities, order=order, parts=parts)
     assert again.decision.verdicts.equals(first.decision.verdicts)
@@ -143,19 +144,67 @@ def test_the_decision_does_not_depend_on_the_order_of_rows_and_files(decided, do
     assert sum(first.cluster_sizes.values()) == len(first.gone) + len(first.cluster_sizes)
 
 
-def test_a_hundred_thousand_copies_of_five_templates_are_five_clusters_in_seconds(decided):
+@pytest.mark.parametrize("group", [1, 60, 100_000])
+@pytest.mark.parametrize("piece", [50, 10_000])
+def test_steps_in_any_number_of_tasks_decide_as_one_call_does(decided, monkeypatch, group, piece):
+    chance = random.Random(3)
+    texts = [text for _ in range(60) for text in similar_pair(chance, 100, chance.randrange(5))]
+    barrier = MinHashDedup(bands=7, keep="first_id")
+    whole = decided(barrier, texts, excluded=[0, 7])
+    assert len(whole.gone) > 30
+    monkeypatch.setattr(minhash, "STEPS_FROM", 1)
+    monkeypatch.setattr(minhash, "GROUP_ROWS", group)
+    for module in (minhash, banding):
+        monkeypatch.setattr(module, "PIECE_KEYS", piece)
+    order = chance.sample(range(len(texts)), len(texts))
+    stepped = decided(barrier, texts, excluded=[0, 7], order=order, parts=5, in_steps=True)
+    assert stepped.decision.verdicts.equals(whole.decision.verdicts)
+    assert stepped.decision.clusters.equals(whole.decision.clusters)
+
+
+def test_steps_are_cut_by_rows_into_whole_sidecars_and_runs_of_partitions():
+    barrier = MinHashDedup()
+    assert barrier.steps([100_000, 99_999]) == ()
+    assert barrier.steps([400_000] * 5) == (Step("spread", 2), Step("join", 7))
+    assert barrier.steps([0, 5_000_000, 0]) == (Step("spread", 2), Step("join", 18))
+    assert barrier.steps([3_000_000_000]) == (Step("spread", 1), Step("join", 14 * 256))
+
+
+def test_two_hundred_thousand_copies_of_five_templates_are_five_clusters_in_seconds(decided):
     chance = random.Random(0)
     templates = [" ".join(f"w{chance.randrange(5000)}" for _ in range(60)) for _ in range(5)]
-    texts = [f"{templates[number % 5]} copy {number}" for number in range(100_000)]
+    texts = [f"{templates[number % 5]} copy {number}" for number in range(200_000)]
     barrier = MinHashDedup(keep="first_id")
     decided(barrier, texts[:10])  # compiles
     begin = time.process_time()
     outcome = decided(barrier, texts)
     assert time.process_time() - begin < 20
     # An estimate is not exact: a few hundred copies may look less alike than they are, and are then compared by text.
-    assert sum(map(len, outcome.reads)) < 1000
-    assert outcome.cluster_sizes == dict.fromkeys(range(5), 20_000)
+    assert sum(map(len, outcome.reads)) < 2000
+    assert outcome.cluster_sizes == dict.fromkeys(range(5), 40_000)
     assert all(gone % 5 == kept for gone, kept in outcome.gone.items())
+
+
+def test_near_copies_of_templates_cost_no_more_each_the_more_there_are(decided):
+    """One word of 60 is another in each copy: copies have a similarity of about .84, which signatures leave open."""
+    chance = random.Random(0)
+    templates = [[f"w{chance.randrange(5000)}" for _ in range(60)] for _ in range(5)]
+    texts = []
+    for number in range(20_000):
+        words = list(templates[number % 5])
+        words[chance.randrange(60)] = f"other{number}"
+        texts.append(" ".join(words))
+    barrier = MinHashDedup(keep="first_id")
+    seconds = []
+    for some in (texts[:50], texts[:5000], texts):
+        begin = time.process_time()
+        outcome = decided(barrier, some)
+        seconds.append(time.process_time() - begin)
+        read = [document for reads in outcome.reads for document in reads]
+        assert len(read) == len(set(read))
+    assert len(outcome.gone) > 19_900
+    assert all(gone % 5 == kept % 5 for gone, kept in outcome.gone.items())
+    assert seconds[2] < 10 * seconds[1]  # four times as many documents; quadratic would be 16
 
 
 def test_texts_are_read_again_once_and_only_near_the_threshold(decided):
