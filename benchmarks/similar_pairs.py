@@ -62,7 +62,7 @@ def exact_similarities(
 
 def _sets(texts: Sequence[str], ngram: int, fold_numbers: bool) -> sparse.csr_array:
     """A row of ones for each document; columns are n-grams, the rarest first."""
-    hashes, documents = [], []
+    hashes, documents = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
     for begin in range(0, len(texts), _BATCH):
         shingles = shingles_of(TextBatch.of_texts(texts[begin : begin + _BATCH]), ngram, fold_numbers)
         hashes.append(shingles.hashes)
@@ -92,7 +92,8 @@ def _candidates(sets: sparse.csr_array, similarity: float) -> tuple[NDArray[np.i
     frequencies = np.bincount(prefix.indices, minlength=sets.shape[1])
     prefix = prefix[:, frequencies > 1]
     transposed = prefix.T.tocsr()
-    found: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+    nothing = np.empty(0, np.int64)
+    found = [(nothing, nothing)]
     for begin in range(0, sets.shape[0], _ROWS):
         shared = (prefix[begin : begin + _ROWS] @ transposed).tocoo()
         left, right = shared.row.astype(np.int64) + begin, shared.col.astype(np.int64)

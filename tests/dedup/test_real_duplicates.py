@@ -1,10 +1,13 @@
-"""Real near-duplicates: news with planted copies, revisions of terms of service, families of licences."""
+"""Real near-duplicates: news with planted copies, revisions of terms of service, families of licences, books."""
 
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from corpusmill.dedup import minhash
 from corpusmill.dedup.minhash import MinHashDedup
 from corpusmill.dedup.shingles import shingles_of
 from corpusmill.documents.batch import TextBatch
@@ -48,6 +51,51 @@ def test_adjacent_revisions_are_found_and_every_removal_is_as_similar_as_it_has_
     ]
     assert len(adjacent) > 500
     assert np.mean([later in gone or later - 1 in gone for later in adjacent]) >= 0.97
+    # No chains: in a history whose last revision is unlike the first, neither goes for the other, though each revision
+    # is like the next.
+    begins = [row for row in range(len(files)) if row == 0 or files[row].parent != files[row - 1].parent]
+    ends = [(begin, end - 1) for begin, end in pairwise([*begins, len(files)])]
+    unlike = [(first, last) for first, last in ends if jaccard(sets[first], sets[last]) < 0.75]
+    assert len(unlike) > 90
+    assert not [(first, last) for first, last in unlike if gone.get(last) == first or gone.get(first) == last]
+
+
+def test_the_clusters_do_not_depend_on_the_order_of_documents_nor_on_the_number_of_tasks(
+    decided, realdata: Path, monkeypatch
+):
+    monkeypatch.setattr(minhash, "STEPS_FROM", 0)
+    revisions = sorted((realdata / "neardup" / "opentermsarchive_revisions_contrib").rglob("*.md"))[:200]
+    reports = sorted((realdata / "text" / "reuters21578_webtext_speeches" / "reuters" / "training").iterdir())[:2000]
+    texts = [file.read_bytes().decode("utf-8", "replace") for file in [*revisions, *reports]]
+    first = decided(MinHashDedup(), texts).decision
+    assert first.verdicts.num_rows > 100
+    for parts in (1, 2, 5):
+        shuffled = np.random.default_rng(parts).permutation(len(texts))
+        for in_steps in (False, True):
+            other = decided(MinHashDedup(), texts, order=shuffled, parts=parts, in_steps=in_steps).decision
+            assert other.verdicts.equals(first.verdicts)
+            assert other.clusters.equals(first.clusters)
+
+
+def test_editions_of_a_book_are_found_and_no_other_book(decided, realdata: Path):
+    folder = realdata / "text" / "books_classic_markdown_a"
+    files = [file for file in sorted(folder.rglob("*.md")) if file.stat().st_size < 300_000]
+    texts = []
+    for file in files:
+        book = file.read_text()
+        paragraphs = re.split(r"\n\s*\n", book)
+        tenth = len(paragraphs) // 10
+        texts += [
+            book,
+            "Set anew for small screens.\n\n" + "\n".join(" ".join(part.split()) for part in paragraphs),
+            "\n\n".join(paragraphs[: 4 * tenth] + paragraphs[5 * tenth :]),
+            re.sub(r"\b(to)-(day|night|morrow)\b", r"\1\2", re.sub(r"\Bour\b", "or", book)),
+        ]
+    gone = decided(MinHashDedup(), texts).gone
+    assert len(files) > 25
+    assert {row // 4 for row in gone} == set(range(len(files)))
+    assert all(row // 4 == kept // 4 for row, kept in gone.items())
+    assert len(gone) == 3 * len(files)
 
 
 def test_licences_that_differ_stay_apart_and_every_removal_is_as_similar_as_it_has_to_be(decided, realdata: Path):
