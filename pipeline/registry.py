@@ -46,6 +46,7 @@ BARRIERS = {
     "site_lines": "corpusmill.filters.site_lines:SiteLines",
     "exact_dedup": "corpusmill.dedup.exact:ExactDedup",
     "minhash_dedup": "corpusmill.dedup.minhash:MinHashDedup",
+    "semantic_dedup": "corpusmill.dedup.semantic:SemanticDedup",
     "repeated_lines": "corpusmill.dedup.lines:RepeatedLines",
     "substring_dedup": "corpusmill.dedup.substrings:SubstringDedup",
     "combined_quality": "corpusmill.filters.combined_quality:CombinedQuality",

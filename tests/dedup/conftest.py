@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -139,3 +140,15 @@ def decided(tmp_path: Path) -> Callable[..., Outcome]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def static_model_of_real_text(realdata: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A model2vec model, trained on news and encyclopedia articles; and those."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+    from static_model import train
+
+    articles = (realdata / "text/wikitext2_valid_test/wikitext-2/valid.txt").read_text("utf-8").split("\n = ")
+    reports = sorted((realdata / "text/reuters21578_webtext_speeches/reuters/training").iterdir())[:2500]
+    texts = [path.read_text("latin-1") for path in reports] + articles
+    return train(texts, tmp_path_factory.mktemp("static"), vocabulary=6000, dimensions=64), texts
