@@ -1,8 +1,9 @@
-"""All pairs of documents whose exact Jaccard similarity is high: the truth that near-duplicate search is held against.
+"""All pairs of documents whose exact similarity is high: the truth that near-duplicate search is held against.
 
-No hashing of sets is involved. Of two sets with similarity t, the |A| - ceil(t |A|) + 1 rarest members of each hold a
+No sampling is involved. Of two sets with Jaccard similarity t, the |A| - ceil(t |A|) + 1 rarest members of each hold a
 common one (prefix filtering: Chaudhuri, Ganti and Kaushik 2006; Bayardo, Ma and Srikant 2007), so pairs that share none
-of those are left out, and all others are counted in full, by products of sparse matrices of ones.
+of those are left out; where t is containment, one of those of the smaller set is anywhere in the larger. All others are
+counted in full, by products of sparse matrices of ones.
 """
 
 from __future__ import annotations
@@ -24,40 +25,44 @@ _ROWS = 512  # of the candidates' matrix at a time
 
 @dataclass(frozen=True, slots=True)
 class SimilarPairs:
-    """Pairs `left[i] < right[i]` with their exact similarities."""
+    """Pairs `left[i] < right[i]` with their exact similarities, and the different n-grams of all documents."""
 
     left: NDArray[np.int64]
     right: NDArray[np.int64]
     similarities: NDArray[np.float64]
+    sizes: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.left)
 
     def of_at_least(self, similarity: float) -> SimilarPairs:
         chosen = self.similarities >= similarity
-        return SimilarPairs(self.left[chosen], self.right[chosen], self.similarities[chosen])
+        return SimilarPairs(self.left[chosen], self.right[chosen], self.similarities[chosen], self.sizes)
 
 
 def similar_pairs(
-    texts: Sequence[str], similarity: float, *, ngram: int = 5, fold_numbers: bool = False
+    texts: Sequence[str], similarity: float, *, ngram: int = 5, fold_numbers: bool = False, containment: bool = False
 ) -> SimilarPairs:
-    """All pairs of at least this similarity, by their sets of word n-grams (dedup/shingles.py)."""
+    """All pairs of at least this similarity, by their sets of word n-grams (dedup/shingles.py).
+
+    Args:
+        containment: of the smaller set in the larger, instead of Jaccard similarity.
+    """
     sets = _sets(texts, ngram, fold_numbers)
-    left, right = _candidates(sets, similarity)
-    values = exact_similarities(sets, left, right)
-    return SimilarPairs(left, right, values).of_at_least(similarity)
-
-
-def exact_similarities(
-    sets: sparse.csr_array, left: NDArray[np.int64], right: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Of pairs of rows; 0 where both are empty."""
     sizes = np.diff(sets.indptr).astype(np.int64)
+    left, right = _candidates(sets, sizes, similarity, containment)
+    shared = _shared(sets, left, right)
+    smaller, larger = np.minimum(sizes[left], sizes[right]), np.maximum(sizes[left], sizes[right])
+    similarities = shared / (smaller if containment else smaller + larger - shared)
+    return SimilarPairs(left, right, similarities, sizes).of_at_least(similarity)
+
+
+def _shared(sets: sparse.csr_array, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
     shared = np.zeros(len(left), np.int64)
     for begin in range(0, len(left), _PAIRS):
         some = slice(begin, begin + _PAIRS)
         shared[some] = sets[left[some]].multiply(sets[right[some]]).sum(axis=1)
-    return shared / np.maximum(sizes[left] + sizes[right] - shared, 1)
+    return shared
 
 
 def _sets(texts: Sequence[str], ngram: int, fold_numbers: bool) -> sparse.csr_array:
@@ -80,25 +85,28 @@ def _sets(texts: Sequence[str], ngram: int, fold_numbers: bool) -> sparse.csr_ar
     return ranked
 
 
-def _candidates(sets: sparse.csr_array, similarity: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs that share one of their rarest n-grams, and whose sizes allow the similarity."""
-    sizes = np.diff(sets.indptr).astype(np.int64)
+def _candidates(
+    sets: sparse.csr_array, sizes: NDArray[np.int64], similarity: float, containment: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of which the smaller set shares one of its rarest n-grams with the larger, and whose sizes allow the
+    similarity."""
     prefixes = np.where(sizes > 0, sizes - np.ceil(similarity * sizes - 1e-9).astype(np.int64) + 1, 0)
     place = np.arange(len(sets.indices)) - np.repeat(sets.indptr[:-1], sizes)
     within = place < np.repeat(prefixes, sizes)
     firsts = np.concatenate([[0], np.cumsum(prefixes)])
     prefix = sparse.csr_array((sets.data[within], sets.indices[within], firsts), sets.shape)
-    # An n-gram of one document joins no pair.
-    frequencies = np.bincount(prefix.indices, minlength=sets.shape[1])
-    prefix = prefix[:, frequencies > 1]
-    transposed = prefix.T.tocsr()
+    # An n-gram of one document joins no pair. The larger set has a common one among its own rarest, too, if both have
+    # few others.
+    common = np.bincount(sets.indices, minlength=sets.shape[1]) > 1
+    prefix = prefix[:, common]
+    transposed = (sets[:, common] if containment else prefix).T.tocsr()
     nothing = np.empty(0, np.int64)
     found = [(nothing, nothing)]
     for begin in range(0, sets.shape[0], _ROWS):
         shared = (prefix[begin : begin + _ROWS] @ transposed).tocoo()
-        left, right = shared.row.astype(np.int64) + begin, shared.col.astype(np.int64)
-        chosen = (left < right) & (
-            np.minimum(sizes[left], sizes[right]) >= similarity * np.maximum(sizes[left], sizes[right]) - 1e-9
-        )
-        found.append((left[chosen], right[chosen]))
+        one, two = shared.row.astype(np.int64) + begin, shared.col.astype(np.int64)
+        chosen = (sizes[one] < sizes[two]) | ((sizes[one] == sizes[two]) & (one < two))
+        if not containment:
+            chosen &= sizes[one] >= similarity * sizes[two] - 1e-9
+        found.append((np.minimum(one, two)[chosen], np.maximum(one, two)[chosen]))
     return np.concatenate([left for left, _ in found]), np.concatenate([right for _, right in found])

@@ -38,18 +38,20 @@ def shingles(text: str, ngram: int) -> set[tuple[str, ...]]:
     return {tuple(words[first : first + ngram]) for first in range(max(1, len(words) - ngram + 1))} if words else set()
 
 
+@pytest.mark.parametrize("containment", [False, True])
 @given(texts=TEXTS, similarity=st.sampled_from([0.1, 0.5, 0.6, 0.75, 0.8, 1.0]), ngram=st.integers(1, 3))
 def test_all_similar_pairs_are_those_that_counting_each_pair_gives(
-    topic: ModuleType, texts: list[str], similarity: float, ngram: int
+    topic: ModuleType, texts: list[str], similarity: float, ngram: int, containment: bool
 ) -> None:
     sets = [shingles(text, ngram) for text in texts]
     expected = {}
     for one, two in combinations(range(len(texts)), 2):
         if sets[one] and sets[two]:
-            value = len(sets[one] & sets[two]) / len(sets[one] | sets[two])
+            whole = min(len(sets[one]), len(sets[two])) if containment else len(sets[one] | sets[two])
+            value = len(sets[one] & sets[two]) / whole
             if value >= similarity:
                 expected[one, two] = value
-    pairs = topic.similar_pairs(texts, similarity, ngram=ngram)
+    pairs = topic.similar_pairs(texts, similarity, ngram=ngram, containment=containment)
     found = dict(zip(zip(pairs.left.tolist(), pairs.right.tolist()), pairs.similarities.tolist()))
     assert found == expected
 
@@ -57,7 +59,7 @@ def test_all_similar_pairs_are_those_that_counting_each_pair_gives(
 def test_a_removal_is_right_if_a_document_stays_that_is_like_it(topic: ModuleType) -> None:
     # 0 like 1 like 2, but 0 unlike 2; 3 like 4; 5 is alone.
     left, right, similarities = np.array([0, 1, 3]), np.array([1, 2, 4]), np.array([0.9, 0.76, 0.8])
-    truth = topic.SimilarPairs(left, right, similarities)
+    truth = topic.SimilarPairs(left, right, similarities, np.ones(6, np.int64))
     score = topic._score(6, truth, [0, 1, 5])
     assert (score.pairs, score.found, score.removed, score.wrong) == (2, 1, 3, 2)  # 0 went for 1, which went, too
     assert topic._score(6, truth, [1, 4]).precision == 1
