@@ -12,6 +12,8 @@ Differs from CCNet:
       document has it any more; here it must stand in several documents, and by default the first of them keeps it
     - lines without a letter (rules, bullets, numbers) do not count; they go where both neighbours go, and a rule goes
       with the heading right above it
+    - what is repeated goes where several such lines stand in a row, or at the ends of the text, unless `min_run` says
+      otherwise: half of the article lines that were cut without that stood alone (docs/accuracy.md)
     - white space that a cut would double goes with it; documents of which too little is left are dropped
 
 Equal means 64 bits of hash: among 10^9 different units, the chance that any two are taken for one is 0.03.
@@ -62,12 +64,15 @@ from corpusmill.documents.unit_hashes import unit_hashes
 _ALPHA, _WORD = ALPHA, WORD
 # Keys that are no hashes: of units too short to count, of signs alone, and of signs and numbers.
 _SHORT, _SIGNS, _NUMBERS = np.uint64(0), np.uint64(1), np.uint64(2)
+_REPEATED, _TO_CUT = 1, 2  # marks of units
 _FEW_DOCUMENTS = 100_000  # fewer are not worth tasks of their own
 _DOCUMENTS_OF_A_TASK = 200_000  # about 10 million lines of web pages
 _BLOCK = 4_000_000  # units that are dealt out at a time: 80 MB
 _TABLE = 1 << 18  # units of a hash table: it takes 2 MB, as much as a core's cache
-_SCATTERED = pa.schema([pa.field("key", pa.uint64(), nullable=False), pa.field("unit", pa.int32(), nullable=False)])
-_REPEATED = pa.schema(
+_SCATTERED_ROWS = pa.schema(
+    [pa.field("key", pa.uint64(), nullable=False), pa.field("unit", pa.int32(), nullable=False)]
+)
+_REPEATED_ROWS = pa.schema(
     [
         pa.field("group", pa.int32(), nullable=False),  # the same for the same key, within a record batch
         pa.field("sidecar", pa.int32(), nullable=False),
@@ -103,7 +108,7 @@ class RepeatedLines(Deduplication):
         ]
     )
     judged_fields: ClassVar[frozenset[str]] = Deduplication.judged_fields | {
-        "min_count", "min_site_share", "keep", "min_left_characters", "min_left_share",
+        "min_count", "min_site_share", "min_run", "keep", "min_left_characters", "min_left_share",
     }  # fmt: skip
 
     unit: Literal["line", "paragraph"] = "line"
@@ -123,6 +128,9 @@ class RepeatedLines(Deduplication):
     """Units with fewer words never count."""
     min_characters: int = 1
     """Units with fewer characters never count."""
+    min_run: int = 2
+    """Repeated units in a row, or they stay; at the text's beginning and end fewer are enough. A headline that other
+    pages link to stands alone in its article, a menu's lines do not. 1: each goes (CCNet)."""
     keep: Literal["first", "none"] = "first"
     """Which occurrence stays. first: those of the document that has the lowest id of all that stay; none: they all go
     (CCNet)."""
@@ -132,7 +140,8 @@ class RepeatedLines(Deduplication):
     """Share of its characters that must be left, likewise."""
 
     def __post_init__(self) -> None:
-        for name, least in (("min_count", 2), ("min_words", 1), ("min_characters", 1), ("min_left_characters", 1)):
+        for name in ("min_count", "min_words", "min_characters", "min_run", "min_left_characters"):
+            least = 2 if name == "min_count" else 1
             if getattr(self, name) < least:
                 raise RecipeError(f"repeated_lines.{name}: {getattr(self, name)} must be at least {least}")
         for name in ("min_site_share", "min_left_share"):
@@ -205,13 +214,13 @@ class RepeatedLines(Deduplication):
             return Decision(VERDICTS.empty_table(), measures=self._measured.empty_table())
         documents = _Documents(sidecars, excluded)
         repeated = (done or self._done_here(sidecars, workspace))["repeated"]
-        cut = self._cut(documents, repeated, documents.present)
-        outcome = self._outcome(sidecars, documents, cut)
+        marks = self._marks(documents, repeated, documents.present)
+        outcome = self._outcome(sidecars, documents, marks)
         if self.keep == "first" and outcome.short.any():
             # What a dropped document would have kept is kept by the first of those that stay. So these lose less than
             # before, and none of them can now be too short.
-            cut = self._cut(documents, repeated, documents.present & ~outcome.short)
-            outcome = self._outcome(sidecars, documents, cut, short=outcome.short)
+            marks = self._marks(documents, repeated, documents.present & ~outcome.short)
+            outcome = self._outcome(sidecars, documents, marks, short=outcome.short)
         return outcome.decision(documents, self._measured)
 
     @property
@@ -228,10 +237,9 @@ class RepeatedLines(Deduplication):
             done[name] = files
         return done
 
-    def _cut(self, documents: _Documents, repeated: Sequence[Path], stay: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """bool[units]: which are repeated and do not stay, where the documents of `stay` come into question to keep
-        them."""
-        cut = np.zeros(int(documents.unit_firsts[-1]), np.bool_)
+    def _marks(self, documents: _Documents, repeated: Sequence[Path], stay: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """uint8[units]: 0, _REPEATED or _TO_CUT. The documents of `stay` come into question to keep a unit."""
+        marks = np.zeros(int(documents.unit_firsts[-1]), np.uint8)
         needed = np.full(len(documents.ids), self.min_count, np.float64)
         if self.scope == "site":
             np.maximum(needed, self.min_site_share * documents.pages, out=needed)
@@ -239,19 +247,19 @@ class RepeatedLines(Deduplication):
             groups, sidecar, unit = (frozen(column.to_numpy()) for column in batch.columns)
             units = documents.bases[sidecar] + unit
             owners = np.searchsorted(documents.unit_firsts, units, side="right") - 1
-            judged = np.empty(len(units), np.bool_)
+            judged = np.empty(len(units), np.uint8)
             judge_groups(
                 groups, frozen(owners), int(groups.max(initial=-1)) + 1, documents.present, frozen(needed),
                 documents.ranks, frozen(stay), self.keep == "first", judged,
             )  # fmt: skip
-            cut[units[judged]] = True
-        return frozen(cut)
+            marks[units] = judged
+        return frozen(marks)
 
     def _outcome(
         self,
         sidecars: Sequence[Path],
         documents: _Documents,
-        cut: NDArray[np.bool_],
+        marks: NDArray[np.uint8],
         short: NDArray[np.bool_] | None = None,
     ) -> _Outcome:
         """What is cut out of whom. `short`: the documents that are dropped; None: those with too little left."""
@@ -265,9 +273,11 @@ class RepeatedLines(Deduplication):
                 keys, starts, ends, sizes = (frozen(batch.column(n).flatten().to_numpy()) for n in range(4))
                 behind = document + batch.num_rows
                 firsts = frozen((documents.unit_firsts[document : behind + 1] - unit).astype(np.int32))
+                cut = np.zeros(len(keys), np.bool_)
+                choose_runs(firsts, keys, marks[unit : unit + len(keys)], self.min_run, cut)
                 passages = np.empty((len(keys), 3), np.int64)
                 found = find_passages(
-                    firsts, keys, starts, ends, sizes, cut[unit : unit + len(keys)], units[document:behind],
+                    firsts, keys, starts, ends, sizes, frozen(cut), units[document:behind],
                     characters[:, document:behind], passages,
                 )  # fmt: skip
                 passages[:found, 0] += document
@@ -369,7 +379,7 @@ def _range_bits(documents: int) -> int:
 
 def _scatter(sidecar: Path, bits: int, target: Path) -> None:
     """Writes blocks of 2^bits record batches, one for each range of keys."""
-    with atomic_file(target) as stream, pa.ipc.new_file(stream, _SCATTERED) as writer:
+    with atomic_file(target) as stream, pa.ipc.new_file(stream, _SCATTERED_ROWS) as writer:
         waiting: list[NDArray[np.uint64]] = []
         base = size = 0
         for batch in _rows(sidecar, ("keys",)):
@@ -387,7 +397,7 @@ def _write_block(writer: Any, waiting: Sequence[NDArray[np.uint64]], base: int, 
     bounds, dealt, places = dealt_out(keys, 64 - bits, bits)
     for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         columns = [pa.array(dealt[start:end]), pa.array(places[start:end] + np.int32(base))]
-        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=_SCATTERED))
+        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=_SCATTERED_ROWS))
 
 
 def dealt_out(
@@ -417,7 +427,7 @@ def _find_repeated(scattered: Sequence[Path], task: int, bits: int, least: int, 
                 keys.append(batch.column(0).to_numpy().copy())
                 units.append(batch.column(1).to_numpy().copy())
                 sidecars.append(np.full(batch.num_rows, number, np.int32))
-    with atomic_file(target) as stream, pa.ipc.new_file(stream, _REPEATED) as writer:
+    with atomic_file(target) as stream, pa.ipc.new_file(stream, _REPEATED_ROWS) as writer:
         unit, sidecar = _joined(units, np.int32), _joined(sidecars, np.int32)
         finer = max(0, (len(unit) - 1) // _TABLE).bit_length()
         bounds, dealt, places = dealt_out(frozen(_joined(keys, np.uint64)), 64 - bits - finer, finer)
@@ -426,7 +436,7 @@ def _find_repeated(scattered: Sequence[Path], task: int, bits: int, least: int, 
         often = groups >= 0
         places = places[often]
         columns = [pa.array(groups[often]), pa.array(sidecar[places]), pa.array(unit[places])]
-        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=_REPEATED))
+        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=_REPEATED_ROWS))
 
 
 def _joined(arrays: Sequence[NDArray[Any]], kind: type[np.generic]) -> NDArray[Any]:
@@ -551,9 +561,10 @@ def judge_groups(
     ranks: NDArray[np.int64],
     stay: NDArray[np.bool_],
     keep_first: bool,
-    cut: NDArray[np.bool_],
+    marks: NDArray[np.uint8],
 ) -> None:
-    """Which units are in as many present documents as their document needs, and not in the first that stays.
+    """Marks units that are in as many present documents as their document needs: _REPEATED in the first that stays, if
+    that is to keep them, _TO_CUT in the others, and 0 what is not repeated.
 
     The units of a group are in the order of their documents.
     """
@@ -569,8 +580,37 @@ def judge_groups(
                 first[group] = owner
     for unit in range(groups.shape[0]):
         group, owner = groups[unit], owners[unit]
-        repeated = present[owner] and documents[group] >= needed[owner]
-        cut[unit] = repeated and not (keep_first and first[group] == owner)
+        if not present[owner] or documents[group] < needed[owner]:
+            marks[unit] = 0
+        else:
+            marks[unit] = _REPEATED if keep_first and first[group] == owner else _TO_CUT
+
+
+@kernel
+def choose_runs(
+    firsts: NDArray[np.int32],
+    keys: NDArray[np.uint64],
+    marks: NDArray[np.uint8],
+    min_run: int,
+    cut: NDArray[np.bool_],
+) -> None:
+    """Which units go: those to be cut that stand in a row of `min_run` repeated ones, those without a letter aside, or
+    in the first or last row of the text."""
+    for document in range(firsts.shape[0] - 1):
+        first, behind = firsts[document], firsts[document + 1]
+        unit = first
+        any_stayed = False
+        while unit < behind:
+            end = unit
+            length = 0
+            while end < behind and (marks[end] or keys[end] == _SIGNS or keys[end] == _NUMBERS):
+                length += marks[end] > 0
+                end += 1
+            if length >= min_run or not any_stayed or end == behind:
+                for place in range(unit, end):
+                    cut[place] = marks[place] == _TO_CUT
+            any_stayed = True
+            unit = end + 1
 
 
 @kernel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -157,13 +158,15 @@ def plain(stage: RepeatedLines, pages: Sequence[Page], excluded: Sequence[int]) 
             if number in excluded:
                 results.append((text, 0))
                 continue
-            cut = []
+            repeated, cut = [], []
             for key in keys[number]:
                 owners = standing[sites[number], key]
                 share = stage.min_site_share * pages_of[sites[number]] if stage.scope == "site" else 0
                 often = len(owners) >= stage.min_count and len(owners) >= share
                 stays = min((owner for owner in owners if owner not in dropped), default=None)
+                repeated.append(often)
                 cut.append(often and not (stage.keep == "first" and stays == number))
+            cut = in_runs(keys[number], repeated, cut, stage.min_run)
             units, gaps = split[number]
             lettered = [place for place, key in enumerate(keys[number]) if key not in LETTERLESS]
             total = sum(len(units[place]) for place in lettered)
@@ -174,6 +177,18 @@ def plain(stage: RepeatedLines, pages: Sequence[Page], excluded: Sequence[int]) 
         if not dropped:
             dropped = short
     return [(None if number in dropped else text, count) for number, (text, count) in enumerate(results)]
+
+
+def in_runs(keys: list[object], repeated: list[bool], cut: list[bool], least: int) -> list[bool]:
+    """`cut` without what stands in rows of fewer than `least` repeated units, unless these are at an end."""
+    lettered = [place for place, key in enumerate(keys) if key not in LETTERLESS]
+    result = [False] * len(cut)
+    for _, run in itertools.groupby(enumerate(lettered), lambda pair: repeated[pair[1]]):
+        rows = list(run)
+        if len(rows) >= least or rows[0][0] == 0 or rows[-1][0] == len(lettered) - 1:
+            for _, place in rows:
+                result[place] = cut[place]
+    return result
 
 
 def rebuilt(units: list[str], gaps: list[str], cut: list[bool], keys: list[object]) -> str:
@@ -230,6 +245,7 @@ stages = st.builds(
     min_site_share=st.sampled_from([0.0, 0.3, 0.75]),
     min_words=st.integers(1, 2),
     min_characters=st.sampled_from([1, 3]),
+    min_run=st.integers(1, 3),
     keep=st.sampled_from(["first", "none"]),
     min_left_characters=st.sampled_from([1, 6]),
     min_left_share=st.sampled_from([None, 0.4]),
@@ -332,6 +348,7 @@ def test_sidecars_of_another_stage_are_an_error_that_names_file_and_column(tmp_p
     ("options", "message"),
     [
         ({"min_count": 1}, "min_count: 1 must be at least 2"),
+        ({"min_run": 0}, "min_run: 0 must be at least 1"),
         ({"min_words": 0}, "min_words: 0 must be at least 1"),
         ({"min_left_characters": 0}, "min_left_characters: 0 must be at least 1"),
         ({"min_site_share": -0.1}, "min_site_share: -0.1 is no share"),
@@ -349,8 +366,8 @@ def test_the_alarm_is_checked_with_the_rest():
 
 
 def test_fields_that_only_decide_reads_do_not_change_the_sidecars():
-    other = {"min_count": 9, "min_site_share": 0.7, "keep": "none", "min_left_characters": 7, "min_left_share": 0.1,
-             "max_dropped_share": None, "on_wipe_out": "error"}  # fmt: skip
+    other = {"min_count": 9, "min_site_share": 0.7, "min_run": 3, "keep": "none", "min_left_characters": 7,
+             "min_left_share": 0.1, "max_dropped_share": None, "on_wipe_out": "error"}  # fmt: skip
     assert set(other) == RepeatedLines.judged_fields
     batch = TextBatch(documents_of([("http://a.example", "one\ntwo"), (None, "three")]))
     assert replace(RepeatedLines(), **other).observe(batch) == RepeatedLines().observe(batch)
