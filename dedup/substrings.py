@@ -26,8 +26,8 @@ Sidecar, one row for each document:
     units         int32
     fingerprints  list<uint64>   about 4 for every min_length units
 
-`decide` takes 8 bytes for each different fingerprint that occurs twice, 24 and the id for each document that has one,
-some hundred MB of buffers, and on disk 24 bytes (of bytes: 17) for each unit of those documents.
+`decide` takes 8 bytes for each different fingerprint that occurs twice, about 200 for each document that has one, and
+some hundred MB of buffers; on disk 24 bytes (of bytes: 17) for each unit of those documents.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ class SubstringDedup(Deduplication):
     min_length: int = 50
     """Units in a row that must be equal: the least length of a passage (Lee et al. 2022, section 4.1: 50 tokens)."""
     unit: Literal["words", "bytes"] = "words"
-    """What is counted and compared. words: words and punctuation marks as they are written, whatever white space is
-    between them; bytes: the text as it stands, white space included."""
+    """What is counted and compared. words: words and punctuation marks (those that touch are one) as they are written,
+    whatever white space is between them; bytes: the text as it stands, white space included."""
     keep: Literal["first", "none"] = "first"
     """first: of each passage the first occurrence stays, by document id, then by position; none: none of them stays."""
     action: Literal["cut", "mark"] = "cut"
@@ -134,7 +134,7 @@ class SubstringDedup(Deduplication):
         return self.min_length // 2
 
     def observe(self, batch: TextBatch) -> pa.RecordBatch:
-        units, firsts = self._units(batch)
+        units, firsts = self.units(batch)
         found_firsts, values, _ = self._fingerprints(units, firsts)
         fingerprints = pa.ListArray.from_arrays(pa.array(found_firsts), pa.array(values))
         columns = [batch.documents.column("id"), pa.array(np.diff(firsts)), fingerprints]
@@ -159,7 +159,7 @@ class SubstringDedup(Deduplication):
         repeats = self._repeats(windows, int(documents.bases[-1]), workspace)
         return self._decision(self._passages(repeats, units, documents), read_texts)
 
-    def _units(self, batch: TextBatch) -> tuple[Units, NDArray[np.int32]]:
+    def units(self, batch: TextBatch) -> tuple[Units, NDArray[np.int32]]:
         """The units of a batch; those of document d are from `firsts[d]` to `firsts[d + 1]`."""
         if self.unit == "bytes":
             return batch.text, batch.offsets
@@ -193,7 +193,7 @@ class SubstringDedup(Deduplication):
         windows = _Spill(workspace, "windows", _part_count(total))
         missing = np.ones(len(documents.ids), np.bool_)
         for batch, ranks in documents.read(np.arange(len(documents.ids)), read_texts):
-            units, firsts = self._units(batch)
+            units, firsts = self.units(batch)
             if not np.array_equal(np.diff(firsts), np.diff(documents.bases)[ranks]):
                 raise _changed(self.name, documents.ids, ranks[np.diff(firsts) != np.diff(documents.bases)[ranks]])
             missing[ranks] = False
@@ -300,7 +300,7 @@ class SubstringDedup(Deduplication):
         counts = ends - firsts
         mine = np.repeat(np.arange(len(ranks)), counts)
         chosen = np.arange(len(mine)) + np.repeat(firsts - (np.cumsum(counts) - counts), counts)
-        _, unit_firsts = self._units(batch)
+        _, unit_firsts = self.units(batch)
         shift = unit_firsts[mine].astype(np.int64) - passages.documents.bases[ranks[mine]]
         places = np.stack([passages.starts[chosen] + shift, passages.ends[chosen] + shift], axis=1)
         borders = np.empty_like(places)
@@ -404,7 +404,7 @@ class _Known:
 
     def __init__(self, values: NDArray[np.uint64]) -> None:
         self._values = frozen(values)
-        bits = max(len(values).bit_length(), 1)
+        bits = max(len(values).bit_length() - 3, 1)  # four to eight values have a home in common
         self._shift = 64 - bits
         homes = np.arange(1 << bits, dtype=np.uint64) << np.uint64(self._shift)
         self._homes = frozen(np.append(np.searchsorted(values, homes), len(values)))

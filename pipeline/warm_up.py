@@ -32,7 +32,7 @@ _TEXT = (
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """Runs one stage on two short documents, so that all of its kernels are there."""
+    """Runs one stage on short documents, two of them equal, so that all of its kernels are there."""
 
     spec: StageSpec | None  # None: what every stage needs
     size: int = 0
@@ -42,7 +42,7 @@ class Errand:
         return f"compile {self.spec.stage if self.spec else 'segmentation'}"
 
     def run(self) -> Counts:
-        batch = TextBatch.of_texts([_TEXT, _TEXT * 2])
+        batch = TextBatch.of_texts([_TEXT, _TEXT * 2, _TEXT * 2])
         content_hashes(batch.documents.column("id"), batch.texts)
         _ = batch.words, batch.lines, batch.paragraphs, batch.folded_hashes
         if self.spec is not None:
