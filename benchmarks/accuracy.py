@@ -18,6 +18,8 @@ TOPICS = (
     "pii",
     "decontamination",
     "near_duplicates",
+    "dedup_lines",
+    "dedup_substrings",
     "chains",
 )
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "accuracy.md"

@@ -94,8 +94,8 @@ def accuracy(benchmark: Benchmark) -> list[str]:
     return [
         f"### Repeated substrings\n\nThe first {size} MB of the benchmarks' prose, {len(texts):,} documents (books cut "
         "into pages, posts, news, revisions of terms of service). Repeated is the share of the text in passages that "
-        "stand in an earlier document, or earlier in the same; by substring_dedup, and by a suffix array (libdivsufsort, "
-        "Kasai's lengths of common prefixes).",
+        "stand in an earlier document, or earlier in their own; by ours, and by a suffix array (libdivsufsort "
+        "with Kasai's common prefixes).",
         table(["passages of", "documents with one", "repeated", "by suffix array", "documents that differ"], rows),
     ]
 
