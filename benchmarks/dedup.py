@@ -8,7 +8,7 @@ from __future__ import annotations
 from harness import BENCHMARKS, DOCUMENT
 from topical import run_topics
 
-TOPICS = ("dedup_minhash", "dedup_clusters", "dedup_substrings")
+TOPICS = ("dedup_minhash", "dedup_clusters", "dedup_substrings", "dedup_lines")
 
 if __name__ == "__main__":
     run_topics("dedup", __doc__, TOPICS, "speed", DOCUMENT, BENCHMARKS)
