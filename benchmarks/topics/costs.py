@@ -41,7 +41,7 @@ def speed(benchmark: Benchmark) -> list[str]:
     data = benchmark.real_data()
     texts = [text for _, text in prose(data, 1_000_000 if benchmark.quick else 8_000_000)]
     mb = sum(len(text.encode()) for text in texts) / 1e6
-    batches = [_batch(texts[start : start + _ROWS], start) for start in range(0, len(texts), _ROWS)]
+    batches = [batch_of(texts[start : start + _ROWS], start) for start in range(0, len(texts), _ROWS)]
     rounds = 2 if benchmark.quick else 5
     rows: list[tuple[str, float, float]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -50,17 +50,18 @@ def speed(benchmark: Benchmark) -> list[str]:
             if path.startswith("corpusmill.filters.") and name not in _BORROWED:
                 stage = StageSpec(name, name, given.get(name, {}), name).build()
                 stage.prepare()
-                run = _run(stage)
-                run(_batch(texts[:50], 0))
+                run = running(stage)
+                run(batch_of(texts[:50], 0))
                 fresh, found = (
-                    1000 / mb * median(_seconds(batches, run, segmented=segmented) for _ in range(rounds))
+                    1000 / mb * median(seconds_of(batches, run, segmented=segmented) for _ in range(rounds))
                     for segmented in (False, True)
                 )
                 rows.append((name, fresh, found))
     benchmark.figure("cost_of_all_filters", sum(found for _, _, found in rows))
     if not benchmark.quick:
         for name, fresh, found in rows:
-            _write_page(name, fresh, found)
+            costs = [["on its own", fresh], ["with words and lines found before", found]]
+            write_cost(_PAGES / f"{name}.md", table(["", "ms a MB"], costs), "benchmarks/filters.py --only costs")
     cells = [[f"`{name}`", fresh, found, 1000 / found if found >= 0.01 else "> 100,000"] for name, fresh, found in rows]
     return [
         "### What each stage costs",
@@ -70,14 +71,16 @@ def speed(benchmark: Benchmark) -> list[str]:
     ]
 
 
-def _batch(texts: list[str], first: int) -> TextBatch:
+def batch_of(texts: list[str], first: int) -> TextBatch:
+    """Documents with URLs and scores, as a chain would have filled them."""
     batch = TextBatch.of_texts(texts)
     urls = [f"https://www.site-{(first + row) % 97}.example.org/path/{first + row}.html" for row in range(len(texts))]
     scores = pa.array([0.5] * len(texts))
     return batch.with_column("url", pa.array(urls)).with_column("quality", scores).with_column("language_score", scores)
 
 
-def _seconds(batches: list[TextBatch], run: Callable[[TextBatch], object], *, segmented: bool) -> float:
+def seconds_of(batches: list[TextBatch], run: Callable[[TextBatch], object], *, segmented: bool) -> float:
+    """CPU seconds over fresh batches, in which words and lines are found before where `segmented`."""
     fresh = [TextBatch(batch.documents) for batch in batches]
     if segmented:
         for batch in fresh:
@@ -88,7 +91,8 @@ def _seconds(batches: list[TextBatch], run: Callable[[TextBatch], object], *, se
     return time.process_time() - begun
 
 
-def _run(stage: Any) -> Callable[[TextBatch], object]:
+def running(stage: Any) -> Callable[[TextBatch], object]:
+    """What of a stage sees every text."""
     if isinstance(stage, Filter):
         return lambda batch: stage.judge(stage.measure(batch))
     if isinstance(stage, Barrier):
@@ -128,12 +132,9 @@ def _options(data: Path, folder: Path, texts: list[str]) -> dict[str, dict[str, 
     }
 
 
-def _write_page(name: str, fresh: float, found: float) -> None:
-    page = _PAGES / f"{name}.md"
-    body = (
-        f"{table(['', 'ms a MB'], [['on its own', fresh], ['with words and lines found before', found]])}\n\n"
-        f"English prose, one core, CPU time (benchmarks/filters.py --only costs): {machine()}."
-    )
+def write_cost(page: Path, costs: str, script: str) -> None:
+    """Replaces the section on cost of a stage's page."""
+    body = f"{costs}\n\nEnglish prose, one core, CPU time ({script}): {machine()}."
     changed = with_section(page.read_text(), "cost", body, keep_full=False)
     if changed is not None:
         atomic_text(page, changed)
