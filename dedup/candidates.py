@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from corpusmill.dedup.keep import Keep, keep_fields, keep_order
 from corpusmill.documents.batch import text_buffers
 from corpusmill.documents.compiled import kernel
+from corpusmill.documents.errors import UsageError
 from corpusmill.documents.ids import IdIndex, repeated_id
 from corpusmill.documents.sidecars import Sidecars, observed_twice
 
+_MAX_ID_BYTES = 2**31 - 1  # offsets of an Arrow string array
 _LAST = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
@@ -69,6 +71,7 @@ def read_candidates(
 
     Raises:
         DamagedRunError: if two documents have the same id.
+        UsageError: if there are more candidates than `decide` can hold.
     """
     sized = "shingles" in schema.names
     columns = ["id", *(["shingles"] if sized else []), *(field.name for field in keep_fields(keep))]
@@ -87,7 +90,9 @@ def read_candidates(
             parts.append(pa.Table.from_batches([batch.select(columns).take(pa.array(rows))]))
             labels.append(components[first:last][present])
             stream.write(signature_values(batch.column("signature"), permutations)[rows].data)
-    table, label = pa.concat_tables(parts).combine_chunks(), np.concatenate(labels)
+    table, label = pa.concat_tables(parts), np.concatenate(labels)
+    check_ids_fit(table.column("id"))
+    table = table.combine_chunks()
     del parts, labels
     ids = table.column("id").combine_chunks()
     if (twice := repeated_id(ids)) is not None:
@@ -107,6 +112,19 @@ def read_candidates(
         order.astype(np.uint32),
         firsts,
     )
+
+
+def check_ids_fit(ids: pa.ChunkedArray) -> None:
+    """Checks that ids can be held in one array.
+
+    Raises:
+        UsageError: if they have more than 2 GB.
+    """
+    if ids.nbytes > _MAX_ID_BYTES:
+        raise UsageError(
+            f"{len(ids)} documents share a band with another, and their ids have {ids.nbytes} bytes, more than "
+            f"{_MAX_ID_BYTES}; split the source, for example by crawl, and compare the parts by `precedence`"
+        )
 
 
 def _keep_ordered(table: pa.Table, ids: pa.StringArray, components: NDArray[np.uint32], keep: Keep) -> NDArray[np.intp]:

@@ -5,14 +5,17 @@ arXiv:2406.17557, section 3.4: 5-grams, 14 bands of 8 rows); a pair counts only 
 is a star around the document that stays (clusters.py).
 
 Differs from FineWeb (datatrove's `MinhashDedup*` blocks):
-- Every removal is verified, by signatures where they are clear and by exact Jaccard similarity of the n-grams near
-  `min_similarity`. Unverified, of the pairs proposed on templated text only 35 to 44 % had a similarity of .75.
+- Every removal is verified, by signatures where they are clear and by the exact similarity of the sets of n-grams
+  (Jaccard's, or the containment of the smaller) near `min_similarity`. Unverified, of the pairs proposed on templated
+  text only 35 to 44 % had a similarity of .75.
 - Words are those of documents/segmentation.py, so text without spaces has words, too. As in FineWeb, words of
   punctuation alone do not count, and case and diacritics do not matter.
 - Numbers are words like others. FineWeb takes all numbers for one, which makes tables and price lists with other
   figures near-duplicates; `fold_numbers` does so.
 - A document with fewer words than an n-gram is compared as a whole: it is a near-duplicate only of documents with the
   same words. One without any word is a near-duplicate of none.
+
+From STEPS_FROM documents on, tasks of their own make band keys and join them (banding.py): `spread` and `join`.
 
 Memory of `decide`: 4 bytes for each document (banding.py), and about 150 for each that shares a band with another
 (candidates.py, clusters.py). The signatures of the latter are mapped from a file of the workspace (224 bytes each).
@@ -258,6 +261,10 @@ class MinHashDedup(RememberingDeduplication):
         columns += [ShortSets.of(shingles).column()] if self.remembers and self.index_shingles else []
         return pa.RecordBatch.from_arrays(columns, schema=self.sidecar)
 
+    @property
+    def comparable(self) -> Mapping[str, int | str | bool]:
+        return self.parameters.form.parameters
+
     def seen(self) -> Sequence[Path]:
         return parts_before(self.against, self.update, self.update_as, self.parameters.form)
 
@@ -340,9 +347,11 @@ class MinHashDedup(RememberingDeduplication):
                 first, last = _groups(rows)[task]
                 some = self._signatures(sidecars[first:last])
                 spread(self.banding, some, sum(rows[:first]), sum(rows[first:last]), stream)
-            else:
+            elif step == "join":
                 for pairs in same_keys(self.banding, done["spread"], self._runs(sum(rows))[task]):
                     stream.write(pairs.data)
+            else:
+                super().run_step(step, task, sidecars=sidecars, seen=seen, done=done, target=target)
 
     def _components(self, sidecars: Sequence[Path], workspace: Path, done: StepFiles | None) -> Components:
         rows = sidecar_counts(sidecars, self.sidecar)

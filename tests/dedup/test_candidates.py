@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpusmill.dedup.candidates import _keep_ordered, first_bytes, read_candidates
+from corpusmill.dedup import candidates
+from corpusmill.dedup.candidates import _keep_ordered, check_ids_fit, first_bytes, read_candidates
 from corpusmill.dedup.keep import KeepMeasure, keep_fields, keep_order
 from corpusmill.dedup.minhash import MinHashDedup
 from corpusmill.documents.batch import TextBatch, text_buffers
+from corpusmill.documents.errors import UsageError
 from corpusmill.documents.shards import write_table
 
 KEEPS = ["best_quality", "longest", "earliest", "first_id", KeepMeasure(measure="a.b", order="descending")]
@@ -60,6 +62,13 @@ def test_the_first_bytes_of_a_text_are_a_number_that_sorts_as_they_do(texts):
     assert prefixes.tolist() == [int.from_bytes(text.encode()[:8].ljust(8, b"\0"), "big") for text in texts]
 
 
+def test_more_ids_than_an_array_holds_are_an_error_that_says_how_to_go_on(monkeypatch):
+    check_ids_fit(pa.chunked_array([["a" * 20], ["b" * 20]]))
+    monkeypatch.setattr(candidates, "_MAX_ID_BYTES", 30)
+    with pytest.raises(UsageError, match=r"2 documents share a band .* have \d+ bytes, more than 30; split the source"):
+        check_ids_fit(pa.chunked_array([["a" * 20], ["b" * 20]]))
+
+
 @pytest.mark.parametrize("cuts", [[0, 6], [0, 1, 1, 4, 6]])
 def test_of_a_component_that_earlier_barriers_emptied_no_candidate_is_left(tmp_path, cuts):
     """Documents 0 and 4, and 1, 3 and 5 are components; 4 and 3 are excluded."""
@@ -71,7 +80,7 @@ def test_of_a_component_that_earlier_barriers_emptied_no_candidate_is_left(tmp_p
         sidecars.append(tmp_path / f"{number}.parquet")
         write_table(sidecars[-1], [observed.slice(begin, end - begin)], barrier.sidecar)
     ids = observed.column("id").to_pylist()
-    candidates = read_candidates(
+    found = read_candidates(
         sidecars,
         barrier.sidecar,
         pa.array([ids[4], ids[3]]),
@@ -81,10 +90,10 @@ def test_of_a_component_that_earlier_barriers_emptied_no_candidate_is_left(tmp_p
         permutations=112,
         file=tmp_path / "signatures",
     )
-    order = [candidates.ids[int(row)].as_py() for row in candidates.order]
+    order = [found.ids[int(row)].as_py() for row in found.order]
     assert order == sorted([ids[1], ids[5]])
-    assert candidates.components.tolist() == [0, 2]
-    there = [ids.index(identity) for identity in candidates.ids.to_pylist()]
+    assert found.components.tolist() == [0, 2]
+    there = [ids.index(identity) for identity in found.ids.to_pylist()]
     stored = [observed.column("signature")[row].as_py() for row in there]
-    assert [row.tobytes() for row in candidates.signatures] == stored
-    assert candidates.sizes.tolist() == observed.column("shingles").take(pa.array(there)).to_pylist()
+    assert [row.tobytes() for row in found.signatures] == stored
+    assert found.sizes.tolist() == observed.column("shingles").take(pa.array(there)).to_pylist()
