@@ -338,9 +338,11 @@ def parts_before(against: Sequence[str], update: str | None, label: str | None, 
         index = open_index(updated)
         form.check(index.form, index.folder)
     folders: list[Path] = []
+    indexes: dict[Path, Path] = {}
     for name in against:
-        path = Path(name)
-        own = path.resolve() == updated
+        indexes.setdefault(Path(name).resolve(), Path(name))
+    for resolved, path in indexes.items():
+        own = resolved == updated
         if own and not (path / INDEX_FILE).exists():
             continue
         index = open_index(path)
@@ -350,7 +352,7 @@ def parts_before(against: Sequence[str], update: str | None, label: str | None, 
             if number < last:
                 form.check(open_part(index.part_folder(each)).form, index.part_folder(each))
                 folders.append(index.part_folder(each))
-    return list(dict.fromkeys(folders))
+    return folders
 
 
 class PartWriter:

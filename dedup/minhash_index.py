@@ -240,10 +240,10 @@ def seek_minhash(
             sizes,
             batch.column("words").to_numpy() > 0,
         )
-        proposed = candidates(asked, parts, parameters, verification, most=CANDIDATES, per_key=PER_KEY)
+        proposed = candidates(asked, parts, parameters, verification, most=CANDIDATES, per_key=PER_KEY).reduced()
         if sets is not None:
-            proposed = proposed.proved(sets, parts, verification)
-        found.append(proposed.reduced().table(batch.column("id")))
+            proposed = proposed.proved(sets, parts, verification).reduced()
+        found.append(proposed.table(batch.column("id")))
     return pa.concat_tables(found).combine_chunks()
 
 
