@@ -128,6 +128,11 @@ class RememberingDeduplication(Deduplication):
         if len(set(self.precedence)) != len(self.precedence):
             raise RecipeError(f"{self.name}.precedence: {', '.join(self.precedence)} names a source twice")
 
+    @property
+    @abstractmethod
+    def comparable(self) -> Mapping[str, int | str | bool]:
+        """The parameters in force that documents must have in common to be compared."""
+
     @abstractmethod
     def seen(self) -> Sequence[Path]:
         """The folders of the index parts of `against` that count for this run, in a fixed order.

@@ -111,6 +111,10 @@ class ExactDedup(RememberingDeduplication):
             check_label(self.update_as, f"{self.name}.update_as")
         self.seen()
 
+    @property
+    def comparable(self) -> Mapping[str, int | str | bool]:
+        return self.form.parameters
+
     def seen(self) -> Sequence[Path]:
         return parts_before(self.against, self.update, self.update_as, self.form)
 

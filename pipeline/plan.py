@@ -464,17 +464,16 @@ def _same_stage(
         if other.name != spec.name:
             continue
         own = spec.build()
-        theirs = [] if type(barrier) is not type(own) else [
-            item.name
-            for item in dataclasses.fields(own)
-            if item.name not in own.judged_fields and item.name not in ("update", "index_shingles")
-            and getattr(own, item.name) != getattr(barrier, item.name)
-        ]  # fmt: skip
-        if type(barrier) is not type(own) or theirs:
-            what = ", ".join(theirs) if theirs else "the stage"
+        if type(barrier) is not type(own):
             raise RecipeError(
-                f'{spec.place}.precedence: {what} of "{source}" and "{plan.name}" differ ({other.place}); documents '
-                "can be compared only by the same parameters"
+                f'{spec.place}.precedence: {spec.name} of "{source}" is another stage ({other.place}); give both the '
+                "same"
+            )
+        here, there = ({**one.comparable, "precedence": one.precedence} for one in (own, barrier))
+        if differing := [name for name in here if here[name] != there.get(name)]:
+            raise RecipeError(
+                f'{spec.place}.precedence: {", ".join(differing)} of "{source}" and "{plan.name}" differ '
+                f"({other.place}); documents can be compared only by the same parameters"
             )
         return plans[source], phase
     raise RecipeError(

@@ -44,6 +44,10 @@ class Same(RememberingDeduplication):
 
     note: str = ""
 
+    @property
+    def comparable(self) -> dict[str, Any]:
+        return {"note": self.note}
+
     def observe(self, batch: Any) -> pa.RecordBatch:
         return pa.RecordBatch.from_arrays([batch.documents.column("id"), batch.texts], schema=self.sidecar)
 
@@ -205,7 +209,7 @@ def test_a_source_that_waited_for_one_that_failed_is_not_decided(recipe_of, inli
         ({"precedence": ["boks", "web"]}, {}, r'there is no source "boks"; did you mean "books"'),
         ({"precedence": ["books"]}, {}, r'but not "web" itself; put it at its place'),
         ({"precedence": ["books", "web"]}, None, r'source "books" has no stage same; give it the same one'),
-        ({"precedence": ["books", "web"]}, {"note": "x"}, r'precedence, note of "books" and "web" differ'),
+        ({"precedence": ["books", "web"]}, {"note": "x"}, r'note, precedence of "books" and "web" differ'),
         ({"precedence": ["web", "web"]}, {}, r"names a source twice"),
         ({"update": "index"}, {}, r"update and update_as go together"),
         ({"max_dropped_share": 1.5}, {}, r"1\.5 is no share; use 0 to 1"),
