@@ -11,8 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpusmill.dedup import banding, clusters
-from corpusmill.dedup.banding import Banding, Components, check_countable, read_pairs, same_keys, spread
+from corpusmill.dedup.banding import (
+    Banding,
+    Components,
+    band_keys,
+    check_countable,
+    read_pairs,
+    same_keys,
+    spread,
+)
 from corpusmill.dedup.clusters import Verification, settle
+from corpusmill.documents.compiled import frozen
 from corpusmill.documents.errors import DamagedRunError, UsageError
 from corpusmill.documents.ids import IdIndex, repeated_id
 
@@ -96,6 +105,39 @@ def test_keys_of_other_bands_are_an_error_that_names_the_file(tmp_path):
         spread(Banding(2, 3), [], 0, 0, stream)
     with pytest.raises(DamagedRunError, match=r"keys: holds band keys of version 1 in 512 partitions, not .* in 768"):
         next(same_keys(Banding(3, 2), [tmp_path / "keys"], range(3)))
+
+
+def plain_band_key(values: list[int], band: int, rows: int) -> int:
+    mask = 2**64 - 1
+    own = values[band * rows : (band + 1) * rows]
+    whole = len(own) - len(own) % 4
+    blocks = [sum(value << 16 * place for place, value in enumerate(own[at : at + 4])) for at in range(0, whole, 4)]
+    key = band + 1
+    for block in [*blocks, *own[whole:]]:
+        key = (key ^ block) * 0x9FB21C651E98DF25 & mask
+        key ^= key >> 32
+    key ^= key >> 32
+    key = key * 0xD6E8FEB86659FD93 & mask
+    return key ^ key >> 29
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 2**16 - 1), min_size=12, max_size=12), min_size=1, max_size=5),
+    st.sampled_from([(1, 12), (2, 6), (3, 4), (4, 3), (2, 5), (12, 1)]),
+)
+@settings(deadline=None)
+def test_band_keys_equal_those_of_plain_python(signatures, shape):
+    keys = np.zeros((shape[0], len(signatures) + 2), np.uint64)
+    band_keys(frozen(np.array(signatures, np.uint16)), *shape, 1, keys)
+    expected = [[plain_band_key(values, band, shape[1]) for values in signatures] for band in range(shape[0])]
+    assert keys[:, 1:-1].tolist() == expected
+    assert not keys[:, [0, -1]].any()
+
+
+def test_band_keys_stay_what_indexes_have_written():
+    keys = np.empty((2, 1), np.uint64)
+    band_keys(frozen(np.arange(16, dtype=np.uint16)[None]), 2, 8, 0, keys)
+    assert [hex(key) for key in keys[:, 0].tolist()] == ["0xd8ba41929fc9c9b8", "0xa061d9ec218d114c"]
 
 
 def test_more_documents_than_can_be_numbered_are_an_error_that_says_how_to_go_on():
