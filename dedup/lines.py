@@ -50,7 +50,7 @@ from numpy.typing import NDArray
 
 from corpusmill.dedup.contract import Deduplication, Step, StepFiles
 from corpusmill.documents.barrier import EDITS, VERDICTS, Decision, ReadTexts
-from corpusmill.documents.batch import Spans, TextBatch, text_buffers
+from corpusmill.documents.batch import TextBatch, text_buffers
 from corpusmill.documents.codepoints import ALPHA, CLASSES, WORD
 from corpusmill.documents.compiled import frozen, inlined, kernel
 from corpusmill.documents.errors import RecipeError
@@ -61,7 +61,7 @@ from corpusmill.documents.shards import atomic_file, read_batches
 from corpusmill.documents.sidecars import dropped, observed_twice, sidecar_rows
 from corpusmill.documents.unit_hashes import unit_hashes
 
-_ALPHA, _WORD = ALPHA, WORD
+_ALPHA, _BLANK, _WORD = ALPHA, BLANK, WORD
 # Keys that are no hashes: of units too short to count, of signs alone, and of signs and numbers.
 _SHORT, _SIGNS, _NUMBERS = np.uint64(0), np.uint64(1), np.uint64(2)
 _REPEATED, _TO_CUT = 1, 2  # marks of units
@@ -151,37 +151,25 @@ class RepeatedLines(Deduplication):
 
     def observe(self, batch: TextBatch) -> pa.RecordBatch:
         units = batch.lines if self.unit == "line" else batch.paragraphs
-        keys = self._keys(batch, units)
-        there = (units.ends > units.starts) & ((units.kinds & BLANK) == 0)
-        firsts = np.concatenate(([0], np.cumsum(there)))[units.firsts].astype(np.int32)
-        owners = np.repeat(np.arange(len(batch)), np.diff(firsts))
+        hashes, words = units.hashes, np.zeros(0, np.int32)
+        if self.normalisation != "none":
+            hashes, words = unit_hashes(batch, units, digits=self.normalisation == "folded")
+        elif self.min_words > 1:
+            _, words = unit_hashes(batch, units)
         sites = np.zeros(len(batch), np.uint64)
-        keys = keys[there]
         if self.scope == "site":
             hash_documents(*text_buffers(hosts(batch.documents)), sites, np.empty_like(sites))
-            salt_keys(frozen(firsts), frozen(sites), keys)
-        origin = batch.offsets[owners]
+        firsts = np.empty(len(batch) + 1, np.int32)
+        keys, lists = np.empty(len(units.starts), np.uint64), np.empty((3, len(units.starts)), np.int32)
+        count = list_units(
+            batch.offsets, batch.text, CLASSES, units.firsts, units.starts, units.ends, units.characters, units.kinds,
+            frozen(hashes), frozen(words), frozen(sites), self.scope == "site", self.min_words, self.min_characters,
+            firsts, keys, *lists,
+        )  # fmt: skip
         bounds = pa.array(firsts)
-        lists = (keys, units.starts[there] - origin, units.ends[there] - origin, units.characters[there])
         columns = [batch.documents.column("id"), pa.array(sites)]
-        columns += [pa.ListArray.from_arrays(bounds, pa.array(values)) for values in lists]
+        columns += [pa.ListArray.from_arrays(bounds, pa.array(values[:count])) for values in (keys, *lists)]
         return pa.RecordBatch.from_arrays(columns, schema=self.sidecar)
-
-    def _keys(self, batch: TextBatch, units: Spans) -> NDArray[np.uint64]:
-        """uint64[units]: their hashes, or one of _SHORT, _SIGNS and _NUMBERS."""
-        words = None
-        if self.normalisation != "none":
-            keys, words = unit_hashes(batch, units, digits=self.normalisation == "folded")
-        else:
-            keys = units.hashes.copy()
-            if self.min_words > 1:
-                _, words = unit_hashes(batch, units)
-        np.maximum(keys, _NUMBERS + np.uint64(1), out=keys)
-        keys[units.characters < self.min_characters] = _SHORT
-        if words is not None:
-            keys[words < self.min_words] = _SHORT
-        mark_letterless(batch.text, CLASSES, units.starts, units.ends, keys)
-        return keys
 
     def steps(self, rows: Sequence[int]) -> Sequence[Step]:
         documents = sum(rows)
@@ -451,31 +439,64 @@ def _batches(files: Sequence[Path]) -> Iterator[pa.RecordBatch]:
 
 
 @kernel
-def mark_letterless(
+def list_units(
+    offsets: NDArray[np.int32],
     text: NDArray[np.uint8],
     classes: NDArray[np.uint8],
+    firsts: NDArray[np.int32],
     starts: NDArray[np.int32],
     ends: NDArray[np.int32],
+    characters: NDArray[np.int32],
+    kinds: NDArray[np.uint8],
+    hashes: NDArray[np.uint64],
+    words: NDArray[np.int32],
+    sites: NDArray[np.uint64],
+    by_site: bool,
+    min_words: int,
+    min_characters: int,
+    listed: NDArray[np.int32],
     keys: NDArray[np.uint64],
-) -> None:
-    """Gives units without a letter their keys."""
-    for unit in range(starts.shape[0]):
-        position = starts[unit]
-        kinds = uint8(0)
-        while position < ends[unit] and not kinds & _ALPHA:
-            kinds |= classes[decoded(text, position)]
-            position += width(text[position])
-        if not kinds & _ALPHA:
-            keys[unit] = _NUMBERS if kinds & _WORD else _SIGNS
+    listed_starts: NDArray[np.int32],
+    listed_ends: NDArray[np.int32],
+    listed_characters: NDArray[np.int32],
+) -> int:
+    """Fills the sidecar's lists with the units that are not blank; returns how many there are.
 
-
-@kernel
-def salt_keys(firsts: NDArray[np.int32], sites: NDArray[np.uint64], keys: NDArray[np.uint64]) -> None:
-    """Makes keys that are hashes others for each site."""
-    for document in range(firsts.shape[0] - 1):
+    Args:
+        words: of each unit; none where they do not matter.
+        listed: filled with the first unit of each document, among those that are listed.
+    """
+    found = 0
+    for document in range(offsets.shape[0] - 1):
+        listed[document] = found
         for unit in range(firsts[document], firsts[document + 1]):
-            if keys[unit] > _NUMBERS:
-                keys[unit] = max(mixed(step(sites[document], keys[unit])), uint64(3))
+            if kinds[unit] & _BLANK or starts[unit] == ends[unit]:
+                continue
+            kind = letter_or_word(text, classes, starts[unit], ends[unit])
+            if not kind & _ALPHA:
+                key = _NUMBERS if kind & _WORD else _SIGNS
+            elif characters[unit] < min_characters or (words.shape[0] and words[unit] < min_words):
+                key = _SHORT
+            else:
+                key = mixed(step(sites[document], hashes[unit])) if by_site else hashes[unit]
+                key = max(key, _NUMBERS + uint64(1))
+            keys[found] = key
+            listed_starts[found] = starts[unit] - offsets[document]
+            listed_ends[found] = ends[unit] - offsets[document]
+            listed_characters[found] = characters[unit]
+            found += 1
+    listed[offsets.shape[0] - 1] = found
+    return found
+
+
+@inlined
+def letter_or_word(text: NDArray[np.uint8], classes: NDArray[np.uint8], start: int, end: int) -> np.uint8:
+    """The class bits of all characters up to the first letter."""
+    kinds = uint8(0)
+    while start < end and not kinds & _ALPHA:
+        kinds |= classes[decoded(text, start)]
+        start += width(text[start])
+    return kinds
 
 
 @kernel
