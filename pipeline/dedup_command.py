@@ -7,11 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from corpusmill.dedup.index import open_index, open_part
 from corpusmill.dedup.query import MinHashIndex
 from corpusmill.documents.batch import TextBatch
+from corpusmill.documents.codepoints import PUNCTUATION
 from corpusmill.documents.errors import InputError, UsageError
 from corpusmill.filters.quality_training import training_texts
 
@@ -33,7 +35,7 @@ def query(index: Path, file: Path, *, field: str, min_similarity: float, top: in
     number = words = 0
     for texts in _texts(file, field):
         batch = TextBatch.of_texts(texts.to_pylist())
-        words += len(batch.words.starts)
+        words += int(np.count_nonzero(batch.words.kinds & PUNCTUATION == 0))
         for text, found in zip(texts.to_pylist(), opened.similar(batch, min_similarity=min_similarity, top=top)):
             number += 1
             beginning = _plain(text[:_SHOWN])
