@@ -7,6 +7,7 @@ Differs from the paper and its released code:
 - A document goes only if it is similar to one that stays. The paper drops it as well for one that goes itself, so a
   chain of small steps leads from any text to any other.
 - Which one stays is said by `keep`; the paper's choice, the least similar to the centroid, is `centroid_far`.
+- Texts of very different lengths are never twins (`min_length_ratio`): a note is not the report that it is about.
 - The model is the user's (embeddings.py), and the threshold is of that model: how alike two texts are to it says
   nothing about another's. The paper uses the last layer of OPT-125M for C4, and CLIP for images.
 - Fewer than some 13,000 documents are one cluster, in which every pair is compared. Of more, k-means makes a cluster
@@ -67,6 +68,7 @@ class SemanticDedup(Deduplication):
     reasons: ClassVar[type[StrEnum]] = SemanticReason
     judged_fields: ClassVar[frozenset[str]] = Deduplication.judged_fields | {
         "min_similarity",
+        "min_length_ratio",
         "clusters",
         "seed",
         "keep",
@@ -86,8 +88,15 @@ class SemanticDedup(Deduplication):
     max_tokens: int = 512
     """Tokens from the beginning of a text that its embedding is of, 8 or more."""
 
+    languages: tuple[str, ...] = ()
+    """Languages that the model knows, as the column `language` has them, such as `en`: documents in others stay. Those
+    of no stated language are compared. () compares all: a model takes texts for alike that it cannot read."""
+
     min_similarity: float = 0.95
     """Least cosine similarity, in (0, 1], of a document that goes to the one that stays: 1 - epsilon of the paper."""
+
+    min_length_ratio: float = 0.5
+    """Least length of the shorter of two twins, in bytes, as a share of the longer one's, from 0 to 1."""
 
     clusters: int | None = None
     """How many clusters k-means makes; null: one for each 8,800 documents."""
@@ -105,6 +114,10 @@ class SemanticDedup(Deduplication):
             raise RecipeError(
                 f"{self.name}.min_similarity: {self.min_similarity} is no similarity; it must be above 0 and at most "
                 "1, such as 0.95"
+            )
+        if not 0 <= self.min_length_ratio <= 1:
+            raise RecipeError(
+                f"{self.name}.min_length_ratio: {self.min_length_ratio} is no share; use 0 to 1, where 0 is any length"
             )
         if self.clusters is not None and self.clusters < 1:
             raise RecipeError(f"{self.name}.clusters: {self.clusters} is too few; 1 or more are needed, or null")
@@ -134,10 +147,10 @@ class SemanticDedup(Deduplication):
 
     def observe(self, batch: TextBatch) -> pa.RecordBatch:
         schema = self.sidecar
-        embeddings = self._encoder().encode(batch.texts).astype("<f2")
-        stored = pa.Array.from_buffers(
-            schema.field("embedding").type, len(batch), [None, pa.py_buffer(np.ascontiguousarray(embeddings))]
-        )
+        embeddings = np.zeros((len(batch), self._encoder().dimensions), "<f2")
+        known = np.flatnonzero(self._known(batch))
+        embeddings[known] = self._encoder().encode(batch.texts.take(pa.array(known)))
+        stored = pa.Array.from_buffers(schema.field("embedding").type, len(batch), [None, pa.py_buffer(embeddings)])
         columns = [batch.documents.column("id"), stored, *keep_columns(batch, self._own_keep)]
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
@@ -163,8 +176,22 @@ class SemanticDedup(Deduplication):
         order = pc.sort_indices(documents, sort_keys=[("cluster", "ascending"), *self._order]).to_numpy()
         labels = parts.labels[order]
         firsts = np.flatnonzero(np.diff(labels, prepend=-1, append=-1))
-        twins, similarities = settle(vectors, rows[order], firsts, self.min_similarity)
+        twins, similarities = settle(
+            vectors,
+            rows[order],
+            documents.column("bytes").to_numpy()[order].astype(np.float32),
+            firsts,
+            min_similarity=self.min_similarity,
+            min_length_ratio=self.min_length_ratio,
+        )
         return self._decision(documents.take(pa.array(order)), twins, similarities)
+
+    def _known(self, batch: TextBatch) -> NDArray[np.bool_]:
+        """Which documents are in a language that the model knows."""
+        if not self.languages:
+            return np.ones(len(batch), np.bool_)
+        languages = batch.documents.column("language")
+        return np.asarray(pc.or_(pc.is_in(languages, pa.array(self.languages)), pc.is_null(languages)))
 
     def _gathered(self, sidecars: Sidecars, file: Path) -> tuple[pa.Table, NDArray[np.int64]]:
         """Ids and keep columns of the documents with an embedding, by id, and the row of each in `file`, which gets the

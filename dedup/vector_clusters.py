@@ -28,6 +28,7 @@ LARGEST = 32_768
 DEPTH = 3
 BLOCK = 1024
 CHUNK = 8192
+_NOT_ALIKE = np.float32(-2)
 _ROUNDING = 1e-6  # of a product of two float32 vectors of length 1: equal ones count as equal
 
 
@@ -106,13 +107,20 @@ def _centres(vectors: Vectors, rows: NDArray[np.int64], count: int, seed: int) -
 
 
 def settle(
-    vectors: Vectors, rows: NDArray[np.int64], firsts: NDArray[np.int64], min_similarity: float
+    vectors: Vectors,
+    rows: NDArray[np.int64],
+    lengths: NDArray[np.float32],
+    firsts: NDArray[np.int64],
+    *,
+    min_similarity: float,
+    min_length_ratio: float = 0.0,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Decides which documents of each cluster stay.
 
     Args:
         rows: of vectors, cluster after cluster, each in keep order: a document goes if it is similar to one before it
-            that stays.
+            that stays, and of a length not too different.
+        lengths: of the documents, in the same order.
         firsts: int64[clusters + 1]: where each begins in `rows`.
 
     Returns:
@@ -122,45 +130,74 @@ def settle(
     from threadpoolctl import threadpool_limits
 
     twins, alike = np.full(len(rows), -1, np.int64), np.zeros(len(rows), np.float32)
+    least = float(np.float32(min_similarity - _ROUNDING))  # as numpy and the kernel both compare it
     with threadpool_limits(limits=1):
         for first, end in pairwise(firsts.tolist()):
-            _settle_cluster(vectors, rows[first:end], min_similarity, first, twins[first:end], alike[first:end])
+            own = slice(first, end)
+            found = _settle_cluster(vectors, rows[own], lengths[own], least, min_length_ratio, alike[own])
+            twins[own] = np.where(found < 0, found, first + found)
     return twins, alike
 
 
 def _settle_cluster(
     vectors: Vectors,
     rows: NDArray[np.int64],
-    min_similarity: float,
-    first: int,
-    twins: NDArray[np.int64],
+    lengths: NDArray[np.float32],
+    least: float,
+    min_length_ratio: float,
     alike: NDArray[np.float32],
-) -> None:
-    least = float(np.float32(min_similarity - _ROUNDING))  # as numpy and the kernel both compare it
+) -> NDArray[np.int64]:
+    """The twin of each document of a cluster by its place in that, or -1; fills `alike`."""
+    twins = np.full(len(rows), -1, np.int64)
     kept, places = vectors[rows[:0]], np.empty(0, np.int64)
     for begin in range(0, len(rows), BLOCK):
-        block = vectors[rows[begin : begin + BLOCK]]
-        best, which = _nearest(block, kept)
+        here = slice(begin, begin + BLOCK)
+        block, sizes = vectors[rows[here]], lengths[here]
+        best, which = _nearest(block, sizes, kept, lengths[places], min_length_ratio)
         undecided = np.flatnonzero(best < least).astype(np.int32)
+        among = _similarities(block, sizes, block[undecided], sizes[undecided], min_length_ratio)
         stays = np.zeros(len(block), np.bool_)
-        settle_block(frozen(block @ block[undecided].T), frozen(undecided), least, len(kept), best, which, stays)
+        settle_block(frozen(among), frozen(undecided), least, len(kept), best, which, stays)
         going, fresh = np.flatnonzero(~stays), np.flatnonzero(stays)
-        twins[begin + going] = first + np.concatenate([places, begin + undecided])[which[going]]
+        twins[begin + going] = np.concatenate([places, begin + undecided])[which[going]]
         alike[begin + going] = np.minimum(best[going], 1)
         fresh = fresh[: LARGEST - len(places)]
         kept, places = np.concatenate([kept, block[fresh]]), np.concatenate([places, begin + fresh])
+    return twins
 
 
-def _nearest(block: NDArray[np.float32], kept: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+def _nearest(
+    block: NDArray[np.float32],
+    sizes: NDArray[np.float32],
+    kept: NDArray[np.float32],
+    kept_sizes: NDArray[np.float32],
+    min_length_ratio: float,
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Similarity and number of the most similar vector in `kept` for each of the block; below all, if there is none."""
-    best, which = np.full(len(block), -2, np.float32), np.zeros(len(block), np.int32)
+    best, which = np.full(len(block), _NOT_ALIKE, np.float32), np.zeros(len(block), np.int32)
     for begin in range(0, len(kept), CHUNK):
-        alike = block @ kept[begin : begin + CHUNK].T
+        part = slice(begin, begin + CHUNK)
+        alike = _similarities(block, sizes, kept[part], kept_sizes[part], min_length_ratio)
         numbers = alike.argmax(axis=1)
         highest = np.take_along_axis(alike, numbers[:, None], axis=1)[:, 0]
         better = highest > best
         best[better], which[better] = highest[better], begin + numbers[better]
     return best, which
+
+
+def _similarities(
+    vectors: NDArray[np.float32],
+    lengths: NDArray[np.float32],
+    others: NDArray[np.float32],
+    other_lengths: NDArray[np.float32],
+    min_length_ratio: float,
+) -> NDArray[np.float32]:
+    """Cosines of each to each other one, and _NOT_ALIKE where lengths are too different."""
+    alike = vectors @ others.T
+    if min_length_ratio:
+        alike[lengths[:, None] < np.float32(min_length_ratio) * other_lengths] = _NOT_ALIKE
+        alike[other_lengths < np.float32(min_length_ratio) * lengths[:, None]] = _NOT_ALIKE
+    return alike
 
 
 @kernel

@@ -63,7 +63,7 @@ def test_every_declared_reason_has_a_case():
 
 
 def test_a_verdict_states_the_cosine_and_the_ledger_gets_cluster_and_centroid(decided, model):
-    outcome = decided(SemanticDedup(model=model, clusters=2, min_similarity=0.8, keep="first_id"),
+    outcome = decided(SemanticDedup(model=model, clusters=2, min_similarity=0.8, min_length_ratio=0, keep="first_id"),
                       ["cat", "kitten", "road", "zzz", "road down"])  # fmt: skip
     assert outcome.gone == {1: 0, 4: 2}
     assert outcome.similarities[1] == pytest.approx(np.cos(0.5), abs=1e-3)
@@ -77,7 +77,7 @@ def test_a_verdict_states_the_cosine_and_the_ledger_gets_cluster_and_centroid(de
 
 
 def test_the_least_similar_to_the_centroid_stays_where_that_is_asked_for(decided, model):
-    texts = ["cat", "cat feline", "kitten", "cat feline feline"]
+    texts = ["cat cat", "cat feline", "kitten kitten", "feline cat cat"]
     outcome = decided(SemanticDedup(model=model, clusters=1, min_similarity=0.8, keep="centroid_far"), texts)
     assert outcome.gone == {0: 2, 1: 2, 3: 2}
     assert decided(SemanticDedup(model=model, clusters=1, min_similarity=0.8, keep="longest"), texts).gone == {
@@ -107,7 +107,7 @@ def test_order_and_parts_of_the_sidecars_do_not_matter(decided, model, keep):
 
 def test_who_goes_is_as_similar_as_asked_to_one_that_stays(decided, model):
     texts = random_texts(1, 300)
-    outcome = decided(SemanticDedup(model=model, min_similarity=0.9), texts)
+    outcome = decided(SemanticDedup(model=model, min_similarity=0.9, min_length_ratio=0), texts)
     vectors = load_encoder(Path(model), 512).encode(pa.array(texts))
     assert not set(outcome.gone.values()) & set(outcome.gone)
     for gone, kept in outcome.gone.items():
@@ -119,6 +119,12 @@ def test_who_goes_is_as_similar_as_asked_to_one_that_stays(decided, model):
         for other in stays:
             if one < other and clusters.get(one, -1) == clusters.get(other, -2):
                 assert vectors[one] @ vectors[other] < 0.9 + 2e-3
+
+
+def test_documents_in_languages_that_the_model_does_not_know_stay(model):
+    batch = TextBatch.of_texts(["cat"] * 4).with_column("language", pa.array(["en", "pl", None, "de"]))
+    embeddings = SemanticDedup(model=model, languages=("en", "de")).observe(batch).column("embedding").to_pylist()
+    assert [any(embedding) for embedding in embeddings] == [True, False, True, True]
 
 
 @pytest.mark.parametrize("parts", [0, 1, 3])
@@ -135,7 +141,7 @@ def test_excluded_documents_are_absent_and_a_second_row_is_an_error(decided, mod
 
 
 @pytest.mark.parametrize("options", [{"min_similarity": 0.5}, {"clusters": 3}, {"seed": 5}, {"keep": "first_id"},
-                                     {"keep": "centroid_far"}])  # fmt: skip
+                                     {"min_length_ratio": 0.0}, {"keep": "centroid_far"}])  # fmt: skip
 def test_fields_that_only_decide_reads_do_not_change_the_sidecars(model, options):
     batch = TextBatch.of_texts(["cat sat", "dog", ""])
     assert set(options) <= SemanticDedup.judged_fields
@@ -151,6 +157,7 @@ def test_fields_that_only_decide_reads_do_not_change_the_sidecars(model, options
         ({"min_similarity": 1.5}, "min_similarity: 1.5 is no similarity"),
         ({"min_similarity": float("nan")}, "min_similarity: nan is no similarity"),
         ({"clusters": 0}, "clusters: 0 is too few; 1 or more are needed, or null"),
+        ({"min_length_ratio": -1}, "min_length_ratio: -1 is no share; use 0 to 1, where 0 is any length"),
         ({"max_tokens": 2}, "max_tokens: 2 is too few; use 8 or more"),
         ({"max_dropped_share": 3}, "max_dropped_share: 3 is no share"),
     ],
