@@ -73,7 +73,7 @@ SHORTEST = 4
 _TEXT_BYTES = 4_000_000  # texts of the documents at hand
 _WINDOWS = 1 << 20  # hashed at a time, and read from a file at a time
 _PART_ROWS = 1 << 21  # of a file of windows: a table of 48 MB or less
-_MOST_PARTS = 1024
+_MOST_PARTS = 8192  # enough for 10^10 windows and more
 _NONE = np.empty(0, np.int64)
 
 
@@ -191,12 +191,9 @@ class SubstringDedup(Deduplication):
         kind = np.uint8 if self.unit == "bytes" else np.uint64
         mapped = np.memmap(workspace / "units.bin", kind, "w+", shape=(total,))
         windows = _Spill(workspace, "windows", _part_count(total))
-        missing = np.ones(len(documents.ids), np.bool_)
         for batch, ranks in documents.read(np.arange(len(documents.ids)), read_texts):
             units, firsts = self.units(batch)
-            if not np.array_equal(np.diff(firsts), np.diff(documents.bases)[ranks]):
-                raise _changed(self.name, documents.ids, ranks[np.diff(firsts) != np.diff(documents.bases)[ranks]])
-            missing[ranks] = False
+            documents.check(ranks, np.diff(firsts) == documents.bases[ranks + 1] - documents.bases[ranks])
             copy_units(units, firsts, documents.bases[ranks], mapped)
             runs = self._runs(units, firsts, known)
             offsets = documents.bases[ranks[runs[2]]] - firsts[runs[2]]
@@ -204,8 +201,6 @@ class SubstringDedup(Deduplication):
                 records = np.empty((int((ends - begins).sum()), 2), np.uint64)
                 hash_windows(units, frozen(begins), frozen(ends), self.min_length, frozen(offset), records)
                 windows.add(records, records[:, 0] >> np.uint64(32) & np.uint64(windows.parts - 1))
-        if missing.any():
-            raise _changed(self.name, documents.ids, np.flatnonzero(missing))
         return frozen(mapped), windows
 
     def _runs(
@@ -235,13 +230,9 @@ class SubstringDedup(Deduplication):
             for records in windows.rows(part):
                 found = np.empty_like(records)
                 count = find_repeats(
-                    frozen(records),
-                    frozen(table.keys),
-                    frozen(table.places),
-                    self.min_length,
-                    self.keep == "none",
+                    frozen(records), frozen(table.keys), frozen(table.places), self.min_length, self.keep == "none",
                     found,
-                )
+                )  # fmt: skip
                 repeats.add(found[:count], found[:count, 0] // size)
             windows.remove(part)
         return repeats
@@ -274,14 +265,16 @@ class SubstringDedup(Deduplication):
         edits, gone = [EDITS.empty_table()], [np.empty(0, np.int64)]
         for batch, ranks in documents.read(np.unique(passages.owners), read_texts):
             borders, mine = self._borders(batch, ranks, passages)
+            real = borders[:, 1] > borders[:, 0]
+            borders, mine = borders[real], mine[real]
             words = batch.words
             begin = np.searchsorted(words.ends, borders[:, 0], side="right")
             end = np.searchsorted(words.starts, borders[:, 1])
             begin[1:] = np.maximum(begin[1:], end[:-1])  # a word between two passages may be touched by both
             cut = np.bincount(mine, weights=np.maximum(end - begin, 0), minlength=len(batch))
             short = np.diff(words.firsts) - cut < self.min_left_words
-            gone.append(ranks[short])
-            stays = ~short[mine] & (borders[:, 1] > borders[:, 0])
+            gone.append(ranks[np.unique(mine[short[mine]])])
+            stays = ~short[mine]
             inside = (borders - batch.offsets[mine][:, None])[stays].astype(np.int32)
             ids = batch.documents.column("id").take(pa.array(mine[stays]))
             edits.append(pa.table([ids, inside[:, 0], inside[:, 1]], schema=EDITS))
@@ -300,14 +293,14 @@ class SubstringDedup(Deduplication):
         counts = ends - firsts
         mine = np.repeat(np.arange(len(ranks)), counts)
         chosen = np.arange(len(mine)) + np.repeat(firsts - (np.cumsum(counts) - counts), counts)
-        _, unit_firsts = self.units(batch)
+        words = None if self.unit == "bytes" else _Words.of(batch)
+        unit_firsts = batch.offsets if words is None else words.firsts
         shift = unit_firsts[mine].astype(np.int64) - passages.documents.bases[ranks[mine]]
         places = np.stack([passages.starts[chosen] + shift, passages.ends[chosen] + shift], axis=1)
         borders = np.empty_like(places)
-        if self.unit == "bytes":
+        if words is None:
             character_borders(batch.text, batch.offsets, frozen(mine), frozen(places), borders)
         else:
-            words = _Words.of(batch)
             word_borders(
                 batch.text, batch.offsets, words.firsts, words.starts, words.ends, words.marks, frozen(mine),
                 frozen(places), borders,
@@ -346,9 +339,14 @@ class _Documents:
     """int64[documents + 1]; the number of each document's first unit, and of all."""
 
     def read(self, ranks: NDArray[np.int64], read_texts: ReadTexts) -> Iterator[tuple[TextBatch, NDArray[np.int64]]]:
-        """Reads the documents with these numbers, some megabytes of text at a time, with the numbers of those read."""
+        """Reads the documents with these numbers, some megabytes of text at a time, with the numbers of those read.
+
+        Raises:
+            DamagedRunError: at the end, if one was not there.
+        """
         wanted = self.ids.take(pa.array(ranks))
         index = IdIndex(wanted)
+        there = np.zeros(len(ranks), np.bool_)
         for whole in read_texts(wanted.to_pylist()):
             slices = np.cumsum(np.diff(whole.offsets), dtype=np.int64) // _TEXT_BYTES
             bounds = [0, *(np.flatnonzero(np.diff(slices)) + 1).tolist(), len(whole)]
@@ -356,6 +354,21 @@ class _Documents:
                 batch = TextBatch(whole.documents.slice(begin, end - begin))
                 found = index.find(batch.documents.column("id"))
                 yield batch.kept(found >= 0), ranks[found[found >= 0]]
+                there[found[found >= 0]] = True
+        self.check(ranks, there)
+
+    def check(self, ranks: NDArray[np.int64], good: NDArray[np.bool_]) -> None:
+        """Sees to it that all documents are there as they were observed.
+
+        Raises:
+            DamagedRunError: naming one that is not.
+        """
+        if not good.all():
+            raise DamagedRunError(
+                f"{SubstringDedup.name}: {int((~good).sum())} documents were observed but cannot be read again as they "
+                f"were, such as {self.ids[int(ranks[~good][0])].as_py()!r}; their files were removed or changed during "
+                "the run: run it again"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -536,10 +549,3 @@ def _portions(
     numbers = np.cumsum(ends - begins, dtype=np.int64) // _WINDOWS
     for begin, end in pairwise([0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(begins)]):
         yield begins[begin:end], ends[begin:end], offsets[begin:end]
-
-
-def _changed(stage: str, ids: pa.StringArray, ranks: NDArray[np.int64]) -> DamagedRunError:
-    return DamagedRunError(
-        f"{stage}: {len(ranks)} documents were observed but cannot be read again as they were, such as "
-        f"{ids[int(ranks[0])].as_py()!r}; their files were removed or changed during the run: run it again"
-    )

@@ -58,8 +58,9 @@ def decided(
 
     def read_texts(ids: Sequence[str]) -> Iterator[TextBatch]:
         wanted = [number for number in sorted(map(int, ids), reverse=True) if number < reread.num_rows]
-        for begin in range(0, len(wanted), 3):
-            yield TextBatch(reread.take(pa.array(wanted[begin : begin + 3], pa.int64())))
+        step = max(3, len(wanted) // 50)
+        for begin in range(0, len(wanted), step):
+            yield TextBatch(reread.take(pa.array(wanted[begin : begin + step], pa.int64())))
 
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -436,3 +437,12 @@ def sorted_suffix_passages(
         else:
             mine.append((start, start + length, 0))
     return found
+
+
+@pytest.mark.realdata
+def test_a_book_that_comes_again_with_other_line_breaks_goes_and_another_book_stays(realdata: Path):
+    one, other = (path.read_text() for path in sorted((realdata / "text/books_classic_markdown_a").rglob("*.md"))[:2])
+    outcome = decided(SubstringDedup(), [one, other, re.sub(r"[ \n]+", "\n", one)])
+    assert outcome.gone == {2: "too_little_left"}
+    assert outcome.measures[2]["repeated_share"] == 1
+    assert len(outcome.left[1].encode()) > 0.999 * len(other.encode())
