@@ -44,7 +44,8 @@ def write_sidecars(folder: Path, documents: int, kind: Kind, seed: int = 0) -> l
         rows = slice(first, first + FILE_ROWS)
         signatures = planted(bases[rows], decoys[rows], generator)
         path = folder / f"{first // FILE_ROWS:05d}.parquet"
-        write_table(path, [_batch(signatures, generator)], MinHashDedup().sidecar)
+        schema = MinHashDedup().sidecar  # written as the pipeline writes sidecars
+        write_table(path, [_batch(signatures, generator)], schema, row_group_rows=16_384, compression="lz4")
         paths.append(path)
     return paths
 

@@ -18,7 +18,9 @@ its figures have 100k in their names.
     figure cluster_vs_datasketch     MinHashLSH in memory, the same way
     figure templates_1m_cpu_s        a million copies of five templates
     figure templates_1m_mb           memory meanwhile
-    figure templates_growth          their seconds over those of a quarter as many; 4 is linear
+    figure templates_250k_cpu_s      a quarter of them
+    figure templates_250k_mb         memory meanwhile
+    figure templates_growth          seconds of the million over those of the quarter; 4 is linear
     figure cluster_100k_cpu_s        a hundred thousand documents, in a quick run
     figure cluster_100k_mb           memory meanwhile
     figure templates_100k_cpu_s      a hundred thousand copies of five templates, in a quick run
@@ -29,14 +31,13 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -57,16 +58,6 @@ from corpusmill.dedup.minhash import MinHashDedup
 
 _BENCHMARKS = Path(__file__).resolve().parents[1]
 _BANDS, _ROWS = MinHashDedup.bands, MinHashDedup.rows
-_POLL_SECONDS = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One answer of clustering.py, and the memory beyond what the process held before, in MB."""
-
-    answer: dict[str, Any]
-    own_mb: float
-    all_mb: float
 
 
 def speed(benchmark: Benchmark) -> list[str]:
@@ -79,14 +70,14 @@ def speed(benchmark: Benchmark) -> list[str]:
 def _quick(benchmark: Benchmark, folder: Path) -> list[str]:
     for documents, kind in ((100_000, "crawl"), (25_000, "templates"), (100_000, "templates")):
         write_sidecars(folder / f"{kind}{documents}", documents, kind)
-    with _child() as run:
+    with clustering() as run:
         whole = run(folder / "crawl100000", "inline")
         _check_same(whole, run(folder / "crawl100000", "tasks"))
         quarter, templates = (run(folder / f"templates{documents}", "inline") for documents in (25_000, 100_000))
-    benchmark.figure("cluster_100k_cpu_s", whole.answer["seconds"])
-    benchmark.figure("cluster_100k_mb", whole.own_mb)
-    benchmark.figure("templates_100k_cpu_s", templates.answer["seconds"])
-    benchmark.figure("templates_100k_growth", templates.answer["seconds"] / quarter.answer["seconds"])
+    benchmark.figure("cluster_100k_cpu_s", whole["seconds"])
+    benchmark.figure("cluster_100k_mb", whole["own_mb"])
+    benchmark.figure("templates_100k_cpu_s", templates["seconds"])
+    benchmark.figure("templates_100k_growth", templates["seconds"] / quarter["seconds"])
     rows = [_row("100,000", whole), _row("100,000 of five templates", templates)]
     return ["### From signatures to clusters", table(_HEADER, rows)]
 
@@ -95,37 +86,33 @@ _HEADER = ["documents", "CPU s", "own MB", "with mapped files, MB", "dropped"]
 
 
 def _full(benchmark: Benchmark, folder: Path) -> list[str]:
-    runs: dict[str, Run] = {}
+    runs: dict[str, dict[str, Any]] = {}
     steps: list[list[object]] = []
-    for documents, kind, said, rounds in (
-        (1_000_000, "crawl", "1m", 5), (10_000_000, "crawl", "10m", 1), (1_000_000, "templates", "templates_1m", 3),
+    for documents, kind, name, rounds in (
+        (1_000_000, "crawl", "cluster_1m", 5),
+        (10_000_000, "crawl", "cluster_10m", 1),
+        (1_000_000, "templates", "templates_1m", 3),
         (250_000, "templates", "templates_250k", 3),
-    ):  # fmt: skip
-        place = folder / said
+    ):
+        place = folder / name
         write_sidecars(place, documents, kind)
-        with _child() as run:
+        with clustering() as run:
             inline = [run(place, "inline") for _ in range(rounds)]
-        inline[0].answer["seconds"] = median(one.answer["seconds"] for one in inline)
-        runs[said] = inline[0]
-        with _child() as run:
+        inline[0]["seconds"] = median(one["seconds"] for one in inline)
+        runs[name] = inline[0]
+        benchmark.figure(f"{name}_cpu_s", inline[0]["seconds"])
+        benchmark.figure(f"{name}_mb", inline[0]["own_mb"])
+        with clustering() as run:
             tasks = run(place, "tasks")
         _check_same(inline[0], tasks)
-        runs[f"{said} tasks"] = tasks
         steps += _step_rows(f"{documents:,}" + (" of five templates" if kind == "templates" else ""), tasks)
-        if said != "1m":
-            for path in place.iterdir():
-                path.unlink()
-    benchmark.figure("cluster_1m_cpu_s", runs["1m"].answer["seconds"])
-    benchmark.figure("cluster_1m_mb", runs["1m"].own_mb)
-    benchmark.figure("cluster_10m_cpu_s", runs["10m"].answer["seconds"])
-    benchmark.figure("cluster_10m_mb", runs["10m"].own_mb)
-    benchmark.figure("templates_1m_cpu_s", runs["templates_1m"].answer["seconds"])
-    benchmark.figure("templates_1m_mb", runs["templates_1m"].own_mb)
-    growth = runs["templates_1m"].answer["seconds"] / runs["templates_250k"].answer["seconds"]
+        if name != "cluster_1m":
+            shutil.rmtree(place)
+    growth = runs["templates_1m"]["seconds"] / runs["templates_250k"]["seconds"]
     benchmark.figure("templates_growth", growth)
     ours = [
-        _row("1,000,000", runs["1m"]),
-        _row("10,000,000", runs["10m"]),
+        _row("1,000,000", runs["cluster_1m"]),
+        _row("10,000,000", runs["cluster_10m"]),
         _row("250,000 of five templates", runs["templates_250k"]),
         _row("1,000,000 of five templates", runs["templates_1m"]),
     ]
@@ -137,30 +124,30 @@ def _full(benchmark: Benchmark, folder: Path) -> list[str]:
         "have near-duplicates, in clusters of 2 to 1,000; one of twenty shares a band with another and nothing else.",
         "The same by the stage's steps, one task after another; what is not in a step runs alone. The verdicts are the "
         "same:",
-        table(["documents", "part", "tasks", "CPU s, all tasks", "longest task", "on disk, MB"], steps),
-        *_peers(benchmark, folder / "1m", folder / "peers"),
+        table(["documents", "part", "tasks", "CPU s, all tasks", "longest task", "own MB", "on disk, MB"], steps),
+        *_peers(benchmark, folder / "cluster_1m", folder / "peers"),
     ]
 
 
-def _row(name: str, run: Run) -> list[object]:
-    return [name, run.answer["seconds"], run.own_mb, run.all_mb, run.answer["dropped"]]
+def _row(name: str, run: dict[str, Any]) -> list[object]:
+    return [name, run["seconds"], run["own_mb"], run["all_mb"], run["dropped"]]
 
 
-def _step_rows(name: str, run: Run) -> list[list[object]]:
+def _step_rows(name: str, run: dict[str, Any]) -> list[list[object]]:
     steps: list[list[object]] = [
-        [name, f"step `{step['name']}`", step["tasks"], step["seconds"], step["longest"], step["mb"]]
-        for step in run.answer["steps"]
+        [name, f"step `{step['name']}`", step["tasks"], step["seconds"], step["longest"], step["memory"], step["mb"]]
+        for step in run["steps"]
     ]
-    return [*steps, [name, "`decide`", 1, run.answer["alone"], run.answer["alone"], ""]]
+    return [*steps, [name, "`decide`", 1, run["alone"], run["alone"], run["alone_mb"], ""]]
 
 
-def _check_same(one: Run, two: Run) -> None:
-    if one.answer["verdicts"] != two.answer["verdicts"]:
+def _check_same(one: dict[str, Any], two: dict[str, Any]) -> None:
+    if one["verdicts"] != two["verdicts"]:
         raise SystemExit("minhash_dedup: its steps lead to other verdicts than `decide` alone")
 
 
 @contextmanager
-def _child() -> Iterator[Any]:
+def clustering() -> Iterator[Callable[[Path, str], dict[str, Any]]]:
     """A process of clustering.py, as a function of a folder and a mode."""
     with subprocess.Popen(
         [sys.executable, _BENCHMARKS / "clustering.py"],
@@ -176,39 +163,16 @@ def _child() -> Iterator[Any]:
                 raise SystemExit("benchmarks/clustering.py ended; it says why above")
             return line
 
-        def run(folder: Path, mode: str) -> Run:
-            before, peaks, ended = _memory(child.pid), [0.0, 0.0], threading.Event()
-            watcher = threading.Thread(target=_watch, args=(child.pid, peaks, ended))
-            watcher.start()
-            try:
-                print(folder, mode, file=child.stdin, flush=True)
-                answered = json.loads(answer())
-            finally:
-                ended.set()
-                watcher.join()
-            return Run(answered, *(peak - held for peak, held in zip(peaks, before, strict=True)))
+        def run(folder: Path, mode: str) -> dict[str, Any]:
+            print(folder, mode, file=child.stdin, flush=True)
+            answered: dict[str, Any] = json.loads(answer())
+            return answered
 
         answer()
         try:
             yield run
         finally:
             child.terminate()
-
-
-def _watch(pid: int, peaks: list[float], ended: threading.Event) -> None:
-    while not ended.wait(_POLL_SECONDS):
-        peaks[:] = map(max, peaks, _memory(pid))
-
-
-def _memory(pid: int) -> tuple[float, float]:
-    """MB of a process: its own, and with the pages of files."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0, 0.0  # it ended
-    held = {name: float(value.split()[0]) * 1024 / 1e6 for name, _, value in (line.partition(":") for line in lines)
-            if name in ("RssAnon", "VmRSS")}  # fmt: skip
-    return held.get("RssAnon", 0.0), held.get("VmRSS", 0.0)
 
 
 def _peers(benchmark: Benchmark, million: Path, folder: Path) -> list[str]:
@@ -245,8 +209,8 @@ def _of_some(sidecar: Path, folder: Path) -> float:
     """Our seconds for the 100,000 documents of one sidecar."""
     folder.mkdir()
     (folder / sidecar.name).symlink_to(sidecar)
-    with _child() as run:
-        return float(median(run(folder, "inline").answer["seconds"] for _ in range(3)))
+    with clustering() as run:
+        return float(median(run(folder, "inline")["seconds"] for _ in range(3)))
 
 
 def _peer_seconds(file: Path, name: str, counts: Sequence[int]) -> list[float]:
