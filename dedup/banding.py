@@ -37,7 +37,8 @@ from corpusmill.documents.compiled import frozen, inlined, kernel
 from corpusmill.documents.errors import DamagedRunError, UsageError
 from corpusmill.documents.segmentation import mixed, step
 
-RANGES = 256
+_RANGE_BITS = 8
+RANGES = 1 << _RANGE_BITS
 """Ranges of keys of each band. With the band, they name a partition."""
 BLOCK_ROWS = 131_072
 """Documents whose keys are put in order of partition together."""
@@ -45,7 +46,6 @@ PIECE_KEYS = 4_000_000
 """Keys in memory at a time while partitions are joined."""
 MAX_DOCUMENTS = 2**32 - 1
 
-_RANGE_BITS = 8
 _EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)  # no document has the number 2^32 - 1
 _HEADER = 3
 _VERSION = 1
@@ -146,7 +146,7 @@ def same_keys(banding: Banding, files: Sequence[Path], partitions: range) -> Ite
     """uint32[n, 2] at a time: pairs of documents that have the same key in one of these partitions.
 
     Raises:
-        DamagedRunError: if a file was written for other bands.
+        DamagedRunError: if a file was written for other bands, or is not whole.
     """
     starts, owners = _starts(banding, files, partitions)
     sizes = np.diff(starts, axis=1)
@@ -179,13 +179,19 @@ def _starts(banding: Banding, files: Sequence[Path], partitions: range) -> tuple
     """Where the partitions begin and end in each block of each file, and the file of each block."""
     starts, owners = [np.empty((0, len(partitions) + 1), np.int64)], [np.empty(0, np.int64)]
     for number, path in enumerate(files):
-        version, blocks, there = np.fromfile(path, np.int64, _HEADER).tolist()
+        header = np.fromfile(path, np.int64, _HEADER)
+        version, blocks, there = header.tolist() if len(header) == _HEADER else (0, 0, 0)
         if (version, there) != (_VERSION, banding.partitions):
             raise DamagedRunError(
                 f"{path}: holds band keys of version {version} in {there} partitions, not of version {_VERSION} in "
                 f"{banding.partitions}; remove it and run again"
             )
-        table = np.memmap(path, np.int64, "r", _HEADER * 8, (blocks, there + 1))
+        size, expected = path.stat().st_size, 8 * (_HEADER + blocks * (there + 1))
+        if size >= expected:
+            table = np.memmap(path, np.int64, "r", _HEADER * 8, (blocks, there + 1))
+            expected += 8 * int(table[-1, -1])
+        if size != expected:
+            raise DamagedRunError(f"{path}: has {size} bytes instead of {expected}; remove it and run again")
         starts.append(np.array(table[:, partitions.start : partitions.stop + 1]))
         owners.append(np.full(blocks, number))
     return np.concatenate(starts), np.concatenate(owners)

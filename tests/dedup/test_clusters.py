@@ -107,6 +107,19 @@ def test_keys_of_other_bands_are_an_error_that_names_the_file(tmp_path):
         next(same_keys(Banding(3, 2), [tmp_path / "keys"], range(3)))
 
 
+@pytest.mark.parametrize(
+    ("size", "message"), [(-1, r"has \d+ bytes instead of \d+"), (100, "has 100 bytes"), (10, "of version 0")]
+)
+def test_a_file_of_keys_that_is_cut_short_is_an_error_that_names_it(tmp_path, size, message):
+    whole = tmp_path / "whole"
+    with open(whole, "wb") as stream:
+        spread(Banding(2, 3), [(np.zeros((5, 6), np.uint16), np.ones(5, np.bool_))], 0, 5, stream)
+    cut = tmp_path / "cut"
+    cut.write_bytes(whole.read_bytes()[:size])
+    with pytest.raises(DamagedRunError, match=rf"cut: .*{message}.*; remove it and run again"):
+        next(same_keys(Banding(2, 3), [whole, cut], range(512)))
+
+
 def plain_band_key(values: list[int], band: int, rows: int) -> int:
     mask = 2**64 - 1
     own = values[band * rows : (band + 1) * rows]
