@@ -20,16 +20,15 @@ are a form, a notice or filler, and differ in a figure or a word; `different`: e
     figure licences_merged                licences removed for one of another family, of those removed
     figure containment_precision          removals with `similarity: containment` of .9 that are right
     figure containment_recall             documents that stand in one that stays, of half its length or more, removed
-    figure judged_duplicates              removed pairs that were read and found duplicates or templates
+    figure judged_duplicate               of the pairs read whose similarity is .75 or more, those judged duplicates
+    figure judged_template                the same, templates
+    figure judged_different               the same, different documents
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-import subprocess
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,46 +37,35 @@ from pathlib import Path
 
 import duplicate_sets
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+from duplicate_runs import Outcome, decided, removed_by_peers, unverified
 from duplicate_sets import DuplicateSet
 from harness import Benchmark, table
-from numpy.typing import NDArray
-from peers_venv import peers_environment, peers_python
-from scipy import sparse
+from licence_names import RELATIONS, licence, relation
 from similar_pairs import SimilarPairs, similar_pairs
 
 from corpusmill.dedup.minhash import MinHashDedup
-from corpusmill.documents.batch import TextBatch
-from corpusmill.documents.schema import DOCUMENT
-from corpusmill.documents.shards import write_table
 
 JUDGED = Path(__file__).parents[1] / "judged_pairs.jsonl"
 JUDGEMENTS = ("duplicate", "template", "different")
 _THRESHOLD = MinHashDedup.min_similarity
-_BORDERLINE = 0.6  # judged pairs begin here
 _FOUND = 0.8  # pairs from here on are to be found
-_BATCH = 1_000
 _PEERS = ("datatrove", "datasketch", "rensa", "text-dedup")
 _QUICK_PEERS = ("datasketch", "rensa")
 _BY_SIGNATURES = "ours, by signatures alone"
 _UNVERIFIED = "ours, unverified"
 _FOLDED = "datatrove, leniently"
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """Who went, and for whom."""
-
-    twins: dict[int, int]
-    signatures: NDArray[np.uint16]
-    words: NDArray[np.int32]
+_BANDS = ("below .60", ".60 to .75", ".75 to .85", ".85 and more")
+_BAND_BOUNDS = (0.6, _THRESHOLD, 0.85)
+_PARTS = ("below a quarter", "a quarter to a half", "a half to three quarters", "three quarters and more")
+_PART_BOUNDS = (0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True, slots=True)
 class _Score:
-    pairs: int  # of the similarity that is to be found
+    pairs: int  # of a similarity of .8
     found: int
+    all_pairs: int  # of .75
+    all_found: int
     removed: int
     wrong: int
 
@@ -103,10 +91,10 @@ def accuracy(benchmark: Benchmark) -> list[str]:
         ]
     else:
         sets = [make(data) for make in duplicate_sets.SETS]
-    peers = _peers(sets, _QUICK_PEERS if quick else _PEERS)
+    peers = removed_by_peers(sets, _QUICK_PEERS if quick else _PEERS, _THRESHOLD)
     by_name = {some.name: some for some in sets}
     truths = {some.name: similar_pairs(some.texts, _THRESHOLD) for some in sets}
-    ours = {some.name: _decided(MinHashDedup(), some.texts) for some in sets}
+    ours = {some.name: decided(MinHashDedup(), some.texts) for some in sets}
     return [
         *_scores(benchmark, sets, truths, ours, peers),
         *_revisions(benchmark, by_name["terms"], truths["terms"], ours["terms"], peers["terms"]),
@@ -114,7 +102,7 @@ def accuracy(benchmark: Benchmark) -> list[str]:
         *_articles(benchmark),
         *_books(benchmark, by_name["books"], ours["books"]),
         *_contained(benchmark, sets),
-        *_judged(benchmark, by_name, ours),
+        *_judged(benchmark, by_name),
     ]
 
 
@@ -122,15 +110,15 @@ def _scores(
     benchmark: Benchmark,
     sets: Sequence[DuplicateSet],
     truths: Mapping[str, SimilarPairs],
-    ours: Mapping[str, _Outcome],
+    ours: Mapping[str, Outcome],
     peers: Mapping[str, Mapping[str, Sequence[int]]],
 ) -> list[str]:
     scores: dict[str, list[_Score]] = defaultdict(list)
     for some in sets:
         gone: dict[str, Sequence[int]] = {
             "ours": list(ours[some.name].twins),
-            _BY_SIGNATURES: list(_decided(MinHashDedup(margin=0), some.texts).twins),
-            _UNVERIFIED: _unverified(ours[some.name]),
+            _BY_SIGNATURES: list(decided(MinHashDedup(margin=0), some.texts).twins),
+            _UNVERIFIED: unverified(ours[some.name]),
             **peers[some.name],
         }
         for who, removed in gone.items():
@@ -153,8 +141,16 @@ def _scores(
         "The sets are whole histories of terms of service, licences as XML and text, articles with planted copies, "
         "books in editions of our own making, web pages, Reuters reports, and posts to newsgroups.",
         table(header, size),
-        "Pairs from .80 on of which not both documents stay:",
-        table(header, [[who, *(part.recall for part in parts)] for who, parts in scores.items() if who != _FOLDED]),
+        "Pairs from .80 on of which not both documents stay (in brackets: of those from .75 on; the bands propose "
+        "fewer of them):",
+        table(
+            header,
+            [
+                [who, *(f"{part.recall:.3f} ({part.all_found / max(1, part.all_pairs):.3f})" for part in parts)]
+                for who, parts in scores.items()
+                if who != _FOLDED
+            ],
+        ),
         "Of the removals, those that are right (in brackets: how many are wrong):",
         table(
             header,
@@ -171,7 +167,7 @@ def _revisions(
     benchmark: Benchmark,
     terms: DuplicateSet,
     truth: SimilarPairs,
-    ours: _Outcome,
+    ours: Outcome,
     peers: Mapping[str, Sequence[int]],
 ) -> list[str]:
     """Adjacent revisions, and whether chains of them end in one document."""
@@ -183,7 +179,7 @@ def _revisions(
     known = {(one, two): value for one, two, value in _rows(truth)}
     adjacent = [pair for chain in chains for pair in pairwise(chain) if known.get(pair, 0) >= _FOUND]
     unlike = [chain for chain in chains if (chain[0], chain[-1]) not in known]
-    gone = {"ours": set(ours.twins), _UNVERIFIED: set(_unverified(ours))}
+    gone = {"ours": set(ours.twins), _UNVERIFIED: set(unverified(ours))}
     gone |= {who: set(some) for who, some in peers.items()}
     rows: list[list[object]] = []
     for who, some in gone.items():
@@ -206,15 +202,15 @@ def _revisions(
 
 def _licences(benchmark: Benchmark, licences: DuplicateSet) -> list[str]:
     """Which licences are removed for another one, by threshold."""
-    families = [_licence(name) for name in licences.names]
+    families = [licence(name) for name in licences.names]
     rows: list[list[object]] = []
     merged: list[str] = []
     for least in (_THRESHOLD, 0.8, 0.85, 0.9, 0.95, 1.0):
-        twins = _decided(MinHashDedup(min_similarity=least), licences.texts).twins
-        kinds = Counter(_relation(families[gone], families[kept]) for gone, kept in twins.items())
-        rows.append([f"{least}", len(twins), *(kinds[kind] for kind in _RELATIONS)])
+        twins = decided(MinHashDedup(min_similarity=least), licences.texts).twins
+        kinds = Counter(relation(families[gone], families[kept]) for gone, kept in twins.items())
+        rows.append([f"{least}", len(twins), *(kinds[kind] for kind in RELATIONS)])
         if least == _THRESHOLD:
-            others = [pair for pair in twins.items() if _relation(*(families[row] for row in pair)) == _RELATIONS[2]]
+            others = [pair for pair in twins.items() if relation(*(families[row] for row in pair)) == RELATIONS[2]]
             merged = sorted({f"{families[gone]} for {families[kept]}" for gone, kept in others})
             benchmark.figure("licences_merged", len(others) / max(1, len(twins)))
     return [
@@ -222,55 +218,11 @@ def _licences(benchmark: Benchmark, licences: DuplicateSet) -> list[str]:
         "Documents removed at a `min_similarity`, by what they are to the one that stays: the same licence (its XML, "
         "its text, another collection's copy), another version or variant (`CC-BY-2.0` and `CC-BY-NC-2.0`, `GPL-2.0` "
         "and `GPL-3.0`), or one of another family, by name.",
-        table(["min_similarity", "removed", *_RELATIONS], rows),
+        table(["min_similarity", "removed", *RELATIONS], rows),
         "All of them are as similar as they have to be: Mozilla's licence with another owner's name, or Apache's with "
         "a paragraph more, is a near-duplicate by the measure. Where each licence counts, `min_similarity` of .95 or "
         f"`exact_dedup` is the choice. Of another family at {_THRESHOLD}: {'; '.join(merged)}.",
     ]
-
-
-_RELATIONS = ("the same", "a version or variant", "another family")
-_SAME = {
-    "bitstream": "bitstream-vera",
-    "bsd-0-clause": "0bsd",
-    "bsd-2-clause-flex": "bsd-3-clause-flex",
-    "business-source-license-1.1": "busl-1.1",
-    "gnu-all-permissive-copying-license": "fsfap",
-    "htmltidy": "jtidy",
-    "linux-syscall-note": "gpl-2.0",
-    "mit-khronos-old": "khronos",
-    "openldap": "oldap-2.7",
-    "psf-2.0": "python-2.0",
-    "standardml-nj": "smlnj",
-    "tcl_tk": "tcl",
-    "ubuntu-font-1.0": "ufl-1.0",
-}
-"""One licence under two names."""
-_GNU = frozenset(("agpl", "gpl", "lgpl"))
-
-
-def _licence(path: str) -> str:
-    """The licence that a file is of, in lower case and by one name; empty for files that test a classifier."""
-    parts = path.split("/")
-    if parts[:2] == ["google", "v2"]:
-        name = parts[4] if parts[2] == "assets" else ""
-    else:
-        name = re.sub(r"(\.header)?\.(txt|xml|md)$", "", parts[-1])
-    name = name.lower().removeprefix("depreciate_").removeprefix("licenseref-")
-    name = re.sub(r"-(only|or-later)$|\+$", "", name)
-    return _SAME.get(name, name)
-
-
-def _relation(one: str, two: str) -> str:
-    if one == two or not one or not two:
-        return _RELATIONS[0]
-    return _RELATIONS[1] if _family(one) == _family(two) else _RELATIONS[2]
-
-
-def _family(licence: str) -> str:
-    """What its name begins with; exceptions to the GNU licences are one family with them."""
-    stem = re.split(r"[-_]", licence)[0]
-    return "gpl" if stem in _GNU or ("-exception" in licence and stem != "apache") else stem
 
 
 def _articles(benchmark: Benchmark) -> list[str]:
@@ -279,7 +231,7 @@ def _articles(benchmark: Benchmark) -> list[str]:
     for size in (100,) if benchmark.quick else (100, 1000, 2500):
         articles = duplicate_sets.articles(benchmark.real_data(), size)
         truth = duplicate_sets.planted_articles(benchmark.real_data(), size)
-        twins = _decided(MinHashDedup(), articles.texts).twins
+        twins = decided(MinHashDedup(), articles.texts).twins
         pairs = {frozenset((articles.names[gone], articles.names[kept])) for gone, kept in twins.items()}
         rows.append([f"{size:,} articles", len(truth), len(pairs & truth), len(pairs - truth)])
         found, planted, false = found + len(pairs & truth), planted + len(truth), false + len(pairs - truth)
@@ -288,7 +240,7 @@ def _articles(benchmark: Benchmark) -> list[str]:
     return ["### Planted copies of articles", table(["", "copies", "found", "others removed"], rows)]
 
 
-def _books(benchmark: Benchmark, books: DuplicateSet, ours: _Outcome) -> list[str]:
+def _books(benchmark: Benchmark, books: DuplicateSet, ours: Outcome) -> list[str]:
     titles, editions = zip(*(name.split("|") for name in books.names), strict=True)
     gone = {edition: [0, 0] for edition in duplicate_sets.EDITIONS}
     for row, edition in enumerate(editions):
@@ -316,7 +268,7 @@ def _contained(benchmark: Benchmark, sets: Sequence[DuplicateSet]) -> list[str]:
     removed = wrong = 0
     for some in sets:
         truth = similar_pairs(some.texts, stage.min_similarity, containment=True)
-        twins = _decided(stage, some.texts).twins
+        twins = decided(stage, some.texts).twins
         known = {(one, two) for one, two, _ in _rows(truth)}
         removed += len(twins)
         wrong += sum((min(pair), max(pair)) not in known for pair in twins.items())
@@ -346,38 +298,32 @@ def _contained(benchmark: Benchmark, sets: Sequence[DuplicateSet]) -> list[str]:
     ]
 
 
-_PARTS = ("below a quarter", "a quarter to a half", "a half to three quarters", "three quarters and more")
-_PART_BOUNDS = (0.25, 0.5, 0.75)
-
-
-def _judged(benchmark: Benchmark, by_name: Mapping[str, DuplicateSet], ours: Mapping[str, _Outcome]) -> list[str]:
+def _judged(benchmark: Benchmark, by_name: Mapping[str, DuplicateSet]) -> list[str]:
     """What was read, at the similarity that it has now."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    kinds: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    kinds: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])  # pairs that are similar, and others
     judged = [json.loads(line) for line in JUDGED.read_text().splitlines()]
     missing = 0
     for name, pairs in _by_set(judged):
-        if name not in by_name:
-            continue
-        some = by_name[name]
+        some = by_name.get(name, DuplicateSet(name))
         rows = {hashed(title): row for row, title in enumerate(some.names)}
         here = [pair for pair in pairs if pair["one"] in rows and pair["two"] in rows]
         missing += len(pairs) - len(here)
         if not here:
             continue
         places = sorted({rows[pair[side]] for pair in here for side in ("one", "two")})
-        known = similar_pairs([some.texts[row] for row in places], _BORDERLINE)
+        known = similar_pairs([some.texts[row] for row in places], _BAND_BOUNDS[0])
         similar = {(places[left], places[right]): value for left, right, value in _rows(known)}
         for pair in here:
             one, two = sorted((rows[pair["one"]], rows[pair["two"]]))
             similarity = similar.get((one, two), 0.0)
-            band = _band(similarity)
-            counts[f"{name}, {band}"][pair["judged"]] += 1
-            kinds[(pair["judged"], pair["kind"])]["removed" if similarity >= _THRESHOLD else "kept"] += 1
-    removed = Counter[str]()
-    for (judgement, _), sides in kinds.items():
-        removed[judgement] += sides["removed"]
-    benchmark.figure("judged_duplicates", 1 - removed["different"] / max(1, removed.total()))
+            counts[f"{name}, {_band(similarity)}"][pair["judged"]] += 1
+            kinds[pair["judged"], pair["kind"]][similarity < _THRESHOLD] += 1
+    similar_ones = Counter[str]()
+    for (judgement, _), (alike, _) in kinds.items():
+        similar_ones[judgement] += alike
+    for judgement in JUDGEMENTS:
+        benchmark.figure(f"judged_{judgement}", similar_ones[judgement] / max(1, similar_ones.total()))
     by_band = sorted(counts, key=lambda title: (title.partition(", ")[0], _BANDS.index(title.partition(", ")[2])))
     by_kind = sorted(kinds, key=lambda key: (JUDGEMENTS.index(key[0]), key[1]))
     paragraphs = [
@@ -391,7 +337,7 @@ def _judged(benchmark: Benchmark, by_name: Mapping[str, DuplicateSet], ours: Map
         "By kind:",
         table(
             ["judged and kind", "at or above .75", "below"],
-            [[": ".join(key), kinds[key]["removed"], kinds[key]["kept"]] for key in by_kind],
+            [[": ".join(key), *kinds[key]] for key in by_kind],
         ),
     ]
     if missing:
@@ -404,11 +350,8 @@ def hashed(name: str) -> str:
     return hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
 
 
-_BANDS = ("below .60", ".60 to .75", ".75 to .85", ".85 and more")
-
-
 def _band(similarity: float) -> str:
-    return _BANDS[int(np.searchsorted([_BORDERLINE, _THRESHOLD, 0.85], similarity, "right"))]
+    return _BANDS[int(np.searchsorted(_BAND_BOUNDS, similarity, "right"))]
 
 
 def _by_set(judged: Sequence[dict[str, str]]) -> Iterator[tuple[str, list[dict[str, str]]]]:
@@ -426,80 +369,13 @@ def _rows(pairs: SimilarPairs) -> Iterator[tuple[int, int, float]]:
 
 
 def _score(documents: int, truth: SimilarPairs, removed: Sequence[int]) -> _Score:
+    """How many of the pairs are found, and how many removals are wrong."""
     gone = np.zeros(documents, np.bool_)
     gone[list(removed)] = True
     right = np.zeros(documents, np.bool_)
     for one, two in ((truth.left, truth.right), (truth.right, truth.left)):
         right[one[gone[one] & ~gone[two]]] = True
-    wanted = truth.of_at_least(_FOUND)
-    found = int(np.count_nonzero(gone[wanted.left] | gone[wanted.right]))
-    return _Score(len(wanted), found, int(gone.sum()), int(np.count_nonzero(gone & ~right)))
-
-
-def _decided(stage: MinHashDedup, texts: Sequence[str]) -> _Outcome:
-    """Runs the stage over texts as the pipeline does: sidecars, then the decision."""
-    stage.prepare()
-    documents = TextBatch.of_texts(texts).documents
-    ids = pa.array([f"{row:08}" for row in range(len(texts))])
-    documents = documents.set_column(0, DOCUMENT.field("id"), ids)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        workspace = folder / "workspace"
-        workspace.mkdir()
-        sidecars, observed = [], []
-        for begin in range(0, len(texts), _BATCH):
-            observed.append(stage.observe(TextBatch(documents.slice(begin, _BATCH))))
-            sidecars.append(folder / f"{begin}.parquet")
-            write_table(sidecars[-1], [observed[-1]], stage.sidecar)
-
-        def read_texts(wanted: Sequence[str]) -> Iterator[TextBatch]:
-            rows = [int(identity) for identity in wanted]
-            for begin in range(0, len(rows), _BATCH):
-                yield TextBatch(documents.take(pa.array(rows[begin : begin + _BATCH], pa.int64())))
-
-        nobody = pa.array([], pa.string())
-        decision = stage.decide(sidecars, excluded=nobody, read_texts=read_texts, workspace=workspace)
-    rows = decision.verdicts.to_pylist()
-    values = b"".join(value for batch in observed for value in batch.column("signature").to_pylist())
-    return _Outcome(
-        {int(row["id"]): int(row["kept_id"]) for row in rows},
-        np.frombuffer(values, "<u2").reshape(len(texts), stage.permutations),
-        np.concatenate([batch.column("words").to_numpy() for batch in observed]),
-    )
-
-
-def _unverified(outcome: _Outcome) -> list[int]:
-    """All but the first of each component of documents that agree in a band: what the bands alone would remove."""
-    stage = MinHashDedup()
-    usable = np.flatnonzero(outcome.words > 0)
-    columns, first = [], 0
-    for band in range(stage.bands):
-        values = np.ascontiguousarray(outcome.signatures[usable, band * stage.rows : (band + 1) * stage.rows])
-        _, keys = np.unique(values.view(f"V{2 * stage.rows}").ravel(), return_inverse=True)
-        columns.append(keys + first)
-        first += int(keys.max(initial=0)) + 1
-    rows, ones = np.tile(np.arange(len(usable)), stage.bands), np.ones(len(usable) * stage.bands, np.int32)
-    members = sparse.csr_array((ones, (rows, np.concatenate(columns))), shape=(len(usable), first))
-    _, components = sparse.csgraph.connected_components(members @ members.T, directed=False)
-    _, firsts = np.unique(components, return_index=True)
-    gone: list[int] = np.delete(usable, firsts).tolist()
-    return gone
-
-
-def _peers(sets: Sequence[DuplicateSet], peers: Sequence[str]) -> dict[str, dict[str, list[int]]]:
-    """Rows that each peer removes from each set."""
-    script = Path(__file__).parents[1] / "peer_near_duplicates.py"
-    with tempfile.TemporaryDirectory() as folder:
-        for some in sets:
-            pq.write_table(pa.table({"text": some.texts}), Path(folder) / f"{some.name}.parquet")
-        answer = subprocess.run(
-            [peers_python(), script, folder, str(_THRESHOLD), *peers],
-            env=peers_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if answer.returncode:
-        raise RuntimeError(f"{script.name} ended with {answer.returncode}:\n{answer.stderr[-2_000:]}")
-    found: dict[str, dict[str, list[int]]] = json.loads(answer.stdout)
-    return found
+    found = gone[truth.left] | gone[truth.right]
+    wanted = truth.similarities >= _FOUND
+    counts = (wanted.sum(), (found & wanted).sum(), len(truth), found.sum(), gone.sum(), (gone & ~right).sum())
+    return _Score(*map(int, counts))

@@ -67,7 +67,7 @@ def test_a_removal_is_right_if_a_document_stays_that_is_like_it(topic: ModuleTyp
 
 
 def test_a_licence_is_told_from_its_versions_and_from_others(topic: ModuleType) -> None:
-    licence, relation = topic._licence, topic._relation
+    licence, relation = topic.licence, topic.relation
     assert licence("spdx/src/GPL-2.0-only.xml") == licence("google/licenses/GPL-2.0.header.txt") == "gpl-2.0"
     assert licence("google/v2/assets/License/BSD-3-Clause/sun.txt") == "bsd-3-clause"
     assert licence("google/v2/scenarios/114431182") == ""
