@@ -12,9 +12,11 @@ _SAME = {
     "business-source-license-1.1": "busl-1.1",
     "gnu-all-permissive-copying-license": "fsfap",
     "htmltidy": "jtidy",
+    "inner-net-2.0": "innernet",
     "linux-syscall-note": "gpl-2.0",
     "mit-khronos-old": "khronos",
     "openldap": "oldap-2.7",
+    "png": "libpng",
     "psf-2.0": "python-2.0",
     "standardml-nj": "smlnj",
     "tcl_tk": "tcl",
@@ -22,6 +24,7 @@ _SAME = {
 }
 """One licence under two names."""
 _GNU = frozenset(("agpl", "gpl", "lgpl"))
+_OWN_EXCEPTIONS = frozenset(("apache", "cal", "mpl"))
 
 
 def licence(path: str) -> str:
@@ -37,6 +40,7 @@ def licence(path: str) -> str:
 
 
 def relation(one: str, two: str) -> str:
+    """Which of `RELATIONS` two names are in; a file that tests a classifier is told from none."""
     if one == two or not one or not two:
         return RELATIONS[0]
     return RELATIONS[1] if _family(one) == _family(two) else RELATIONS[2]
@@ -45,4 +49,4 @@ def relation(one: str, two: str) -> str:
 def _family(licence: str) -> str:
     """What its name begins with; exceptions to the GNU licences are one family with them."""
     stem = re.split(r"[-_]", licence)[0]
-    return "gpl" if stem in _GNU or ("-exception" in licence and stem != "apache") else stem
+    return "gpl" if stem in _GNU or ("-exception" in licence and stem not in _OWN_EXCEPTIONS) else stem
