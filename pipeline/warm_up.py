@@ -9,11 +9,13 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
+from corpusmill.dedup.contract import RememberingDeduplication
 from corpusmill.documents.barrier import Barrier
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.shards import content_hashes, write_table
@@ -96,13 +98,24 @@ def touch(stage: object, batch: TextBatch) -> None:
     elif isinstance(stage, Barrier):
         batch.measured = {name: pa.nulls(len(batch), pa.float64()) for name in stage.needs()}
         with tempfile.TemporaryDirectory() as folder:
-            sidecar = Path(folder) / "sidecar.parquet"
-            write_table(sidecar, [stage.observe(batch)], stage.sidecar)
-            stage.decide(
-                [sidecar],
-                excluded=pa.array([], pa.string()),
-                read_texts=lambda ids: iter([batch]),
-                workspace=Path(folder),
-            )
+            _decide(stage, batch, Path(folder))
+            if isinstance(stage, RememberingDeduplication) and (stage.against or stage.precedence or stage.update):
+                # Whatever it writes and reads of these, it has kernels for both.
+                writer = replace(stage, precedence=("warm_up",), against=(), update=None, update_as=None)
+                part = Path(folder) / "part"
+                sidecar = _observe(writer, batch, Path(folder))
+                writer.remember([sidecar], pa.array([], pa.string()), part)
+                _decide(stage, batch, Path(folder), seen=[part])
     else:
         stage.rewrite(batch)  # type: ignore[attr-defined]
+
+
+def _observe(barrier: Barrier, batch: TextBatch, folder: Path) -> Path:
+    sidecar = folder / "sidecar.parquet"
+    write_table(sidecar, [barrier.observe(batch)], barrier.sidecar)
+    return sidecar
+
+
+def _decide(barrier: Barrier, batch: TextBatch, folder: Path, **more: Any) -> None:
+    sidecar, nobody = _observe(barrier, batch, folder), pa.array([], pa.string())
+    barrier.decide([sidecar], excluded=nobody, read_texts=lambda ids: iter([batch]), workspace=folder, **more)
