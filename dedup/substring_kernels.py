@@ -14,7 +14,7 @@ A fingerprint **reigns** over the windows for which it was chosen; they are in a
 from __future__ import annotations
 
 import numpy as np
-from numba import uint64
+from numba import int64, uint64
 from numpy.typing import NDArray
 
 from corpusmill.documents.codepoints import WORD
@@ -255,32 +255,54 @@ def enter_table(
             to_places[to, 0], to_places[to, 1] = places[slot, 0], places[slot, 1]
 
 
+@inlined
+def _owner(bases: NDArray[np.int64], place: int) -> int:
+    """The document in which `place` lies."""
+    low, high = 0, bases.shape[0] - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if bases[middle] <= place:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
 @kernel
 def find_repeats(
     records: NDArray[np.uint64],
     keys: NDArray[np.uint64],
     places: NDArray[np.uint64],
+    bases: NDArray[np.int64],
     length: int,
+    within: bool,
     later: bool,
     repeats: NDArray[np.uint64],
 ) -> int:
     """The windows that begin at another place, too, and do not overlap there; how many they are.
 
     Args:
-        later: windows whose other place is behind them count, too, not only those that come again.
+        bases: where each document begins, and the end of the last.
+        within: another place in the same document counts.
+        later: another place behind it counts, not only one before it.
         repeats: written; uint64[records, 2], the place of each, and the other place.
     """
     found = 0
     for record in range(records.shape[0]):
-        place = records[record, 1]
+        place = int64(records[record, 1])
         slot = _slot(keys, records[record, 0])
-        if places[slot, 0] + uint64(length) <= place:
-            other = places[slot, 0]
-        elif later and place + uint64(length) <= places[slot, 1]:
-            other = places[slot, 1]
+        first, last = int64(places[slot, 0]), int64(places[slot, 1])
+        before, behind = place - length, place + length  # the other place is not between them
+        if not within and first < last:
+            document = _owner(bases, place)
+            before, behind = bases[document] - 1, bases[document + 1]
+        if first <= before:
+            other = first
+        elif later and last >= behind:
+            other = last
         else:
             continue
-        repeats[found, 0], repeats[found, 1] = place, other
+        repeats[found, 0], repeats[found, 1] = uint64(place), uint64(other)
         found += 1
     return found
 

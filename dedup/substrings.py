@@ -103,7 +103,9 @@ class SubstringDedup(Deduplication):
             pa.field("fingerprints", pa.list_(pa.uint64()), nullable=False),
         ]
     )
-    judged_fields: ClassVar[frozenset[str]] = Deduplication.judged_fields | {"keep", "action", "min_left_words"}
+    judged_fields: ClassVar[frozenset[str]] = Deduplication.judged_fields | {
+        "keep", "within_documents", "action", "min_left_words",
+    }  # fmt: skip
 
     min_length: int = 50
     """Units in a row that must be equal: the least length of a passage (Lee et al. 2022, section 4.1: 50 tokens)."""
@@ -112,6 +114,9 @@ class SubstringDedup(Deduplication):
     whatever white space is between them; bytes: the text as it stands, white space included."""
     keep: Literal["first", "none"] = "first"
     """first: of each passage the first occurrence stays, by document id, then by position; none: none of them stays."""
+    within_documents: bool = True
+    """Whether what one document repeats counts, too; false: only what stands in another document, so that refrains and
+    tables within one stay."""
     action: Literal["cut", "mark"] = "cut"
     """cut: passages are cut out, and documents that have too little left go; mark: the ledger has the measures, and all
     stays."""
@@ -156,7 +161,7 @@ class SubstringDedup(Deduplication):
         if len(documents.ids) == 0:
             return self._decision(_Passages(documents, _NONE, _NONE, _NONE, _NONE), read_texts)
         units, windows = self._windows(documents, known, read_texts, workspace)
-        repeats = self._repeats(windows, int(documents.bases[-1]), workspace)
+        repeats = self._repeats(windows, documents, workspace)
         return self._decision(self._passages(repeats, units, documents), read_texts)
 
     def units(self, batch: TextBatch) -> tuple[Units, NDArray[np.int32]]:
@@ -219,8 +224,9 @@ class SubstringDedup(Deduplication):
         new = np.append(True, (begins[1:] != ends[:-1]) | (owners[1:] != owners[:-1]))
         return begins[new], ends[np.append(np.flatnonzero(new)[1:] - 1, len(new) - 1)], owners[new]
 
-    def _repeats(self, windows: _Spill, total: int, workspace: Path) -> _Spill:
+    def _repeats(self, windows: _Spill, documents: _Documents, workspace: Path) -> _Spill:
         """The place of each window that is repeated, and another place of it."""
+        total = int(documents.bases[-1])
         repeats = _Spill(workspace, "repeats", _part_count(total))
         size = np.uint64(-(-total // repeats.parts))
         for part in range(windows.parts):
@@ -230,8 +236,8 @@ class SubstringDedup(Deduplication):
             for records in windows.rows(part):
                 found = np.empty_like(records)
                 count = find_repeats(
-                    frozen(records), frozen(table.keys), frozen(table.places), self.min_length, self.keep == "none",
-                    found,
+                    frozen(records), frozen(table.keys), frozen(table.places), frozen(documents.bases), self.min_length,
+                    self.within_documents, self.keep == "none", found,
                 )  # fmt: skip
                 repeats.add(found[:count], found[:count, 0] // size)
             windows.remove(part)

@@ -108,7 +108,9 @@ def without(text: str, ranges: Sequence[tuple[int, int]]) -> str:
 # What follows is the definition in plain Python.
 
 
-def passages(documents: Sequence[Sequence[Any]], length: int, keep: str) -> dict[int, list[tuple[int, int, int]]]:
+def passages(
+    documents: Sequence[Sequence[Any]], length: int, keep: str, within: bool
+) -> dict[int, list[tuple[int, int, int]]]:
     """For each document: start and end of each repeated passage, and the document where its first window is, too."""
     places: dict[tuple[Any, ...], list[tuple[int, int]]] = defaultdict(list)
     for number, units in enumerate(documents):
@@ -118,7 +120,7 @@ def passages(documents: Sequence[Sequence[Any]], length: int, keep: str) -> dict
     for number, units in enumerate(documents):
         for start in range(len(units) - length + 1):
             occurrences = places[tuple(units[start : start + length])]
-            apart = [at for at in occurrences if at[0] != number or abs(at[1] - start) >= length]
+            apart = [at for at in occurrences if at[0] != number or (within and abs(at[1] - start) >= length)]
             earlier = [at for at in apart if at < (number, start)]
             if not earlier and not (keep == "none" and apart):
                 continue
@@ -208,12 +210,19 @@ def corpora(draw: st.DrawFn) -> list[str]:
     return texts
 
 
-@given(corpora(), st.sampled_from(["words", "bytes"]), st.sampled_from(["first", "none"]), st.integers(4, 12))
+@given(
+    corpora(),
+    st.sampled_from(["words", "bytes"]),
+    st.sampled_from(["first", "none"]),
+    st.integers(4, 12),
+    st.booleans(),
+)
 @settings(max_examples=200)
-def test_passages_and_cuts_are_those_of_plain_python(texts, unit, keep, length):
-    outcome = decided(SubstringDedup(min_length=length, unit=unit, keep=keep, min_left_words=0), texts)
+def test_passages_and_cuts_are_those_of_plain_python(texts, unit, keep, length, within):
+    stage = SubstringDedup(min_length=length, unit=unit, keep=keep, within_documents=within, min_left_words=0)
+    outcome = decided(stage, texts)
     units = [units_of(text, unit) for text in texts]
-    expected = passages(units, length, keep)
+    expected = passages(units, length, keep, within)
     assert outcome.measures == {
         number: {
             "passages": len(found),
@@ -255,8 +264,8 @@ def test_nothing_depends_on_order_parts_or_the_sizes_of_files(monkeypatch, unit,
     stage = SubstringDedup(min_length=12, unit=unit, keep=keep, min_left_words=5)
     whole = decided(stage, texts, excluded=[3, 17])
     assert len(whole.cut) > 30
-    monkeypatch.setattr(substrings, "_WINDOWS", 64)
-    monkeypatch.setattr(substrings, "_PART_ROWS", 256)
+    monkeypatch.setattr(substrings, "_WINDOWS", 512)
+    monkeypatch.setattr(substrings, "_PART_ROWS", 2048)
     monkeypatch.setattr(substrings, "_TEXT_BYTES", 1000)
     for parts in (2, 7):
         again = decided(stage, texts, excluded=[3, 17], order=chance.permutation(60), parts=parts)
@@ -314,7 +323,9 @@ def test_parameters_that_cannot_be_met_are_errors_that_name_the_mend(options, me
         SubstringDedup(**options).prepare()
 
 
-@pytest.mark.parametrize("options", [{"keep": "none"}, {"action": "mark"}, {"min_left_words": 0}])
+@pytest.mark.parametrize(
+    "options", [{"keep": "none"}, {"within_documents": False}, {"action": "mark"}, {"min_left_words": 0}]
+)
 def test_fields_that_only_decide_reads_do_not_change_the_sidecars(options):
     batch = TextBatch.of_texts(["one two three four five six " * 30, "seven"])
     assert set(options) <= SubstringDedup.judged_fields
