@@ -129,7 +129,7 @@ def units_of(text: str, unit: str) -> tuple[list[str], list[str]]:
 
 def key_of(unit: str, stage: RepeatedLines) -> object:
     words = re.findall(r"\w+", unit)
-    if not re.search(r"[^\W\d_]", unit):
+    if not any(map(str.isalpha, unit)):
         return "letterless" if words else "signs"
     if len(words) < stage.min_words or len(unit) < stage.min_characters:
         return None
@@ -262,6 +262,17 @@ def test_texts_and_counts_are_those_of_plain_python(tmp_path_factory, stage, pag
     left = texts_left(pages, decision)
     assert [text is None for text in left] == [text is None for text, _ in expected]
     assert left == [text for text, _ in expected]
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("unit", ["line", "paragraph"])
+@pytest.mark.parametrize("keep", ["first", "none"])
+def test_texts_of_real_documents_are_those_of_plain_python(english_texts, tmp_path, unit, keep):
+    stage = RepeatedLines(unit=unit, keep=keep, scope="source", normalisation="none", min_count=3)
+    pages = [(None, text) for text in english_texts]
+    decision = decided(stage, pages, tmp_path, parts=3)
+    assert texts_left(pages, decision) == [text for text, _ in plain(stage, pages, [])]
+    assert decision.edits.num_rows > 200
 
 
 def random_pages(count: int) -> list[Page]:
