@@ -15,7 +15,8 @@ Differs from FineWeb (datatrove's `MinhashDedup*` blocks):
 - A document with fewer words than an n-gram is compared as a whole: it is a near-duplicate only of documents with the
   same words. One without any word is a near-duplicate of none.
 
-From STEPS_FROM documents on, tasks of their own make band keys and join them (banding.py): `spread` and `join`.
+Where a source is large (`task_documents`), tasks of their own make band keys and join them (banding.py): `spread` and
+`join`.
 
 Memory of `decide`: 4 bytes for each document (banding.py), and about 150 for each that shares a band with another
 (candidates.py, clusters.py). The signatures of the latter are mapped from a file of the workspace (224 bytes each).
@@ -51,7 +52,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from corpusmill.dedup.banding import (
-    PIECE_KEYS,
     Banding,
     Components,
     Signatures,
@@ -93,10 +93,8 @@ from corpusmill.documents.ids import IdIndex
 from corpusmill.documents.shards import atomic_file, write_table
 from corpusmill.documents.sidecars import Sidecars, decision, sidecar_counts
 
-STEPS_FROM = 200_000
-"""Documents from which tasks of their own are worth it."""
-GROUP_ROWS = 1_000_000
-"""Documents whose keys one task spreads, about: it takes whole sidecars."""
+_SHARE_WORTH_TASKS = 0.2  # of `task_documents`
+_JOINED_KEYS = 4  # by one task, for each of `task_documents`
 
 
 class MinHashReason(StrEnum):
@@ -117,6 +115,7 @@ class MinHashDedup(RememberingDeduplication):
         "min_similarity",
         "margin",
         "keep",
+        "task_documents",
     }
 
     ngram: int = 5
@@ -166,6 +165,10 @@ class MinHashDedup(RememberingDeduplication):
     """Whether an index that is updated holds the shingles of each document, 4 bytes each. Without them, what an index
     has is told by signatures alone: pairs near `min_similarity` are not verified."""
 
+    task_documents: int = 1_000_000
+    """Documents whose band keys one task makes and joins, about. Sources of a fifth of that, or more, have such tasks.
+    Fewer documents take less memory; no result depends on it."""
+
     @property
     def sidecar(self) -> pa.Schema:
         sizes = [pa.field("shingles", pa.int32(), nullable=False)] if self._sizes_told else []
@@ -192,7 +195,7 @@ class MinHashDedup(RememberingDeduplication):
 
     def prepare(self) -> None:
         super().prepare()
-        for name in ("ngram", "permutations", "bands", "rows"):
+        for name in ("ngram", "permutations", "bands", "rows", "task_documents"):
             if getattr(self, name) < 1:
                 raise RecipeError(f"{self.name}.{name}: {getattr(self, name)} is too few; 1 or more are needed")
         for name, value in (("threshold", self.threshold), ("min_similarity", self.min_similarity)):
@@ -329,9 +332,9 @@ class MinHashDedup(RememberingDeduplication):
 
     def steps(self, rows: Sequence[int]) -> Sequence[Step]:
         seek = seek_steps(rows) if self.against or self.precedence else ()
-        if sum(rows) < STEPS_FROM:
+        if sum(rows) < _SHARE_WORTH_TASKS * self.task_documents:
             return seek
-        return *seek, Step("spread", len(_groups(rows))), Step("join", len(self._runs(sum(rows))))
+        return *seek, Step("spread", len(self._groups(rows))), Step("join", len(self._runs(sum(rows))))
 
     def run_step(
         self, step: str, task: int, *, sidecars: Sequence[Path], seen: Sequence[Path], done: StepFiles, target: Path
@@ -344,7 +347,7 @@ class MinHashDedup(RememberingDeduplication):
         rows = sidecar_counts(sidecars, self.sidecar)
         with atomic_file(target) as stream:
             if step == "spread":
-                first, last = _groups(rows)[task]
+                first, last = self._groups(rows)[task]
                 some = self._signatures(sidecars[first:last])
                 spread(self.banding, some, sum(rows[:first]), sum(rows[first:last]), stream)
             elif step == "join":
@@ -375,10 +378,16 @@ class MinHashDedup(RememberingDeduplication):
             usable = batch.column("words").to_numpy() > 0
             yield signature_values(batch.column("signature"), self.permutations), usable
 
+    def _groups(self, rows: Sequence[int]) -> list[tuple[int, int]]:
+        """The sidecars that each task of the step `spread` takes: whole ones, of about `task_documents` rows."""
+        numbers = np.cumsum([0, *rows[:-1]]) // self.task_documents
+        bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(rows)]
+        return list(pairwise(bounds))
+
     def _runs(self, documents: int) -> list[range]:
         """The partitions that each task of the step `join` takes."""
         partitions = self.banding.partitions
-        tasks = min(partitions, max(1, -(-documents * self.banding.bands // PIECE_KEYS)))
+        tasks = min(partitions, max(1, -(-documents * self.banding.bands // (_JOINED_KEYS * self.task_documents))))
         bounds = [partitions * task // tasks for task in range(tasks + 1)]
         return [range(first, last) for first, last in pairwise(bounds)]
 
@@ -409,13 +418,6 @@ class MinHashDedup(RememberingDeduplication):
             return compared(numbers[left], numbers[right])
 
         return exact_similarity
-
-
-def _groups(rows: Sequence[int]) -> list[tuple[int, int]]:
-    """Cuts sidecars into runs of about GROUP_ROWS rows."""
-    numbers = np.cumsum([0, *rows[:-1]]) // GROUP_ROWS
-    bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(rows)]
-    return list(pairwise(bounds))
 
 
 def _decision(known: pa.Table, candidates: Candidates, stars: Stars) -> Decision:
