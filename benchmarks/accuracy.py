@@ -20,6 +20,7 @@ TOPICS = (
     "near_duplicates",
     "dedup_lines",
     "dedup_substrings",
+    "dedup_memory",
     "chains",
 )
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "accuracy.md"

@@ -125,15 +125,16 @@ class MinHashIndex:
         for part in self.parts:
             signatures = part.array("signatures")
             for row, identity in enumerate(_ids(part)):
-                lsh.insert((part.label, identity), self._sketch(signatures[row]))
+                lsh.insert((part.label, identity), self.sketch_of(signatures[row]))
 
         def sketch(text: str) -> MinHash:
             shingles = shingles_of(TextBatch.of_texts([text]), own.ngram, own.fold_numbers)
-            return self._sketch(self.signatures(shingles)[0])
+            return self.sketch_of(self.signatures(shingles)[0])
 
         return lsh, sketch
 
-    def _sketch(self, signature: NDArray[np.uint16]) -> MinHash:
+    def sketch_of(self, signature: NDArray[np.uint16]) -> MinHash:
+        """datasketch's form of a signature of this index."""
         from datasketch import MinHash
 
         return MinHash(hashvalues=signature.astype(np.uint64), permutations=self._permutations, **self._scheme)
