@@ -18,7 +18,8 @@ arXiv:2107.06499, section 4.1: repeats of 50 tokens. Differs from the paper:
   fingerprints (substring_kernels.py) such that two equal windows always have one in common. Only windows that have a
   fingerprint that occurs twice are hashed, each once, and dealt by hash into files; the first place of each hash is
   found in a table; and what hashes call equal is compared unit by unit. All of that is linear in the text, whatever
-  repeats in it. Where hashes collide (2^-64 for a pair), a repeat may stay; nothing is cut that is none.
+  repeats in it. Where hashes collide (2^-64 for a pair, if no text is made for it), a repeat may stay; nothing else is
+  ever cut.
 
 Sidecar, one row for each document:
 
@@ -68,8 +69,8 @@ from corpusmill.documents.errors import DamagedRunError, RecipeError
 from corpusmill.documents.ids import IdIndex, repeated_id
 from corpusmill.documents.sidecars import Sidecars, dropped, observed_twice
 
-SHORTEST = 4
-"""Units of the shortest window that can be asked for; a gram of fewer than two says nothing."""
+SHORTEST, LONGEST = 4, 1_000_000
+"""Units of the windows that can be asked for: a gram of fewer than two says nothing, and half a window is in memory."""
 _TEXT_BYTES = 4_000_000  # texts of the documents at hand
 _WINDOWS = 1 << 20  # hashed at a time, and read from a file at a time
 _PART_ROWS = 1 << 21  # of a file of windows: a table of 48 MB or less
@@ -125,9 +126,9 @@ class SubstringDedup(Deduplication):
 
     def prepare(self) -> None:
         super().prepare()
-        if self.min_length < SHORTEST:
+        if not SHORTEST <= self.min_length <= LONGEST:
             raise RecipeError(
-                f"{self.name}.min_length: {self.min_length} {self.unit} are no passage; use {SHORTEST} or more, "
+                f"{self.name}.min_length: {self.min_length} {self.unit} are no passage; use {SHORTEST} to {LONGEST}, "
                 "such as 50"
             )
         if self.min_left_words < 0:

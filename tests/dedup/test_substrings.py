@@ -313,7 +313,8 @@ def test_what_hashes_alone_call_equal_is_not_cut(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"min_length": 3}, r"substring_dedup.min_length: 3 words are no passage; use 4 or more, such as 50"),
+        ({"min_length": 3}, r"substring_dedup.min_length: 3 words are no passage; use 4 to 1000000, such as 50"),
+        ({"min_length": 2_000_000, "unit": "bytes"}, r"min_length: 2000000 bytes are no passage"),
         ({"min_left_words": -1}, r"substring_dedup.min_left_words: -1 must not be negative"),
         ({"max_dropped_share": 1.5}, r"substring_dedup.max_dropped_share: 1.5 is no share"),
     ],
