@@ -30,7 +30,8 @@ It is a barrier. Sidecar, one row for each document, with lists of its units tha
 
 What is repeated is found in two steps, which tasks can share. **scattered** deals the keys of a sidecar out by their
 highest bits; **repeated** has all those of one range of keys, and finds what stands there often enough, in hash tables
-that fit a processor's cache. `decide` takes 30 bytes for each document (its id above all) and one for each unit.
+that fit a processor's cache, some 20 million units at a time. `decide` takes 70 bytes for each document (its id above
+all), one for each unit, and 60 for each passage that is cut.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ _REPEATED, _TO_CUT = 1, 2  # marks of units
 _FEW_DOCUMENTS = 100_000  # fewer are not worth tasks of their own
 _DOCUMENTS_OF_A_TASK = 200_000  # about 10 million lines of web pages
 _BLOCK = 4_000_000  # units that are dealt out at a time: 80 MB
+_AT_ONCE = 20_000_000  # units that are grouped at a time: 800 MB
 _TABLE = 1 << 18  # units of a hash table: it takes 2 MB, as much as a core's cache
 _SCATTERED_ROWS = pa.schema(
     [pa.field("key", pa.uint64(), nullable=False), pa.field("unit", pa.int32(), nullable=False)]
@@ -175,12 +177,12 @@ class RepeatedLines(Deduplication):
         documents = sum(rows)
         if documents < _FEW_DOCUMENTS:
             return ()
-        return (Step("scattered", len(rows)), Step("repeated", 1 << _range_bits(documents)))
+        return (Step("scattered", len(rows)), Step("repeated", 1 << _task_bits(documents)))
 
     def run_step(
         self, step: str, task: int, *, sidecars: Sequence[Path], seen: Sequence[Path], done: StepFiles, target: Path
     ) -> None:
-        bits = _range_bits(sidecar_rows(sidecars, self.sidecar))
+        bits = _task_bits(sidecar_rows(sidecars, self.sidecar))
         if step == "scattered":
             _scatter(sidecars[task], bits, target)
         elif step == "repeated":
@@ -217,7 +219,10 @@ class RepeatedLines(Deduplication):
 
     def _done_here(self, sidecars: Sequence[Path], workspace: Path) -> StepFiles:
         done: dict[str, list[Path]] = {}
-        tasks = {"scattered": len(sidecars), "repeated": 1 << _range_bits(sidecar_rows(sidecars, self.sidecar))}
+        tasks = {
+            "scattered": len(sidecars),
+            "repeated": 1 << _task_bits(sidecar_rows(sidecars, self.sidecar)),
+        }
         for name, count in tasks.items():
             files = [workspace / f"{name}-{task}.arrow" for task in range(count)]
             for task, file in enumerate(files):
@@ -328,14 +333,16 @@ class _Documents:
         ids, sites, counts, present, bases = [], [], [], [], [0]
         for path in sidecars:
             base = bases[-1]
-            for batch in _rows(path, ("id", "site", "keys")):
+            for batch in _rows(path, ("id", "site", "characters")):
                 ids.append(batch.column(0))
                 sites.append(batch.column(1).to_numpy())
                 counts.append(pc.list_value_length(batch.column(2)).to_numpy())
                 present.append(gone.find(batch.column(0)) < 0)
                 base += int(counts[-1].sum(dtype=np.int64))
             bases.append(base)
-        self.ids = pa.chunked_array(ids, pa.string())
+        # Many short chunks make `take` slow; what does not fit into 32-bit offsets stays in several.
+        whole = pa.chunked_array(ids, pa.string()).combine_chunks()
+        self.ids = whole if isinstance(whole, pa.ChunkedArray) else pa.chunked_array([whole])
         self.bases = np.array(bases[:-1], np.int64)
         self.present = frozen(np.concatenate(present))
         self.unit_firsts = frozen(np.concatenate(([0], np.cumsum(np.concatenate(counts), dtype=np.int64))))
@@ -360,9 +367,14 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
             yield batch.select(columns)
 
 
-def _range_bits(documents: int) -> int:
+def _task_bits(documents: int) -> int:
     """How many of a key's bits say which task has it."""
-    return max(0, (documents - 1) // _DOCUMENTS_OF_A_TASK).bit_length()
+    return _range_bits(documents, _DOCUMENTS_OF_A_TASK)
+
+
+def _range_bits(count: int, at_most: int) -> int:
+    """How many bits of their keys deal `count` out in ranges of about `at_most` or fewer."""
+    return max(0, (count - 1) // at_most).bit_length()
 
 
 def _scatter(sidecar: Path, bits: int, target: Path) -> None:
@@ -407,24 +419,34 @@ def dealt_out(
 
 def _find_repeated(scattered: Sequence[Path], task: int, bits: int, least: int, target: Path) -> None:
     """Writes the units of one range of keys that stand there at least `least` times."""
-    keys, units, sidecars = [], [], []
+    rows = sum(batch.num_rows for _, batch in _blocks(scattered, task, bits))
+    finer = _range_bits(rows, _AT_ONCE)
+    with atomic_file(target) as stream, pa.ipc.new_file(stream, _REPEATED_ROWS) as writer:
+        for part in range(1 << finer):
+            keys, units, sidecars = [], [], []
+            for number, batch in _blocks(scattered, task, bits):
+                key, unit = batch.column(0).to_numpy(), batch.column(1).to_numpy()
+                mine = (key << np.uint64(bits)) >> np.uint64(64 - finer) == part if finer else slice(None)
+                keys.append(key[mine].copy())
+                units.append(unit[mine].copy())
+                sidecars.append(np.full(len(units[-1]), number, np.int32))
+            unit, sidecar = _joined(units, np.int32), _joined(sidecars, np.int32)
+            finest = _range_bits(len(unit), _TABLE)
+            bounds, dealt, places = dealt_out(frozen(_joined(keys, np.uint64)), 64 - bits - finer - finest, finest)
+            groups = np.empty(len(dealt), np.int32)
+            group_often(frozen(bounds), frozen(dealt), least, groups)
+            often = groups >= 0
+            places = places[often]
+            columns = [pa.array(groups[often]), pa.array(sidecar[places]), pa.array(unit[places])]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=_REPEATED_ROWS))
+
+
+def _blocks(scattered: Sequence[Path], task: int, bits: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """The keys of one range: the sidecar's number, and a block of them, which is gone when the next one comes."""
     for number, path in enumerate(scattered):
         with pa.memory_map(str(path)) as stream, pa.ipc.open_file(stream) as reader:
             for block in range(task, reader.num_record_batches, 1 << bits):
-                batch = reader.get_batch(block)
-                keys.append(batch.column(0).to_numpy().copy())
-                units.append(batch.column(1).to_numpy().copy())
-                sidecars.append(np.full(batch.num_rows, number, np.int32))
-    with atomic_file(target) as stream, pa.ipc.new_file(stream, _REPEATED_ROWS) as writer:
-        unit, sidecar = _joined(units, np.int32), _joined(sidecars, np.int32)
-        finer = max(0, (len(unit) - 1) // _TABLE).bit_length()
-        bounds, dealt, places = dealt_out(frozen(_joined(keys, np.uint64)), 64 - bits - finer, finer)
-        groups = np.empty(len(dealt), np.int32)
-        group_often(frozen(bounds), frozen(dealt), least, groups)
-        often = groups >= 0
-        places = places[often]
-        columns = [pa.array(groups[often]), pa.array(sidecar[places]), pa.array(unit[places])]
-        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=_REPEATED_ROWS))
+                yield number, reader.get_batch(block)
 
 
 def _joined(arrays: Sequence[NDArray[Any]], kind: type[np.generic]) -> NDArray[Any]:

@@ -252,7 +252,7 @@ stages = st.builds(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(stages, st.lists(st.tuples(addresses, page_texts), max_size=12), st.sets(st.integers(0, 11), max_size=2))
 def test_texts_and_counts_are_those_of_plain_python(tmp_path_factory, stage, pages, excluded):
     decision = decided(stage, pages, tmp_path_factory.mktemp("plain"), parts=2, excluded=sorted(excluded))
@@ -295,6 +295,7 @@ def test_the_decision_is_the_same_however_the_work_is_shared_out(tmp_path, monke
     monkeypatch.setattr(lines, "_FEW_DOCUMENTS", 10)
     monkeypatch.setattr(lines, "_DOCUMENTS_OF_A_TASK", 20)
     monkeypatch.setattr(lines, "_BLOCK", 50)
+    monkeypatch.setattr(lines, "_AT_ONCE", 30)
     monkeypatch.setattr(lines, "_TABLE", 8)
     assert [(step.name, step.tasks) for step in stage.steps([50] * 3)] == [("scattered", 3), ("repeated", 8)]
     assert decided(stage, pages, tmp_path, parts=3, order=shuffled, with_steps=True) == whole
