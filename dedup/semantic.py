@@ -8,6 +8,7 @@ Differs from the paper and its released code:
   chain of small steps leads from any text to any other.
 - Which one stays is said by `keep`; the paper's choice, the least similar to the centroid, is `centroid_far`.
 - Texts of very different lengths are never twins (`min_length_ratio`): a note is not the report that it is about.
+- Twins must be more similar to one another than to their neighbours (`min_margin`; vector_clusters.py says why).
 - The model is the user's (embeddings.py), and the threshold is of that model: how alike two texts are to it says
   nothing about another's. The paper uses the last layer of OPT-125M for C4, and CLIP for images.
 - Fewer than some 13,000 documents are one cluster, in which every pair is compared. Of more, k-means makes a cluster
@@ -44,7 +45,7 @@ from numpy.typing import NDArray
 from corpusmill.dedup.contract import Deduplication, StepFiles
 from corpusmill.dedup.embeddings import Encoder, load_encoder, model_files
 from corpusmill.dedup.keep import Keep, accept_keep, keep_columns, keep_fields, keep_needs, keep_order
-from corpusmill.dedup.vector_clusters import Vectors, clustered, settle
+from corpusmill.dedup.vector_clusters import Limits, Vectors, clustered, settle
 from corpusmill.documents.barrier import CLUSTERS, VERDICTS, Decision, ReadTexts
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import InputError, RecipeError
@@ -69,6 +70,7 @@ class SemanticDedup(Deduplication):
     judged_fields: ClassVar[frozenset[str]] = Deduplication.judged_fields | {
         "min_similarity",
         "min_length_ratio",
+        "min_margin",
         "clusters",
         "seed",
         "keep",
@@ -98,6 +100,11 @@ class SemanticDedup(Deduplication):
     min_length_ratio: float = 0.5
     """Least length of the shorter of two twins, in bytes, as a share of the longer one's, from 0 to 1."""
 
+    min_margin: float | None = 0.05
+    """By how much two twins must be more similar to one another than they are, in the mean, to their eighth nearest
+    neighbours (of 4,096 documents of their cluster): where many texts are alike, they are of one kind, and not the
+    same. Of a text that is there more often than that, all stay. null: off, as in the paper."""
+
     clusters: int | None = None
     """How many clusters k-means makes; null: one for each 8,800 documents."""
 
@@ -114,6 +121,11 @@ class SemanticDedup(Deduplication):
             raise RecipeError(
                 f"{self.name}.min_similarity: {self.min_similarity} is no similarity; it must be above 0 and at most "
                 "1, such as 0.95"
+            )
+        if self.min_margin is not None and not 0 <= self.min_margin <= 1:
+            raise RecipeError(
+                f"{self.name}.min_margin: {self.min_margin} is no difference of similarities; use 0 to 1, such as "
+                "0.05, or null for none"
             )
         if not 0 <= self.min_length_ratio <= 1:
             raise RecipeError(
@@ -181,8 +193,7 @@ class SemanticDedup(Deduplication):
             rows[order],
             documents.column("bytes").to_numpy()[order].astype(np.float32),
             firsts,
-            min_similarity=self.min_similarity,
-            min_length_ratio=self.min_length_ratio,
+            Limits(self.min_similarity, self.min_length_ratio, self.min_margin),
         )
         return self._decision(documents.take(pa.array(order)), twins, similarities)
 

@@ -94,7 +94,7 @@ def random_texts(seed: int, count: int) -> list[str]:
 @pytest.mark.parametrize("keep", ["best_quality", "centroid_far", "first_id"])
 def test_order_and_parts_of_the_sidecars_do_not_matter(decided, model, keep):
     texts = random_texts(0, 400)
-    barrier = SemanticDedup(model=model, min_similarity=0.9, keep=keep, seed=3)
+    barrier = SemanticDedup(model=model, min_similarity=0.9, min_margin=None, keep=keep, seed=3)
     once = decided(barrier, texts)
     assert 50 < len(once.gone) < 400
     for parts in (2, 5):
@@ -107,7 +107,7 @@ def test_order_and_parts_of_the_sidecars_do_not_matter(decided, model, keep):
 
 def test_who_goes_is_as_similar_as_asked_to_one_that_stays(decided, model):
     texts = random_texts(1, 300)
-    outcome = decided(SemanticDedup(model=model, min_similarity=0.9, min_length_ratio=0), texts)
+    outcome = decided(SemanticDedup(model=model, min_similarity=0.9, min_length_ratio=0, min_margin=None), texts)
     vectors = load_encoder(Path(model), 512).encode(pa.array(texts))
     assert not set(outcome.gone.values()) & set(outcome.gone)
     for gone, kept in outcome.gone.items():
@@ -140,8 +140,15 @@ def test_excluded_documents_are_absent_and_a_second_row_is_an_error(decided, mod
         decided(barrier, ["cat", "dog", "road"], order=[0, 1, 1])
 
 
-@pytest.mark.parametrize("options", [{"min_similarity": 0.5}, {"clusters": 3}, {"seed": 5}, {"keep": "first_id"},
-                                     {"min_length_ratio": 0.0}, {"keep": "centroid_far"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"min_similarity": 0.5, "min_length_ratio": 0.0, "min_margin": None},
+        {"clusters": 3, "seed": 5},
+        {"keep": "first_id"},
+        {"keep": "centroid_far"},
+    ],
+)
 def test_fields_that_only_decide_reads_do_not_change_the_sidecars(model, options):
     batch = TextBatch.of_texts(["cat sat", "dog", ""])
     assert set(options) <= SemanticDedup.judged_fields
@@ -158,6 +165,7 @@ def test_fields_that_only_decide_reads_do_not_change_the_sidecars(model, options
         ({"min_similarity": float("nan")}, "min_similarity: nan is no similarity"),
         ({"clusters": 0}, "clusters: 0 is too few; 1 or more are needed, or null"),
         ({"min_length_ratio": -1}, "min_length_ratio: -1 is no share; use 0 to 1, where 0 is any length"),
+        ({"min_margin": -0.1}, "min_margin: -0.1 is no difference of similarities; use 0 to 1, such as 0.05, or null"),
         ({"max_tokens": 2}, "max_tokens: 2 is too few; use 8 or more"),
         ({"max_dropped_share": 3}, "max_dropped_share: 3 is no share"),
     ],

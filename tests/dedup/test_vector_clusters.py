@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpusmill.dedup import vector_clusters
-from corpusmill.dedup.vector_clusters import Vectors, clustered, settle
+from corpusmill.dedup.vector_clusters import Limits, Vectors, clustered, crowding_of, settle
 from corpusmill.documents.compiled import frozen
 
 
@@ -45,7 +45,7 @@ def test_stars_are_those_of_plain_python_whatever_the_blocks(monkeypatch, block,
     vectors = stored(topics(0, 150))
     rows = np.random.default_rng(1).permutation(150)
     firsts = np.array([0, 50, 51, 120, 150])
-    twins, alike = settle(vectors, rows, np.ones(150), firsts, min_similarity=least)
+    twins, alike = settle(vectors, rows, np.ones(150), firsts, Limits(least))
     for first, end in pairwise(firsts.tolist()):
         expected, similarities = plain_stars(vectors[rows[first:end]], least)
         assert [twin - first if twin >= 0 else -1 for twin in twins[first:end]] == expected
@@ -78,7 +78,7 @@ def test_a_chain_of_small_steps_leads_nowhere():
     """Each is like the next, but only those like the first go with it."""
     angles = np.arange(10) * 0.1
     vectors = stored(np.column_stack([np.cos(angles), np.sin(angles)]))
-    twins, alike = settle(vectors, np.arange(10), np.ones(10), np.array([0, 10]), min_similarity=np.cos(0.25))
+    twins, alike = settle(vectors, np.arange(10), np.ones(10), np.array([0, 10]), Limits(np.cos(0.25)))
     assert twins.tolist() == [-1, 0, 0, -1, 3, 3, -1, 6, 6, -1]
     assert np.allclose(alike[[1, 2]], np.cos([0.1, 0.2]), atol=1e-3)
 
@@ -88,15 +88,44 @@ def test_texts_of_very_different_lengths_are_no_twins(monkeypatch, block):
     monkeypatch.setattr(vector_clusters, "BLOCK", block)
     vectors = stored(np.ones((6, 4)))
     lengths = np.array([100, 49, 201, 50, 200, 99], np.float32)
-    twins, _ = settle(vectors, np.arange(6), lengths, np.array([0, 6]), min_similarity=0.9, min_length_ratio=0.5)
+    twins, _ = settle(vectors, np.arange(6), lengths, np.array([0, 6]), Limits(0.9, 0.5))
     assert twins.tolist() == [-1, -1, -1, 0, 0, 0]
-    anything, _ = settle(vectors, np.arange(6), lengths, np.array([0, 6]), min_similarity=0.9)
+    anything, _ = settle(vectors, np.arange(6), lengths, np.array([0, 6]), Limits(0.9))
     assert anything.tolist() == [-1, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("block", [1024, 7])
+def test_how_crowded_it_is_around_a_vector_is_the_similarity_to_its_eighth_neighbour(monkeypatch, block):
+    monkeypatch.setattr(vector_clusters, "BLOCK", block)
+    vectors = stored(topics(8, 100))
+    rows = np.random.default_rng(0).permutation(100)
+    alike = vectors[rows] @ vectors[rows].T
+    np.fill_diagonal(alike, -2)
+    assert np.allclose(crowding_of(vectors, rows), np.sort(alike, axis=1)[:, -8], atol=1e-6)
+    assert (crowding_of(vectors, rows[:8]) == -1).all()
+    monkeypatch.setattr(vector_clusters, "CROWD", 34)  # so that every third is in the sample
+    assert np.allclose(crowding_of(vectors, rows), np.sort(alike[:, ::3], axis=1)[:, -8], atol=1e-6)
+
+
+def test_in_a_crowd_being_alike_is_not_enough():
+    """Two pairs of the same similarity, one of them among forty texts of one kind."""
+    chance = np.random.default_rng(0)
+    kind = np.concatenate([np.ones((40, 1)), 0.35 * chance.normal(size=(40, 60)) / np.sqrt(60)], axis=1)
+    pair = np.zeros((2, 61))
+    pair[:, 1:] = chance.normal(size=60)
+    pair[1, 1:] += 0.33 * chance.normal(size=60)
+    vectors = stored(np.concatenate([kind, pair]))
+    rows, lengths, firsts = np.arange(42), np.ones(42), np.array([0, 42])
+    plain, _ = settle(vectors, rows, lengths, firsts, Limits(0.85))
+    assert np.count_nonzero(plain >= 0) > 30
+    assert plain[41] == 40
+    twins, _ = settle(vectors, rows, lengths, firsts, Limits(0.85, min_margin=0.1))
+    assert np.flatnonzero(twins >= 0).tolist() == [41]
 
 
 def test_equal_vectors_are_similar_at_1():
     vectors = stored(np.repeat(topics(2, 30), 2, axis=0))
-    twins, alike = settle(vectors, np.arange(60), np.ones(60), np.array([0, 60]), min_similarity=1.0)
+    twins, alike = settle(vectors, np.arange(60), np.ones(60), np.array([0, 60]), Limits(1.0))
     assert (twins[1::2] == np.arange(0, 60, 2)).all()
     assert (alike[1::2] <= 1).all()
     assert (alike[1::2] > 1 - 1e-6).all()
@@ -133,7 +162,7 @@ def test_no_more_than_so_many_that_stay_are_compared_with(monkeypatch):
     monkeypatch.setattr(vector_clusters, "LARGEST", 5)
     monkeypatch.setattr(vector_clusters, "BLOCK", 4)
     vectors = stored(np.concatenate([np.eye(16)[:12], np.eye(16)[:12]]))
-    twins, _ = settle(vectors, np.arange(24), np.ones(24), np.array([0, 24]), min_similarity=0.9)
+    twins, _ = settle(vectors, np.arange(24), np.ones(24), np.array([0, 24]), Limits(0.9))
     assert twins[12:].tolist() == [0, 1, 2, 3, 4, -1, -1, -1, -1, -1, -1, -1]
 
 
@@ -157,7 +186,7 @@ def test_copies_of_few_vectors_cost_linear_time_and_memory():
     parts = clustered(vectors, rows, 316, seed=0)
     order = np.argsort(parts.labels, kind="stable")
     firsts = np.flatnonzero(np.diff(parts.labels[order], prepend=-1, append=-1))
-    twins, _ = settle(vectors, order, np.ones(100_000), firsts, min_similarity=0.99)
+    twins, _ = settle(vectors, order, np.ones(100_000), firsts, Limits(0.99))
     assert len(firsts) == 6
     assert np.count_nonzero(twins < 0) == 5
     assert time.process_time() - begun < 10
