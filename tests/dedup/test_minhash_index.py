@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from corpusmill.dedup import minhash_index
+from corpusmill.dedup.banding import band_keys
 from corpusmill.dedup.index import open_part
 from corpusmill.dedup.key_join import find_keys
 from corpusmill.dedup.minhash import MinHashDedup
@@ -36,14 +37,19 @@ def test_keys_are_found_where_bisection_finds_them(asked, keys):
     assert ends.tolist() == [bisect.bisect_right(keys, key) for key in asked]
 
 
-@given(st.lists(st.integers(0, 4), max_size=40), st.randoms(use_true_random=False))
-def test_rows_of_equal_keys_are_put_in_order(keys, chance):
-    keys = sorted(keys)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2)), max_size=40), st.randoms(use_true_random=False))
+def test_rows_of_equal_keys_are_put_in_order(values, chance):
+    keys = sorted(key for key, _ in values)
     order = [chance.getrandbits(64) for _ in keys]
     rows = chance.sample(range(len(keys)), len(keys))
-    expected = [row for _, _, row in sorted((key, order[row], row) for key, row in zip(keys, rows))]
+    signatures = np.array([[0, value] for _, value in values], np.uint16).reshape(-1, 2)
+    bands = np.empty((2, len(keys)), np.uint64)
+    band_keys(frozen(signatures), 2, 1, 0, bands)
+    expected = [row for *_, row in sorted((key, bands[1, row], order[row], row) for key, row in zip(keys, rows))]
     found = np.array(rows, np.uint32)
-    order_equal_keys(frozen(np.array(keys, np.uint64)), frozen(np.array(order, np.uint64)), found)
+    order_equal_keys(
+        frozen(np.array(keys, np.uint64)), frozen(signatures), 1, 1, frozen(np.array(order, np.uint64)), found
+    )
     assert found.tolist() == expected
 
 
@@ -157,8 +163,10 @@ def test_keys_of_a_part_are_in_order_however_they_were_cut(remembered, tmp_path,
     order = whole.array("order")
     for band in range(14):
         assert sorted(rows[band].tolist()) == list(range(60))
-        pairs = list(zip(keys[band].tolist(), order[rows[band]].tolist()))
-        assert pairs == sorted(pairs)
+        following = (band + 1) % 14
+        next_keys = dict(zip(rows[following].tolist(), keys[following].tolist()))
+        found = [(key, next_keys[row], int(order[row])) for key, row in zip(keys[band].tolist(), rows[band].tolist())]
+        assert found == sorted(found)
 
 
 def test_the_part_does_not_hold_what_went_nor_what_has_no_word(remembered, tmp_path):
@@ -222,6 +230,27 @@ def test_copies_of_templates_on_both_sides_cost_no_quadratic_work(decided, remem
     assert len(outcome.seen) == 10_000
     assert all(number % 5 == int(name[1:]) % 5 for number, name in outcome.seen.items())
     assert time.process_time() - begin < 15
+
+
+def test_a_copy_is_found_among_thousands_that_are_somewhat_alike(decided, remembered, tmp_path):
+    """Pages of one template, none of which is a near-duplicate of another, and then each with one more word."""
+    chance = random.Random(2)
+    template = [f"w{number}" for number in range(300)]
+    known = []
+    for _ in range(2_000):
+        page = list(template)
+        for place in chance.sample(range(300), 6):
+            page[place] = f"x{chance.randrange(10**9)}"
+        known.append(" ".join(page))
+    index = str(tmp_path / "index")
+    part = remembered(MinHashDedup(update=index, update_as="one"), known)
+    keys = np.sort(open_part(part).array("keys").reshape(14, -1), axis=1)
+    assert max(np.unique(band, return_counts=True)[1].max() for band in keys) > 10 * minhash_index.PER_KEY
+    asked = known[:200]
+    outcome = decided(
+        MinHashDedup(against=(index,), min_similarity=0.95), [f"{text} more" for text in asked], seen=[part]
+    )
+    assert outcome.seen == {number: f"a{number}" for number in range(200)}
 
 
 def test_parameters_of_memory_that_cannot_be_are_refused(tmp_path, remembered):
