@@ -256,9 +256,7 @@ class RepeatedLines(Deduplication):
         short: NDArray[np.bool_] | None = None,
     ) -> _Outcome:
         """What is cut out of whom. `short`: the documents that are dropped; None: those with too little left."""
-        n_documents = len(documents.ids)
-        units = np.zeros(n_documents, np.int32)
-        characters = np.zeros((2, n_documents), np.int64)
+        counts: list[NDArray[np.int64]] = []
         edits: list[NDArray[np.int64]] = []
         document = unit = 0
         for path in sidecars:
@@ -268,21 +266,19 @@ class RepeatedLines(Deduplication):
                 firsts = frozen((documents.unit_firsts[document : behind + 1] - unit).astype(np.int32))
                 cut = np.zeros(len(keys), np.bool_)
                 choose_runs(firsts, keys, marks[unit : unit + len(keys)], self.min_run, cut)
+                counts.append(np.zeros((3, batch.num_rows), np.int64))
                 passages = np.empty((len(keys), 3), np.int64)
-                found = find_passages(
-                    firsts, keys, starts, ends, sizes, frozen(cut), units[document:behind],
-                    characters[:, document:behind], passages,
-                )  # fmt: skip
+                found = find_passages(firsts, keys, starts, ends, sizes, frozen(cut), counts[-1], passages)
                 passages[:found, 0] += document
                 edits.append(passages[:found].copy())
                 document, unit = behind, unit + len(keys)
-        left = characters[0] - characters[1]
+        units, characters, gone = np.concatenate(counts, axis=1)
         if short is None:
-            short = (units > 0) & (left < self.min_left_characters)
+            short = (units > 0) & (characters - gone < self.min_left_characters)
             if self.min_left_share is not None:
-                short |= (units > 0) & (left < self.min_left_share * characters[0])
-        share = characters[1] / np.maximum(characters[0], 1)
-        return _Outcome(np.concatenate(edits), units, share, short)
+                short |= (units > 0) & (characters - gone < self.min_left_share * characters)
+        share = gone / np.maximum(characters, 1)
+        return _Outcome(np.concatenate(edits), units.astype(np.int32), share, short)
 
 
 @dataclass(frozen=True, slots=True)
@@ -664,8 +660,7 @@ def find_passages(
     ends: NDArray[np.int32],
     sizes: NDArray[np.int32],
     cut: NDArray[np.bool_],
-    units: NDArray[np.int32],
-    characters: NDArray[np.int64],
+    counts: NDArray[np.int64],
     passages: NDArray[np.int64],
 ) -> int:
     """The passages that go, as rows of document, start and end; returns how many there are.
@@ -675,8 +670,8 @@ def find_passages(
     go with it. Of the white space around a passage the longer stays.
 
     Args:
-        units: filled with how many units with a letter are cut of each document.
-        characters: int64[2, documents], filled with the characters of units with a letter, and of those that are cut.
+        counts: int64[3, documents], filled for units with a letter: how many are cut, the characters of all, and of
+            those that are cut.
     """
     found = 0
     for document in range(firsts.shape[0] - 1):
@@ -689,9 +684,9 @@ def find_passages(
             begin = -1
             while end < behind and (cut[end] or keys[end] == _SIGNS or keys[end] == _NUMBERS):
                 if cut[end]:
-                    units[document] += 1
-                    characters[0, document] += sizes[end]
-                    characters[1, document] += sizes[end]
+                    counts[0, document] += 1
+                    counts[1, document] += sizes[end]
+                    counts[2, document] += sizes[end]
                     last = end
                     if begin < 0:
                         begin = end
@@ -714,6 +709,6 @@ def find_passages(
                 passages[found, 0], passages[found, 1], passages[found, 2] = document, start, stop
                 found += 1
             if end < behind:
-                characters[0, document] += sizes[end]
+                counts[1, document] += sizes[end]
             unit = end + 1
     return found
