@@ -14,7 +14,7 @@ arXiv:2107.06499, section 4.1: repeats of 50 tokens. Differs from the paper:
 - The first occurrence stays by default; the paper cuts every one.
 - A window that overlaps its earlier place is no repeat: of a line of ten thousand equal signs, about one window stays
   and the rest goes, where overlapping repeats would have taken all but the first sign.
-- No suffix array: it takes four or eight bytes for each byte of text in memory, and random access to them. Documents leave
+- No suffix array, which takes four or eight bytes of memory for each byte of text, at random access. Documents leave
   fingerprints (substring_kernels.py) such that two equal windows always have one in common. Only windows that have a
   fingerprint that occurs twice are hashed, each once, and dealt by hash into files; the first place of each hash is
   found in a table; and what hashes call equal is compared unit by unit. All of that is linear in the text, whatever
