@@ -3,7 +3,7 @@
     peer_lines.py TEXTS.parquet
 
 reads the texts and then, for each line on standard input, finds the lines that stand in at least two of them, in one
-thread, and prints one JSON object: the CPU seconds, and how many such lines have a letter.
+thread, and prints one JSON object: the CPU seconds, how many such lines have a letter, and the version of polars.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
         )
         seconds = time.process_time() - begun
         lettered = sum(any(map(str.isalpha, line)) for line in found["line"])
-        print(json.dumps({"seconds": seconds, "lines": lettered}), flush=True)
+        print(json.dumps({"seconds": seconds, "lines": lettered, "version": polars.__version__}), flush=True)
 
 
 if __name__ == "__main__":

@@ -211,6 +211,7 @@ def speed(benchmark: Benchmark) -> list[str]:
     mb = sum(len(text.encode()) for text in texts) / 1e6
     batches = [_batch(texts[start : start + _ROWS], start) for start in range(0, len(texts), _ROWS)]
     found: dict[str, int] = {}
+    versions = {"duckdb": duckdb.__version__}
     exact = RepeatedLines(scope="source", normalisation="none", min_count=2, min_run=1, min_left_characters=1)
     folded = replace(exact, normalisation="folded")
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
@@ -230,7 +231,7 @@ def speed(benchmark: Benchmark) -> list[str]:
             def polars() -> float:
                 print("go", file=child.stdin, flush=True)
                 answer = json.loads(child.stdout.readline())
-                found["polars"] = answer["lines"]
+                found["polars"], versions["polars"] = answer["lines"], answer["version"]
                 return float(answer["seconds"])
 
             contenders: dict[str, Callable[[], float]] = {
@@ -258,8 +259,8 @@ def speed(benchmark: Benchmark) -> list[str]:
         for label, name in (
             ("ours: which lines, byte for byte", "ours"),
             ("ours: the same, with sidecar, decision and cuts", "ours, cutting"),
-            (f"duckdb {duckdb.__version__}: which lines", "duckdb"),
-            ("polars 2.1.0: which lines", "polars"),
+            (f"duckdb {versions['duckdb']}: which lines", "duckdb"),
+            (f"polars {versions['polars']}: which lines", "polars"),
             ("Python set: which lines", "Python set"),
             ("ours: which lines, by their words (the default)", "ours, folded"),
             ("ours: the same, with sidecar, decision and cuts", "ours, folded, cutting"),
