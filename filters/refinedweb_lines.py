@@ -14,6 +14,7 @@ Differs from both:
     - patterns stand at words' borders ("sign in" is not in "sign inside"); what follows "read more" may be any signs,
       and separators around what is cut go with it
     - a line that is left with a single word by a cut goes
+    - a row of numbers is "only numbers"; DCLM's code wants digits without white space between them
     - counters have their singular ("1 comment"), and there may be several in a line
     - of the blank lines around lines that go, the longer gap stays
 """
