@@ -1,4 +1,4 @@
-"""Lines that a site repeats: titled cases, the kernel and the query against plain Python, and hosts of addresses."""
+"""Lines that a site repeats: titled cases, and the query against plain Python."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from corpusmill.documents.barrier import VERDICTS, Decision
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import DamagedRunError, RecipeError
-from corpusmill.documents.hosts import hosts
 from corpusmill.documents.schema import DOCUMENT
 from corpusmill.documents.shards import write_table
 from corpusmill.filters.site_lines import Reason, SiteLines
@@ -155,26 +154,6 @@ def test_nothing_in_gives_nothing_out(tmp_path, parts):
 def test_a_document_that_was_observed_twice_is_an_error_that_names_it(tmp_path):
     with pytest.raises(DamagedRunError, match="document '000000' was observed more than once"):
         decided(SiteLines(), [(None, "x")], tmp_path, order=[0, 0])
-
-
-@pytest.mark.parametrize(
-    ("url", "host"),
-    [
-        ("https://www.Example.ORG/path", "example.org"),
-        ("http://user:secret@example.org:8080/a@b", "example.org"),
-        ("http://example.org.", "example.org"),
-        ("http://[2001:DB8::1]:80/x", "[2001:db8::1]"),
-        ("https://example.org?u=http://other.example", "example.org"),
-        ("https://münchen.example#x", "münchen.example"),
-        ("www.example.org/path", "<books>"),
-        ("file:///tmp/a", "<books>"),
-        ("http://www.", "<books>"),
-        ("", "<books>"),
-        (None, "<books>"),
-    ],
-)
-def test_the_host_of_an_address(url, host):
-    assert hosts(documents_of([(url, "x")])).to_pylist() == [host]
 
 
 @pytest.mark.parametrize(
