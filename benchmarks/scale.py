@@ -17,16 +17,22 @@ import math
 import re
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import yaml
 from harness import DOCUMENT, Benchmark, child_environment, table
 from planted_signatures import write_sidecars
 from processes import watched
-from prose import prose, write_parquet
+from prose import Item, prose, write_parquet
 from topics.dedup_clusters import clustering
+from web_pages import gzip_members
+
+from corpusmill.documents.batch import TextBatch
+from corpusmill.documents.shards import write_table
 
 PAGE = DOCUMENT.with_name("scale.md")
 _HOUR = 3600.0
@@ -43,13 +49,17 @@ class Dump:
     """Documents that the filters leave."""
 
     page_bytes: float = 30_000
-    """Of a page's record in a WARC file, compressed: what Common Crawl says of its dumps (90 TB for 3e9)."""
+    """Of a page's record in a WARC file, compressed. About 90 TB for 3e9 pages is what we recall of Common Crawl's
+    announcements."""
 
     document_bytes: float = 3_000
     """Of a document's text."""
 
     duplicates: float = 0.26
     """Share of the documents that MinHash drops: as in the planted signatures."""
+
+    rounds: int = 4
+    """How often the barrier task reads texts again for pairs near the threshold: as seen on real text."""
 
     cores: int = 64
 
@@ -82,6 +92,8 @@ class Measured:
 
     page: float
     """Seconds to read, extract, filter and sign a page: the FineWeb chain from WARC."""
+    page_bytes: float
+    """Of those pages' records, compressed."""
     signed_byte: float
     """Seconds to observe a byte of text, which is in the above for the documents that get so far."""
     spread: Growth
@@ -89,6 +101,8 @@ class Measured:
     decided: Growth
     dealt: Growth
     """What the barrier task does beyond deciding."""
+    read_byte: float
+    """Seconds to read a byte of text from the Parquet between two phases."""
     rewritten_byte: float
     """Seconds to read a byte of text from Parquet and to write it again, with its ledger."""
     mixed_byte: float
@@ -117,11 +131,13 @@ def measure(benchmark: Benchmark, folder: Path) -> Measured:
     passed = _passed_through(benchmark, folder)
     return Measured(
         page=2 / published("WARC, pages: corpusmill"),
+        page_bytes=_page_bytes(benchmark),
         signed_byte=1e-6 / published("`minhash_dedup`, the whole sidecar"),
         spread=grown["spread"],
         joined=grown["join"],
         decided=grown["decide"],
         dealt=grown["deal"],
+        read_byte=passed["reading"],
         rewritten_byte=passed["passing"],
         mixed_byte=passed["mixing"],
         sidecar=large["sidecar_bytes"] / sizes[1],
@@ -171,10 +187,28 @@ def _clustered(folder: Path, size: int) -> dict[str, float]:
     }
 
 
+def _page_bytes(benchmark: Benchmark) -> float:
+    archive = (benchmark.real_data() / "warc" / "pages.warc.gz").read_bytes()
+    return len(archive) / sum(1 for _ in gzip_members(archive))
+
+
+def _reading(items: list[Item], file: Path) -> float:
+    """CPU seconds to read the texts once as the barrier task reads them: whole row groups."""
+    texts = [text for _, text in items]
+    batches = [TextBatch.of_texts(texts[row : row + 1000]).documents for row in range(0, len(texts), 1000)]
+    write_table(file, batches, batches[0].schema, compression="lz4")
+    begun = time.process_time()
+    with pq.ParquetFile(file) as opened:
+        for group in range(opened.num_row_groups):
+            opened.read_row_group(group)
+    return time.process_time() - begun
+
+
 def _passed_through(benchmark: Benchmark, folder: Path) -> dict[str, float]:
     """What `corpusmill run` takes for a byte of text.
 
     passing, mixing    CPU seconds without any stage, and of the mix: slopes between two sizes, without start-up
+    reading            CPU seconds to read it again from the Parquet between two phases
     stored             bytes of curated Parquet a byte of text
     ledger             bytes of the ledger a document, after all stages of `fineweb`
     """
@@ -195,6 +229,7 @@ def _passed_through(benchmark: Benchmark, folder: Path) -> dict[str, float]:
             run = _run(folder, f"{kind}_{size}", source, [], {"ratios": {"web": 1.0}} if kind == "mixed" else None)
             taking.append(run[0])
             told["stored"] = _size(run[1] / "web" / "curated") / total
+        told["reading"] = _reading(taken, folder / "texts.parquet") / total
         if size == sizes[0]:
             _, place = _run(folder, "fineweb", source, "fineweb", None)
             told["ledger"] = _size(place / "web" / "ledger") / len(taken)
@@ -260,11 +295,14 @@ class Estimate:
         """Time by stage."""
         dump, rate, cores = self.dump, self.rate, self.dump.cores
         signing, applying = self.text * rate.signed_byte, self.text * rate.rewritten_byte
+        again = dump.rounds * self.text * rate.read_byte
+        extracting = dump.pages * rate.page * dump.page_bytes / rate.page_bytes
         return [
-            Part("read, extract, filter, sign", "pages × seconds a page", dump.pages * rate.page, cores),
+            Part("read, extract, filter, sign", "pages × seconds a page × their size", extracting, cores),
             Part("of that, signing", "bytes of text × seconds a byte", signing, cores, inside=True),
             Part("spread band keys", "grown from what was measured", rate.spread.at(dump.documents), cores),
             Part("join band keys", "grown from what was measured", rate.joined.at(dump.documents), cores),
+            Part("texts near the threshold", "rounds × bytes of text × seconds a byte", again, 1),
             Part("decide", "grown from what was measured", rate.decided.at(dump.documents), 1),
             Part("deal verdicts out", "grown from what was measured", rate.dealt.at(dump.documents), 1),
             Part("apply: read, write curated", "bytes of text × seconds a byte", applying, cores),
@@ -283,7 +321,7 @@ class Estimate:
     @property
     def dedup(self) -> float:
         """Seconds of near-duplicate search."""
-        return sum(part.seconds for part in self.parts[1:6])
+        return sum(part.seconds for part in self.parts[1:7])
 
     @property
     def decide_gb(self) -> float:
@@ -300,7 +338,7 @@ class Estimate:
             "band keys": ("documents × bytes", dump.documents * rate.keys),
             "pairs of equal keys": ("documents × bytes", dump.documents * rate.pairs),
             "curated": ("bytes that stay × share in Parquet", self.left * rate.stored),
-            "mix: scattered, gathered": ("twice that", 2 * self.left * rate.stored),
+            "mix: scattered, gathered": ("twice the curated", 2 * self.left * rate.stored),
         }
 
     @property
@@ -319,6 +357,7 @@ def _inputs(dump: Dump) -> list[str]:
         ["documents that the filters leave", f"{dump.documents:.0e}"],
         ["bytes of a page's WARC record, compressed", dump.page_bytes],
         ["bytes of a document's text", dump.document_bytes],
+        ["rounds in which the barrier task reads texts again", dump.rounds],
         ["share of the documents that MinHash drops", dump.duplicates],
         ["cores", dump.cores],
     ]
@@ -328,7 +367,7 @@ def _inputs(dump: Dump) -> list[str]:
 def _rates(rate: Measured) -> list[str]:
     planted, chain, texts = "here, planted signatures", "benchmarks/end_to_end.py", "here, prose"
     times: list[list[object]] = [
-        ["a page through the FineWeb chain, from WARC", rate.page * 1e3, "ms", chain],
+        [f"a page of {rate.page_bytes:,.0f} bytes through the FineWeb chain, from WARC", rate.page * 1e3, "ms", chain],
         ["signing text, in the above", rate.signed_byte * 1e9, "ms a MB", "benchmarks/dedup.py"],
     ]
     for name, growth in (
@@ -339,6 +378,7 @@ def _rates(rate: Measured) -> list[str]:
     ):
         times.append([f"{name} (growing by the power {growth.power:.2f})", growth.each, "µs a document", planted])
     times += [
+        ["reading text between two phases", rate.read_byte * 1e9, "ms a MB", texts],
         ["reading and writing text and its ledger, no stage", rate.rewritten_byte * 1e9, "ms a MB", texts],
         ["the mix", rate.mixed_byte * 1e9, "ms a MB", texts],
     ]

@@ -12,11 +12,16 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
+
+from corpusmill.dedup.minhash import MinHashDedup
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "benchmarks"
@@ -25,14 +30,19 @@ TOPICS = sorted(path.stem for path in (BENCHMARKS / "topics").glob("*.py"))
 
 
 @pytest.fixture
-def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """end_to_end.py, imported as it is when run: beside the others."""
+def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
+    """Imports a module of benchmarks/ as it is when run: beside the others."""
     before = set(sys.modules)
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    yield importlib.import_module("end_to_end")
+    yield importlib.import_module
     for name in set(sys.modules) - before:
-        if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == BENCHMARKS:
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").is_relative_to(BENCHMARKS):
             del sys.modules[name]
+
+
+@pytest.fixture
+def module(load: Callable[[str], ModuleType]) -> ModuleType:
+    return load("end_to_end")
 
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -197,3 +207,50 @@ def test_a_smaller_input_is_the_beginning_of_a_larger_one(module: ModuleType, re
     assert 600_000 <= sum(len(text.encode()) for _, text in items) < 800_000
     folder = module.beginning(items, 100_000, tmp_path / "text")
     assert len(list(folder.glob("*.parquet"))) == 2
+
+
+def test_planted_copies_are_found_and_settled_by_their_signatures(load: Callable[[str], ModuleType]) -> None:
+    planted = load("planted_signatures")
+    bases = np.repeat(np.arange(40), 30)
+    decoys = np.arange(len(bases)) % 30 == 0
+    signatures = planted.planted(bases, decoys, np.random.default_rng(1))
+    for base in range(40):
+        own, copies = signatures[base * 30], signatures[base * 30 + 1 : base * 30 + 30]
+        for one, two in combinations(copies, 2):
+            assert (one == two).sum() >= MinHashDedup().verification.accepted_from
+            assert (one == two).reshape(14, 8).all(axis=1).sum() >= 2
+        alike = (own == copies).sum(axis=1)
+        assert (alike < MinHashDedup().verification.rejected_below).all()
+        assert (own == copies).reshape(29, 14, 8).all(axis=2).any()
+
+
+def test_planted_documents_are_as_many_as_were_asked_for(load: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    paths = load("planted_signatures").write_sidecars(tmp_path, 3000, "crawl")
+    table = pq.read_table(paths)
+    assert table.num_rows == 3000
+    assert table.schema.equals(MinHashDedup().sidecar)
+    assert len(set(table["id"].to_pylist())) == 3000
+
+
+def test_what_grows_faster_than_the_documents_goes_on_doing_so(load: Callable[[str], ModuleType]) -> None:
+    growth = load("scale").Growth
+    steep, flat = growth.of((100, 400), (1.0, 8.0)), growth.of((100, 400), (1.0, 2.0))
+    assert steep.power == pytest.approx(1.5)
+    assert steep.at(1600) == pytest.approx(64.0)
+    assert flat.power == 1.0, "a fixed cost must not make it look cheaper"
+    assert flat.at(1600) == pytest.approx(8.0)
+
+
+def test_what_one_core_does_alone_is_not_divided_among_the_others(load: Callable[[str], ModuleType]) -> None:
+    scale = load("scale")
+    steady = scale.Growth(1e6, 1.0, 1.0)
+    rate = scale.Measured(
+        page=1e-3, page_bytes=30_000, signed_byte=1e-8, spread=steady, joined=steady, decided=steady, dealt=steady,
+        read_byte=0, rewritten_byte=0, mixed_byte=0, sidecar=1, keys=1, pairs=1, ledger=1, stored=1, worker_mb=1,
+        step_mb=1, decide_bytes=100, base_mb=0,
+    )  # fmt: skip
+    one, many = (scale.Estimate(scale.Dump(pages=1e6, documents=1e6, cores=cores), rate) for cores in (2, 10))
+    assert one.alone == many.alone == pytest.approx(2.0)
+    assert one.seconds == pytest.approx(500 + 1 + 2)
+    assert many.seconds == pytest.approx(100 + 0.2 + 2)
+    assert one.decide_gb == pytest.approx(0.1)
