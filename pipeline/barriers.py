@@ -166,12 +166,11 @@ def _alarm(barrier: Barrier, spec: StageSpec, sidecars: Sequence[Path], absent: 
         return None
     told = (
         f"{spec.name} dropped {gone:,} of {came:,} documents ({gone / came:.0%}), more than max_dropped_share "
-        f"({barrier.max_dropped_share:g}): read some of them (`corpusmill explain`, the report) before you use the "
-        "rest, or raise it"
+        f"({barrier.max_dropped_share:g})"
     )
     if barrier.on_wipe_out == "error":
-        raise WipeOutError(told)
-    return told
+        raise WipeOutError(f"{told}: set on_wipe_out to warn to see which, or raise the share")
+    return f"{told}: read some of them (`corpusmill explain`, the report) before you use the rest, or raise it"
 
 
 def _standing(before: pa.Table, verdicts: pa.Table) -> pa.Table:
