@@ -20,6 +20,7 @@ TOPICS = (
     "near_duplicates",
     "dedup_lines",
     "dedup_substrings",
+    "semantic",
     "dedup_memory",
     "chains",
 )

@@ -8,7 +8,7 @@ Differs from the paper and its released code:
   chain of small steps leads from any text to any other.
 - Which one stays is said by `keep`; the paper's choice, the least similar to the centroid, is `centroid_far`.
 - Texts of very different lengths are never twins (`min_length_ratio`): a note is not the report that it is about.
-- Twins must be more similar to one another than to their neighbours (`min_margin`; vector_clusters.py says why).
+- Twins must be nearer to one another than to their neighbours (`max_distance_ratio`; vector_clusters.py says why).
 - The model is the user's (embeddings.py), and the threshold is of that model: how alike two texts are to it says
   nothing about another's. The paper uses the last layer of OPT-125M for C4, and CLIP for images.
 - Fewer than some 13,000 documents are one cluster, in which every pair is compared. Of more, k-means makes a cluster
@@ -25,7 +25,7 @@ Sidecar, one row for each document:
     quality    float32
                                                    and what else `keep` looks at (dedup/keep.py)
 
-Memory of `decide`: about 100 bytes for each document, and what vector_clusters.py says. Embeddings are mapped from a
+Memory of `decide`: about 200 bytes for each document, and what vector_clusters.py says. Embeddings are mapped from a
 file of the workspace.
 """
 
@@ -70,7 +70,7 @@ class SemanticDedup(Deduplication):
     judged_fields: ClassVar[frozenset[str]] = Deduplication.judged_fields | {
         "min_similarity",
         "min_length_ratio",
-        "min_margin",
+        "max_distance_ratio",
         "clusters",
         "seed",
         "keep",
@@ -94,16 +94,16 @@ class SemanticDedup(Deduplication):
     """Languages that the model knows, as the column `language` has them, such as `en`: documents in others stay. Those
     of no stated language are compared. () compares all: a model takes texts for alike that it cannot read."""
 
-    min_similarity: float = 0.95
+    min_similarity: float = 0.9
     """Least cosine similarity, in (0, 1], of a document that goes to the one that stays: 1 - epsilon of the paper."""
 
     min_length_ratio: float = 0.5
     """Least length of the shorter of two twins, in bytes, as a share of the longer one's, from 0 to 1."""
 
-    min_margin: float | None = 0.05
-    """By how much two twins must be more similar to one another than they are, in the mean, to their eighth nearest
-    neighbours (of 4,096 documents of their cluster): where many texts are alike, they are of one kind, and not the
-    same. Of a text that is there more often than that, all stay. null: off, as in the paper."""
+    max_distance_ratio: float | None = 0.4
+    """Greatest distance (1 - cosine) of two twins as a share of the mean distance to their eighth nearest neighbours,
+    of 4,096 documents of their cluster: where many texts are alike, they are of one kind, and not the same. null: off,
+    as in the paper."""
 
     clusters: int | None = None
     """How many clusters k-means makes; null: one for each 8,800 documents."""
@@ -120,12 +120,12 @@ class SemanticDedup(Deduplication):
         if not 0 < self.min_similarity <= 1:
             raise RecipeError(
                 f"{self.name}.min_similarity: {self.min_similarity} is no similarity; it must be above 0 and at most "
-                "1, such as 0.95"
+                "1, such as 0.9"
             )
-        if self.min_margin is not None and not 0 <= self.min_margin <= 1:
+        if self.max_distance_ratio is not None and not 0 <= self.max_distance_ratio <= 1:
             raise RecipeError(
-                f"{self.name}.min_margin: {self.min_margin} is no difference of similarities; use 0 to 1, such as "
-                "0.05, or null for none"
+                f"{self.name}.max_distance_ratio: {self.max_distance_ratio} is no ratio; use 0 to 1, such as 0.4, or "
+                "null for none"
             )
         if not 0 <= self.min_length_ratio <= 1:
             raise RecipeError(
@@ -193,7 +193,7 @@ class SemanticDedup(Deduplication):
             rows[order],
             documents.column("bytes").to_numpy()[order].astype(np.float32),
             firsts,
-            Limits(self.min_similarity, self.min_length_ratio, self.min_margin),
+            Limits(self.min_similarity, self.min_length_ratio, self.max_distance_ratio),
         )
         return self._decision(documents.take(pa.array(order)), twins, similarities)
 

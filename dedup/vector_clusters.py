@@ -11,9 +11,10 @@ the sample and the centroids as float32, and a block of BLOCK by CHUNK similarit
 
 What is similar (`Limits`): a cosine alone says little, since whole kinds of text are alike to a model. To a static one,
 half of 22,000 pages, posts and reports were as similar to some other one as four fifths of rewritten articles are to
-their originals. By how much two are more similar than they are to their neighbours says more: the same four fifths,
-and 7 % (docs/log.md). This margin is the "distance" of Artetxe & Schwenk 2019 (arXiv:1811.01136, section 3.1), who find
-translations by it, with one neighbour instead of the mean over several.
+their originals. What says more is the distance (1 - cosine) of two texts as a share of that to texts of their kind: to
+their NEIGHBOURS-th nearest (docs/log.md has the figures). It is the ratio test by which Lowe 2004 ("Distinctive image
+features", section 7.1) matches keypoints, with a later neighbour than the second, since a text may have several twins,
+and with the mean of both sides.
 
 Everything runs on one thread: with more, sums and with them the last bits would depend on their number.
 """
@@ -123,9 +124,9 @@ class Limits:
     """Of their vectors."""
     min_length_ratio: float = 0.0
     """Of the shorter one to the longer one; 0: any."""
-    min_margin: float | None = None
-    """By how much they must be more similar than both are, in the mean, to what is near them: to the NEIGHBOURS-th
-    nearest of their cluster (of a sample of CROWD of it). None: off."""
+    max_distance_ratio: float | None = None
+    """Of their distance to the mean of their distances to the NEIGHBOURS-th nearest of their cluster (of a sample of
+    CROWD of it). None: off."""
 
 
 class _Texts(NamedTuple):
@@ -177,7 +178,7 @@ def _settle_cluster(
 ) -> NDArray[np.int64]:
     """The twin of each document of a cluster by its place in that, or -1; fills `alike`."""
     least = float(np.float32(limits.min_similarity - _ROUNDING))  # as numpy and the kernel both compare it
-    crowding = np.full(len(rows), -1, np.float32) if limits.min_margin is None else crowding_of(vectors, rows)
+    crowding = np.full(len(rows), -1, np.float32) if limits.max_distance_ratio is None else crowding_of(vectors, rows)
     twins = np.full(len(rows), -1, np.int64)
     kept, places = _Texts(vectors[rows[:0]], lengths[:0], crowding[:0]), np.empty(0, np.int64)
     for begin in range(0, len(rows), BLOCK):
@@ -231,9 +232,9 @@ def _similarities(texts: _Texts, others: _Texts, limits: Limits) -> NDArray[np.f
         ratio = np.float32(limits.min_length_ratio)
         alike[texts.lengths[:, None] < ratio * others.lengths] = _NOT_ALIKE
         alike[others.lengths < ratio * texts.lengths[:, None]] = _NOT_ALIKE
-    if limits.min_margin is not None:
-        usual = (texts.crowding[:, None] + others.crowding) / 2
-        alike[alike - usual < np.float32(limits.min_margin)] = _NOT_ALIKE
+    if limits.max_distance_ratio is not None:
+        usual = 1 - (texts.crowding[:, None] + others.crowding) / 2
+        alike[1 - alike > np.float32(limits.max_distance_ratio) * usual + np.float32(_ROUNDING)] = _NOT_ALIKE
     return alike
 
 

@@ -107,20 +107,27 @@ def test_how_crowded_it_is_around_a_vector_is_the_similarity_to_its_eighth_neigh
     assert np.allclose(crowding_of(vectors, rows), np.sort(alike[:, ::3], axis=1)[:, -8], atol=1e-6)
 
 
-def test_in_a_crowd_being_alike_is_not_enough():
-    """Two pairs of the same similarity, one of them among forty texts of one kind."""
+def test_in_a_crowd_being_alike_is_not_enough_but_being_equal_is():
+    """Two pairs of the same similarity, one of them among forty texts of one kind; and a copy of one of those."""
     chance = np.random.default_rng(0)
     kind = np.concatenate([np.ones((40, 1)), 0.35 * chance.normal(size=(40, 60)) / np.sqrt(60)], axis=1)
     pair = np.zeros((2, 61))
     pair[:, 1:] = chance.normal(size=60)
     pair[1, 1:] += 0.33 * chance.normal(size=60)
-    vectors = stored(np.concatenate([kind, pair]))
-    rows, lengths, firsts = np.arange(42), np.ones(42), np.array([0, 42])
+    vectors = stored(np.concatenate([kind, pair, kind[3:4]]))
+    rows, lengths, firsts = np.arange(43), np.ones(43), np.array([0, 43])
     plain, _ = settle(vectors, rows, lengths, firsts, Limits(0.85))
     assert np.count_nonzero(plain >= 0) > 30
     assert plain[41] == 40
-    twins, _ = settle(vectors, rows, lengths, firsts, Limits(0.85, min_margin=0.1))
-    assert np.flatnonzero(twins >= 0).tolist() == [41]
+    twins, _ = settle(vectors, rows, lengths, firsts, Limits(0.85, max_distance_ratio=0.4))
+    assert {int(gone): int(twins[gone]) for gone in np.flatnonzero(twins >= 0)} == {41: 40, 42: 3}
+
+
+def test_copies_of_one_text_go_however_many_they_are():
+    vectors = stored(np.concatenate([np.repeat(topics(9, 3), 20, axis=0), topics(10, 50)]))
+    limits = Limits(0.9, max_distance_ratio=0.4)
+    twins, _ = settle(vectors, np.arange(110), np.ones(110), np.array([0, 110]), limits)
+    assert twins[:60].tolist() == [-1, *[0] * 19, -1, *[20] * 19, -1, *[40] * 19]
 
 
 def test_equal_vectors_are_similar_at_1():
