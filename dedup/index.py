@@ -254,9 +254,11 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _damaged(path: Path, what: str) -> InputError:
-    return InputError(
-        f"{path}: {what}; the index part is damaged: run the run that wrote it again, or restore it from a copy"
-    )
+    if path.name == INDEX_FILE:
+        mend = "restore it from a copy, or let the runs that wrote the index write another one"
+    else:
+        mend = "the index part is damaged: run the run that wrote it again, or restore it from a copy"
+    return InputError(f"{path}: {what}; {mend}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +292,8 @@ def open_index(folder: Path) -> Index:
     """
     path = folder / INDEX_FILE
     if not path.exists():
+        if _is_there(folder):
+            raise _damaged(path, "is missing, and parts of an index are there")
         what = "holds no index" if folder.is_dir() else "there is no index"
         raise InputError(
             f"{folder}: {what} ({INDEX_FILE} is missing); a run whose dedup stage has `update: {folder}` makes one"
@@ -305,6 +309,10 @@ def open_index(folder: Path) -> Index:
         if marker.parent.name not in numbers:
             numbers[marker.parent.name] = open_part(marker.parent).number
     return Index(folder, form, dict(sorted(numbers.items(), key=lambda item: (item[1], item[0]))))
+
+
+def _is_there(folder: Path) -> bool:
+    return (folder / INDEX_FILE).exists() or any((folder / "parts").glob(f"[!.]*/{PART_FILE}"))
 
 
 def _label(label: Any) -> str:
@@ -334,7 +342,7 @@ def parts_before(against: Sequence[str], update: str | None, label: str | None, 
         InputError: if an index is missing (that of `update` may be), damaged or of another form.
     """
     updated = None if update is None else Path(update).resolve()
-    if updated is not None and (updated / INDEX_FILE).exists():
+    if updated is not None and _is_there(updated):
         index = open_index(updated)
         form.check(index.form, index.folder)
     folders: list[Path] = []
@@ -343,7 +351,7 @@ def parts_before(against: Sequence[str], update: str | None, label: str | None, 
         indexes.setdefault(Path(name).resolve(), Path(name))
     for resolved, path in indexes.items():
         own = resolved == updated
-        if own and not (path / INDEX_FILE).exists():
+        if own and not _is_there(path):
             continue
         index = open_index(path)
         form.check(index.form, path)
@@ -436,7 +444,7 @@ def new_part(folder: Path, form: Form, index: Path | None) -> Iterator[PartWrite
         StorageError: if nothing can be written there.
     """
     with _locked(index), storage_errors(folder):
-        if index is not None and (index / INDEX_FILE).exists():
+        if index is not None and _is_there(index):
             form.check(open_index(index).form, index)
         elif index is not None:
             _write_index(index, form, {})

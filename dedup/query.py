@@ -15,7 +15,6 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,16 +89,21 @@ class MinHashIndex:
             asked, self.parts, self.parameters, verification, most=max(64, 4 * top), per_key=_PER_KEY
         ).proved(sets, self.parts, verification)
         order = np.lexsort((np.arange(len(proposed.asked)), -proposed.similarities, proposed.asked))
-        starts = np.searchsorted(proposed.asked, np.arange(len(batch) + 1))
-        return [self._told(proposed, order[begin:end][:top]) for begin, end in pairwise(starts)]
+        places = np.arange(len(order)) - np.searchsorted(proposed.asked, proposed.asked)
+        return self._told(proposed, order[places < top], len(batch))
 
-    def _told(self, proposed: Proposed, chosen: NDArray[np.int64]) -> list[Similar]:
-        found = []
+    def _told(self, proposed: Proposed, chosen: NDArray[np.int64], texts: int) -> list[list[Similar]]:
+        """The chosen pairs by text, in their order. Of each part the rows are read at once."""
+        rows: dict[int, dict[str, Any]] = {}
+        for number, part in enumerate(self.parts):
+            here = chosen[proposed.parts[chosen] == number]
+            rows |= zip(here.tolist(), part.documents(proposed.rows[here]).to_pylist()) if len(here) else ()
+        found: list[list[Similar]] = [[] for _ in range(texts)]
         for pair in chosen.tolist():
             part = self.parts[proposed.parts[pair]]
-            [row] = part.documents(proposed.rows[pair : pair + 1]).to_pylist()
-            exact = part.has("shingles")
-            found.append(Similar(similarity=float(proposed.similarities[pair]), exact=exact, part=part.label, **row))
+            similarity = float(proposed.similarities[pair])
+            similar = Similar(similarity=similarity, exact=part.has("shingles"), part=part.label, **rows[pair])
+            found[proposed.asked[pair]].append(similar)
         return found
 
     def signatures(self, shingles: Shingles) -> NDArray[np.uint16]:

@@ -226,6 +226,22 @@ def test_an_index_that_is_not_there_is_an_error_unless_it_is_to_be_made(tmp_path
     assert parts_before([missing], missing, "one", FORM) == []
 
 
+def test_an_index_whose_file_is_damaged_or_missing_beside_its_parts_is_an_error(tmp_path):
+    index = tmp_path / "index"
+    write(index, "one", [1, 2])
+    (index / "index.json").write_text("{}")
+    with pytest.raises(
+        InputError, match=r"index\.json: is no object with a format; restore it from a copy, or let the"
+    ):
+        open_index(index)
+    (index / "index.json").unlink()
+    for use in (lambda: parts_before([str(index)], str(index), "two", FORM), lambda: write(index, "two", [])):
+        with pytest.raises(
+            InputError, match=r"index\.json: is missing, and parts of an index are there; restore it from"
+        ):
+            use()
+
+
 def test_an_index_of_another_kind_or_other_parameters_is_an_error_that_tells_them(tmp_path):
     index = tmp_path / "index"
     write(index, "one", [1, 2])
