@@ -221,8 +221,8 @@ def _licences(benchmark: Benchmark, licences: DuplicateSet) -> list[str]:
         "and `GPL-3.0`), or one of another family, by name.",
         table(["min_similarity", "removed", *RELATIONS], rows),
         "All of them are as similar as they have to be: Mozilla's licence with another owner's name, or Apache's with "
-        "a paragraph more, is a near-duplicate by the measure. Where each licence counts, `min_similarity` of .95 or "
-        f"`exact_dedup` is the choice. Of another family at {_THRESHOLD}: {'; '.join(merged)}.",
+        "a paragraph more, is a near-duplicate by the measure. Where each licence counts, `exact_dedup` is the "
+        f"choice: no threshold tells them all apart. Of another family at {_THRESHOLD}: {'; '.join(merged)}.",
     ]
 
 
@@ -330,7 +330,8 @@ def _judged(benchmark: Benchmark, by_name: Mapping[str, DuplicateSet]) -> list[s
     paragraphs = [
         "### Pairs that were read",
         f"{len(judged)} pairs: all pages that were removed when this was read, some of the removed reports and posts, "
-        "drawn by hash, and pairs of .60 to .85, four of two hosts at most. By the similarity that they have now:",
+        "drawn by hash, and pairs of .60 to .85, four of two hosts at most. Read were the beginnings, and what differs. "
+        "By the similarity that they have now:",
         table(
             ["set and similarity", *JUDGEMENTS],
             [[title, *(counts[title][judgement] for judgement in JUDGEMENTS)] for title in by_band],
