@@ -330,8 +330,8 @@ def _judged(benchmark: Benchmark, by_name: Mapping[str, DuplicateSet]) -> list[s
     paragraphs = [
         "### Pairs that were read",
         f"{len(judged)} pairs: all pages that were removed when this was read, some of the removed reports and posts, "
-        "drawn by hash, and pairs of .60 to .85, four of two hosts at most. Read were the beginnings, and what differs. "
-        "By the similarity that they have now:",
+        "drawn by hash, and pairs of .60 to .85, four of two hosts at most. Read were the beginnings, and what "
+        "differs. By the similarity that they have now:",
         table(
             ["set and similarity", *JUDGEMENTS],
             [[title, *(counts[title][judgement] for judgement in JUDGEMENTS)] for title in by_band],
