@@ -5,6 +5,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpusmill.dedup import seeking
 from corpusmill.dedup.exact import ExactDedup
 from corpusmill.dedup.exact_index import find_rest
 from corpusmill.dedup.key_join import find_keys
@@ -85,7 +86,8 @@ def test_ten_thousand_copies_are_one_cluster(decided):
     assert np.unique(list(outcome.gone.values())).tolist() == [0]
 
 
-def test_what_an_index_has_goes_whatever_the_order_the_parts_and_the_steps(decided, remembered, tmp_path):
+def test_what_an_index_has_goes_whatever_the_order_the_parts_and_the_steps(decided, remembered, tmp_path, monkeypatch):
+    monkeypatch.setattr(seeking, "_SEEK_ROWS", 20)
     chance = random.Random(5)
     old = [f"text {chance.randrange(60)}" for _ in range(40)]
     older = [f"text {chance.randrange(60)}" for _ in range(40)]

@@ -10,7 +10,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from corpusmill.dedup import seeking
 from corpusmill.dedup.index import (
     DOCUMENT_SCHEMA,
     Form,
@@ -21,6 +24,7 @@ from corpusmill.dedup.index import (
     open_part,
     parts_before,
 )
+from corpusmill.dedup.seeking import seek_steps
 from corpusmill.documents.errors import InputError, RecipeError
 
 FORM = Form.of("exact", {"normalisation": "none", "version": 1})
@@ -268,3 +272,14 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "index").write_text("a file")
     with pytest.raises(Exception, match="index cannot be made or written"):
         write(tmp_path / "index", "one", [])
+
+
+@given(st.lists(st.integers(0, 9), max_size=30))
+def test_the_tasks_of_the_step_take_every_sidecar_once_and_in_order(rows):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seeking, "_SEEK_ROWS", 10)
+        groups = seeking._groups(rows)
+        assert [step.tasks for step in seek_steps(rows)] == [len(groups)]
+    taken = [number for begin, end in groups for number in range(begin, end)]
+    assert taken == list(range(len(rows)))
+    assert all(sum(rows[begin:end]) < 20 for begin, end in groups)

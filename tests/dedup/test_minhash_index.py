@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from corpusmill.dedup import minhash_index
+from corpusmill.dedup import minhash_index, seeking
 from corpusmill.dedup.index import open_part
 from corpusmill.dedup.key_join import find_keys
 from corpusmill.dedup.minhash import MinHashDedup
@@ -138,6 +138,7 @@ def test_the_decision_does_not_depend_on_the_order_the_parts_and_the_steps(decid
         assert set(first.seen).isdisjoint(first.gone)
         assert len(first.gone) > 5
         monkeypatch.setattr(minhash_index, "_BATCH_ROWS", 7)
+        monkeypatch.setattr(seeking, "_SEEK_ROWS", 40)
         order = random.Random(0).sample(range(len(texts)), len(texts))
         for options in ({"order": order, "parts": 4}, {"parts": 5, "in_steps": True}):
             again = decided(barrier, texts, seen=parts, **options)
