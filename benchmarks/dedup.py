@@ -8,7 +8,15 @@ from __future__ import annotations
 from harness import BENCHMARKS, DOCUMENT
 from topical import run_topics
 
-TOPICS = ("dedup_minhash", "dedup_clusters", "dedup_lines", "dedup_substrings", "semantic", "dedup_memory", "dedup_costs")
+TOPICS = (
+    "dedup_minhash",
+    "dedup_clusters",
+    "dedup_lines",
+    "dedup_substrings",
+    "semantic",
+    "dedup_memory",
+    "dedup_costs",
+)
 
 if __name__ == "__main__":
     run_topics("dedup", __doc__, TOPICS, "speed", DOCUMENT, BENCHMARKS)

@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 
 from corpusmill.dedup.contract import Deduplication, StepFiles
 from corpusmill.dedup.embeddings import Encoder, load_encoder, model_files
-from corpusmill.dedup.keep import Keep, accept_keep, keep_columns, keep_fields, keep_needs, keep_order
+from corpusmill.dedup.keep import Keep, KeepMeasure, accept_keep, keep_columns, keep_fields, keep_needs, keep_order
 from corpusmill.dedup.vector_clusters import Limits, Vectors, clustered, settle
 from corpusmill.documents.barrier import CLUSTERS, VERDICTS, Decision, ReadTexts
 from corpusmill.documents.batch import TextBatch
@@ -111,7 +111,7 @@ class SemanticDedup(Deduplication):
     seed: int = 0
     """Of k-means."""
 
-    keep: Keep | Literal["centroid_far"] = "best_quality"
+    keep: Literal["best_quality", "longest", "earliest", "first_id", "centroid_far"] | KeepMeasure = "best_quality"
     """Which document stays: best_quality, longest, earliest, first_id, or {measure: …, order: ascending | descending}
     (dedup/keep.py tells how ties end); or centroid_far, the least similar to its cluster's centroid."""
 
