@@ -287,12 +287,12 @@ class SourcePlan:
         here = self.phases[phase]
         if not here.barriers or not parts:
             return None
-        remembered: dict[str, tuple[Path, ...]] = {}
-        for spec in here.barriers:
-            barrier = spec.build()
-            updated = barrier.update_folder if isinstance(barrier, RememberingDeduplication) else None
-            own = self.index_part(phase, spec.name) if spec.name in self.looked_up else None
-            remembered[spec.name] = tuple(folder for folder in (own, updated) if folder is not None)
+        own = {spec.name: self.index_part(phase, spec.name) for spec in here.barriers if spec.name in self.looked_up}
+        updated = {
+            spec.name: barrier.update_folder
+            for spec in here.barriers
+            if isinstance(barrier := spec.build(), RememberingDeduplication) and barrier.update_folder is not None
+        }
         work = BarrierWork(
             source=self.name,
             barriers=here.barriers,
@@ -306,16 +306,20 @@ class SourcePlan:
                 if steps.get(spec.name)
             },
             seen={spec.name: tuple(self._seen(spec, others)) for spec in here.barriers},
-            remembered=remembered,
+            remembered={
+                spec.name: tuple(folders[spec.name] for folders in (own, updated) if spec.name in folders)
+                for spec in here.barriers
+            },
         )
         return Task(
             key=f"{self.name}/{here.name}/{'+'.join(spec.name for spec in here.barriers)}",
             function="corpusmill.pipeline.barriers:run_barriers",
             arguments=work,
-            outputs=(*work.verdicts, *(folder / PART_FILE for folders in remembered.values() for folder in folders)),
+            outputs=(*work.verdicts, *(folder / PART_FILE for folder in own.values())),
             marker=self.marker(phase, "barriers"),
             fingerprint=self._barrier_print(phase, here.barriers, parts, others),
             size=sum(path.stat().st_size for paths in work.sidecars for path in paths),
+            replaced=tuple(folder / PART_FILE for folder in updated.values()),
         )
 
     def ledger_tasks(self, last: Mapping[int, Outcome]) -> dict[int, Task]:

@@ -36,6 +36,8 @@ class Task:
     marker        the JSON file that says that it is done
     fingerprint   of everything that the outputs depend on
     size          bytes of input, for progress
+    replaced      outputs that others look at, too, such as an index: the function puts the new one in the place of an
+                  older one, which stays until then
     """
 
     key: str
@@ -45,6 +47,7 @@ class Task:
     marker: Path
     fingerprint: str
     size: int = 0
+    replaced: tuple[Path, ...] = ()
 
     def done(self) -> Counts | None:
         """The counts of the finished task; None if it is not done, or was done from other inputs."""
@@ -70,7 +73,9 @@ class Task:
 
     def _sizes(self) -> dict[str, int]:
         """Bytes of each output, by its path from the marker's folder: a run's folder can be moved."""
-        return {os.path.relpath(path, self.marker.parent): path.stat().st_size for path in self.outputs}
+        return {
+            os.path.relpath(path, self.marker.parent): path.stat().st_size for path in (*self.outputs, *self.replaced)
+        }
 
     def forget(self) -> None:
         """Removes the marker first, then the outputs: half a removal reads as not done."""

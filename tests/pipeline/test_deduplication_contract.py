@@ -268,3 +268,21 @@ def test_what_stays_enters_the_index_and_later_runs_are_compared_with_it(recipe_
     dump("february", ["two", "three"])
     assert CALLS["decide"] == decided + 1
     assert json.loads((tmp_path / "index" / "parts" / "february" / PART_FILE).read_text()).keys() == {"three"}
+
+
+def test_what_an_index_had_stays_until_there_is_more(recipe_of, inline_executor, quiet, tmp_path):
+    index = str(tmp_path / "index")
+    part = tmp_path / "index" / "parts" / "january" / PART_FILE
+
+    def dump(**options):
+        stage = {"same": {"update": index, "update_as": "january", **options}}
+        return run_recipe(recipe_of({"january": (["one", "one", "two"], [stage])}), inline_executor, quiet)
+
+    dump()
+    before = part.read_bytes()
+    with pytest.raises(WipeOutError):
+        dump(max_dropped_share=0.1, on_wipe_out="error")
+    assert part.read_bytes() == before
+    part.unlink()
+    dump()
+    assert part.read_bytes() == before
