@@ -9,11 +9,13 @@ is their sum, each times its weight where the model has weights. Of an ONNX enco
 `sentence_embedding`, else the mean of the vectors of its tokens, else a pooled output. In both cases it is scaled to
 length 1, and is 0 for a text without a token that the model knows.
 
-A text's embedding is of its first `max_tokens` tokens, and does not depend on the texts beside it: an ONNX encoder gets
-one at a time, since its last bits depend on the shape of a batch.
+A text's embedding is of `max_tokens` tokens at most. Of a text of more than 4 bytes for each of them (English has 4 to
+5 a token, Chinese 3 to 4), excerpts are taken, at even distances from its beginning to its end: EXCERPTS of them, or
+fewer that have EXCERPT_BYTES each. So texts that begin alike are not alike for that. An embedding does not depend on
+the texts beside it: an ONNX encoder gets one at a time, since its last bits depend on the shape of a batch.
 
-Differs from the package model2vec: the table is mapped into memory and not read, so workers share its pages; texts are
-cut to 8 characters a token beforehand instead of the median length of the vocabulary's tokens.
+Differs from the package model2vec: the table is mapped into memory and not read, so workers share its pages; and the
+package takes the beginning of a text.
 """
 
 from __future__ import annotations
@@ -24,18 +26,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from corpusmill.documents.batch import text_buffers
 from corpusmill.documents.errors import InputError
 
-CHARACTERS_A_TOKEN = 8
-"""Texts are cut to so many for each token before they are tokenized: English has 4 to 5, German 5 to 6."""
+BYTES_A_TOKEN = 4
+EXCERPT_BYTES = 256
+EXCERPTS = 8
 
 _WEIGHTS = "model.safetensors"
 _ONNX = ("model.onnx", "onnx/model.onnx")
@@ -62,8 +66,11 @@ class Encoder(ABC):
         """
 
 
-def load_encoder(model: Path, max_tokens: int) -> Encoder:
+def load_encoder(model: Path, max_tokens: int | None = None) -> Encoder:
     """The encoder of a model, read and checked once a process, and again when a file of it is another.
+
+    Args:
+        max_tokens: of a text; None: what is usual for its kind.
 
     Raises:
         InputError: for a model that is missing, damaged or of another kind.
@@ -104,8 +111,9 @@ def model_files(model: Path) -> tuple[Path, ...]:
 
 
 @lru_cache(maxsize=2)
-def _loaded(paths: tuple[Path, ...], max_tokens: int, states: tuple[tuple[int, int], ...]) -> Encoder:
-    kind = OnnxEncoder if paths[0].suffix == ".onnx" else StaticEncoder
+def _loaded(paths: tuple[Path, ...], max_tokens: int | None, states: tuple[tuple[int, int], ...]) -> Encoder:
+    kind: type[OnnxEncoder | StaticEncoder] = OnnxEncoder if paths[0].suffix == ".onnx" else StaticEncoder
+    max_tokens = kind.usual_tokens if max_tokens is None else max_tokens
     encoder = kind(paths[0], _tokenizer(paths[1], max_tokens), max_tokens)
     encoder.encode(pa.array([_PROBE, ""]))
     return encoder
@@ -113,6 +121,8 @@ def _loaded(paths: tuple[Path, ...], max_tokens: int, states: tuple[tuple[int, i
 
 class StaticEncoder(Encoder):
     """A vector for each token of the vocabulary."""
+
+    usual_tokens = 2048
 
     def __init__(self, path: Path, tokenizer: Any, max_tokens: int) -> None:
         tensors = _tensors(path)
@@ -159,6 +169,8 @@ class StaticEncoder(Encoder):
 
 class OnnxEncoder(Encoder):
     """A sentence encoder that onnxruntime runs."""
+
+    usual_tokens = 512
 
     def __init__(self, path: Path, tokenizer: Any, max_tokens: int) -> None:
         try:
@@ -293,12 +305,31 @@ def _tokenizer(path: Path, max_tokens: int) -> Any:
 
 
 def _encoded(path: Path, tokenizer: Any, texts: pa.StringArray, max_tokens: int, *, special: bool) -> Sequence[Any]:
-    cut = pc.utf8_slice_codeunits(texts, 0, CHARACTERS_A_TOKEN * max_tokens).to_pylist()
     try:
-        encodings: Sequence[Any] = tokenizer.encode_batch_fast(cut, add_special_tokens=special)
+        encodings: Sequence[Any] = tokenizer.encode_batch_fast(excerpts(texts, max_tokens), add_special_tokens=special)
     except Exception as error:  # bare, as above: of a word that it does not know and has no token for
         raise InputError(f"{path}: its tokenizer fails on a text: {_first_line(error)}") from error
     return encodings
+
+
+def excerpts(texts: pa.StringArray, max_tokens: int) -> list[str]:
+    """Of each text, what its embedding is of: the whole of it, or excerpts from its beginning to its end.
+
+    >>> [len(text) for text in excerpts(pa.array(["short", "long " * 10_000]), 512)]
+    [5, 2055]
+    """
+    room = BYTES_A_TOKEN * max_tokens
+    count = max(1, min(EXCERPTS, room // EXCERPT_BYTES))
+    size = room // count
+    offsets, content = text_buffers(texts)
+    taken = []
+    for begin, end in pairwise(offsets.tolist()):
+        if end - begin <= room:
+            taken.append(content[begin:end].tobytes())
+        else:
+            starts = [begin + (end - size - begin) * number // max(1, count - 1) for number in range(count)]
+            taken.append(b" ".join(content[start : start + size].tobytes() for start in starts))
+    return [text.decode("utf-8", "ignore") for text in taken]  # a character may be cut in two
 
 
 def _unknown_token(tokenizer: Any) -> int | None:

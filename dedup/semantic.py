@@ -9,13 +9,11 @@ Differs from the paper and its released code:
 - Which one stays is said by `keep`; the paper's choice, the least similar to the centroid, is `centroid_far`.
 - Texts of very different lengths are never twins (`min_length_ratio`): a note is not the report that it is about.
 - Twins must be nearer to one another than to their neighbours (`max_distance_ratio`; vector_clusters.py says why).
-- The model is the user's (embeddings.py), and the threshold is of that model: how alike two texts are to it says
+- Of a long document, excerpts from its beginning to its end are looked at, not its beginning alone (embeddings.py).
+- The model is the user's, and the threshold is of that model: how alike two texts are to it says
   nothing about another's. The paper uses the last layer of OPT-125M for C4, and CLIP for images.
 - Fewer than some 13,000 documents are one cluster, in which every pair is compared. Of more, k-means makes a cluster
   for each 8,800, as the paper does (50,000 for 440 million images); a pair that it parts is not found.
-
-Only the first `max_tokens` tokens of a document are looked at, so two long ones with the same beginning are one to it;
-min_similarity should be chosen by reading what goes (`corpusmill explain`).
 
 Sidecar, one row for each document:
 
@@ -87,8 +85,9 @@ class SemanticDedup(Deduplication):
     """What the model's .safetensors or .onnx file must be, so that a recipe names one model for ever; null takes
     whichever is there."""
 
-    max_tokens: int = 512
-    """Tokens from the beginning of a text that its embedding is of, 8 or more."""
+    max_tokens: int | None = None
+    """Tokens that a text's embedding is of, about and at most, 8 or more: of a longer text, those of eight excerpts
+    from its beginning to its end. null: 2,048 of a static model, 512 of an encoder."""
 
     languages: tuple[str, ...] = ()
     """Languages that the model knows, as the column `language` has them, such as `en`: documents in others stay. Those
@@ -133,7 +132,7 @@ class SemanticDedup(Deduplication):
             )
         if self.clusters is not None and self.clusters < 1:
             raise RecipeError(f"{self.name}.clusters: {self.clusters} is too few; 1 or more are needed, or null")
-        if self.max_tokens < _LEAST_TOKENS:
+        if self.max_tokens is not None and self.max_tokens < _LEAST_TOKENS:
             raise RecipeError(f"{self.name}.max_tokens: {self.max_tokens} is too few; use {_LEAST_TOKENS} or more")
         weights = self.files()[0]
         if self.sha256 is not None and (digest := sha256_of(weights)) != self.sha256.lower():

@@ -104,8 +104,7 @@ def speed(benchmark: Benchmark) -> list[str]:
     return [
         "### Semantic near-duplicates (`semantic_dedup`)",
         f"A static model makes embeddings of {mb / timings.median('embedding'):.1f} MB of text a second (CPU time; "
-        f"{mb:.1f} MB of prose, of which the first {stage.max_tokens} tokens of each text count). Most of it is the "
-        "tokenizer's.",
+        f"{mb:.1f} MB of prose). Most of it is the tokenizer's.",
     ]
 
 

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from corpusmill.dedup.embeddings import CHARACTERS_A_TOKEN, load_encoder, model_files
+from corpusmill.dedup.embeddings import BYTES_A_TOKEN, excerpts, load_encoder, model_files
 from corpusmill.documents.errors import InputError
 
 WORDS = ["[UNK]", "[CLS]", "[SEP]", "cat", "dog", "sat", "ran", "the", "mat", "road"]
@@ -162,19 +162,44 @@ def test_a_text_s_embedding_does_not_depend_on_those_beside_it(tmp_path, make):
 
 
 @pytest.mark.parametrize("make", [static_model, onnx_model])
-def test_only_the_first_tokens_of_a_text_count(tmp_path, make):
+def test_no_more_than_so_many_tokens_count(tmp_path, make):
     inputs = {"inputs": ("input_ids",)} if make is onnx_model else {}
     model = make(tmp_path / "model", **inputs)
     room = 10 - 2 * (make is onnx_model)  # an encoder's tokens have one before and one behind them
     start = " ".join((["cat", "sat"] * 10)[:room])
-    assert np.array_equal(*encoded(model, [start, start + " dog" * 1000], max_tokens=10))
+    assert np.array_equal(*encoded(model, [start, start + " dog"], max_tokens=10))
 
 
-def test_a_hostile_text_costs_no_more_than_its_beginning(tmp_path):
+@given(st.lists(st.text(), max_size=5), st.integers(8, 600))
+def test_a_text_that_is_not_long_is_taken_whole_and_another_is_never_longer(texts, max_tokens):
+    taken = excerpts(pa.array(texts, pa.string()), max_tokens)
+    for text, excerpt in zip(texts, taken, strict=True):
+        if len(text.encode()) <= BYTES_A_TOKEN * max_tokens:
+            assert excerpt == text
+        assert len(excerpt.encode()) <= BYTES_A_TOKEN * max_tokens + 7
+
+
+def test_excerpts_of_a_long_text_come_from_its_beginning_to_its_end():
+    text = "".join(f"{place:06} " for place in range(5000))
+    [taken] = excerpts(pa.array([text]), 512)
+    assert taken.startswith("000000 000001 ")
+    assert taken.endswith(" 004998 004999 ")
+    eighths = {int(word) // 625 for word in taken.split() if len(word) == 6}
+    assert eighths == set(range(8))
+    [short] = excerpts(pa.array([text]), 8)
+    assert short == text[:32]
+    assert set(excerpts(pa.array(["é" * 10_000]), 512)[0]) == {"é", " "}  # characters that are cut in two are left out
+
+
+def test_texts_that_begin_alike_are_not_alike_for_that(tmp_path):
     model = static_model(tmp_path / "model")
-    long = "cat " * 5_000_000
-    cut = long[: CHARACTERS_A_TOKEN * 8]
-    assert encoded(model, [long], 8).tobytes() == encoded(model, [cut], 8).tobytes()
+    one, other = encoded(model, ["the mat " * 1000 + "cat " * 9000, "the mat " * 1000 + "road " * 9000])
+    assert one @ other < 0.6
+
+
+def test_a_hostile_text_costs_no_more_than_its_excerpts(tmp_path):
+    model = static_model(tmp_path / "model")
+    assert np.allclose(encoded(model, ["cat " * 5_000_000]), encoded(model, ["cat"]), atol=1e-3)
 
 
 def test_a_model_is_read_again_when_its_file_is_another(tmp_path):
