@@ -13,14 +13,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import uint64
 from numpy.typing import NDArray
 
 from corpusmill.dedup.keep import Keep, keep_fields, keep_order
 from corpusmill.documents.batch import text_buffers
-from corpusmill.documents.compiled import kernel
 from corpusmill.documents.errors import UsageError
-from corpusmill.documents.ids import IdIndex, repeated_id
+from corpusmill.documents.ids import IdIndex, first_bytes, repeated_id
 from corpusmill.documents.sidecars import Sidecars, observed_twice
 
 _MAX_ID_BYTES = 2**31 - 1  # offsets of an Arrow string array
@@ -82,14 +80,17 @@ def read_candidates(
         for batch in Sidecars(sidecars, schema, pa.array([], pa.string())).batches([*columns, "signature"]):
             bounds = np.array([begin, begin + batch.num_rows], np.uint32)  # of one type, or all members are converted
             first, last = np.searchsorted(members, bounds)
-            rows = members[first:last] - begin
+            rows, label = members[first:last] - begin, components[first:last]
             begin += batch.num_rows
-            ids = batch.column("id").take(pa.array(rows))
-            present = gone.find(ids) < 0
-            rows = rows[present]
-            parts.append(pa.Table.from_batches([batch.select(columns).take(pa.array(rows))]))
-            labels.append(components[first:last][present])
-            stream.write(signature_values(batch.column("signature"), permutations)[rows].data)
+            if len(gone):
+                present = gone.find(batch.column("id").take(pa.array(rows))) < 0
+                rows, label = rows[present], label[present]
+            labels.append(label)
+            held, signatures = batch.select(columns), signature_values(batch.column("signature"), permutations)
+            if len(rows) < batch.num_rows:  # else it is dear to copy them all: of templates, 20 % of the whole
+                held, signatures = held.take(pa.array(rows)), signatures[rows]
+            parts.append(pa.Table.from_batches([held]))
+            stream.write(signatures.data)
     table, label = pa.concat_tables(parts), np.concatenate(labels)
     check_ids_fit(table.column("id"))
     table = table.combine_chunks()
@@ -159,16 +160,3 @@ def _sortable(column: pa.ChunkedArray, descending: bool) -> NDArray[np.uint64]:
     bits = values.view(np.uint64)
     bits = np.where(bits >> np.uint64(63), ~bits, bits | np.uint64(1 << 63))
     return np.where(column.is_null().to_numpy(), _LAST, ~bits if descending else bits)
-
-
-@kernel
-def first_bytes(offsets: NDArray[np.int32], text: NDArray[np.uint8], prefixes: NDArray[np.uint64]) -> None:
-    """The first eight bytes of each text as a number, the first of them highest; zeros for those that are not there."""
-    for row in range(prefixes.shape[0]):
-        prefix = uint64(0)
-        for place in range(8):
-            position = offsets[row] + place
-            prefix <<= uint64(8)
-            if position < offsets[row + 1]:
-                prefix |= uint64(text[position])
-        prefixes[row] = prefix

@@ -1,17 +1,20 @@
-"""Finding documents by id, for millions of ids: by 128 bits of hash, without a Python object for each."""
+"""Finding and ordering documents by id, for millions of ids, without a Python object for each."""
 
 from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numba import uint64
 from numpy.typing import NDArray
 
 from corpusmill.documents import segmentation
 from corpusmill.documents.batch import text_buffers
+from corpusmill.documents.compiled import kernel
 
 
 class IdIndex:
-    """Answers at which position of `ids` an id stands. 24 bytes for each id.
+    """By 128 bits of hash, answers at which position of `ids` an id stands. 24 bytes for each id.
 
     Two ids count as one if both of their 64-bit hashes are equal: among 10^9 ids, a chance of 2e-21.
 
@@ -47,6 +50,40 @@ def repeated_id(ids: pa.StringArray) -> str | None:
         if one == two:
             return str(one)
     return None
+
+
+def id_order(ids: pa.StringArray) -> NDArray[np.intp]:
+    """The order of ids by their bytes, as sorting strings has it.
+
+    By their first eight bytes, and whole only where those are the same: of a million ids of documents in .1 s, which
+    takes Arrow .6.
+
+    >>> id_order(pa.array(["b", "ab", "a"])).tolist()
+    [2, 1, 0]
+    """
+    prefixes = np.empty(len(ids), np.uint64)
+    first_bytes(*text_buffers(ids), prefixes)
+    order = np.argsort(prefixes, kind="stable")
+    same = prefixes[order[1:]] == prefixes[order[:-1]]
+    tied = np.append(same, False) | np.insert(same, 0, False) if len(ids) else same
+    if tied.any():
+        group = np.cumsum(~np.insert(same, 0, False)[tied])
+        rows = pa.table({"group": group, "id": ids.take(pa.array(order[tied]))})
+        order[tied] = order[tied][pc.sort_indices(rows, sort_keys=[("group", "ascending"), ("id", "ascending")])]
+    return order
+
+
+@kernel
+def first_bytes(offsets: NDArray[np.int32], text: NDArray[np.uint8], prefixes: NDArray[np.uint64]) -> None:
+    """The first eight bytes of each text as a number, the first of them highest; zeros for those that are not there."""
+    for row in range(prefixes.shape[0]):
+        prefix = uint64(0)
+        for place in range(8):
+            position = offsets[row] + place
+            prefix <<= uint64(8)
+            if position < offsets[row + 1]:
+                prefix |= uint64(text[position])
+        prefixes[row] = prefix
 
 
 def _hashes(ids: pa.StringArray) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:

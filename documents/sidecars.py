@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from corpusmill.documents.barrier import CLUSTERS, VERDICTS, Decision
 from corpusmill.documents.errors import DamagedRunError
-from corpusmill.documents.ids import IdIndex
+from corpusmill.documents.ids import IdIndex, id_order
 from corpusmill.documents.shards import read_batches
 
 BATCH_ROWS = 65_536
@@ -87,7 +87,11 @@ def dropped(ids: pa.StringArray, reasons: StrEnum | pa.StringArray) -> pa.Table:
 
 def decision(verdicts: pa.Table, clusters: pa.Table) -> Decision:
     """Both tables in their declared types, sorted by id."""
-    return Decision(verdicts.cast(VERDICTS).sort_by("id"), clusters.cast(CLUSTERS).sort_by("id"))
+    sorted_tables = (
+        table.take(pa.array(id_order(table.column("id").combine_chunks())))
+        for table in (verdicts.cast(VERDICTS), clusters.cast(CLUSTERS))
+    )
+    return Decision(*sorted_tables)
 
 
 def sidecar_rows(paths: Sequence[Path], schema: pa.Schema) -> int:
