@@ -99,7 +99,7 @@ class SemanticDedup(Deduplication):
     min_length_ratio: float = 0.5
     """Least length of the shorter of two twins, in bytes, as a share of the longer one's, from 0 to 1."""
 
-    max_distance_ratio: float | None = 0.4
+    max_distance_ratio: float | None = 0.3
     """Greatest distance (1 - cosine) of two twins as a share of the mean distance to their eighth nearest neighbours,
     of 4,096 documents of their cluster: where many texts are alike, they are of one kind, and not the same. null: off,
     as in the paper."""
@@ -123,7 +123,7 @@ class SemanticDedup(Deduplication):
             )
         if self.max_distance_ratio is not None and not 0 <= self.max_distance_ratio <= 1:
             raise RecipeError(
-                f"{self.name}.max_distance_ratio: {self.max_distance_ratio} is no ratio; use 0 to 1, such as 0.4, or "
+                f"{self.name}.max_distance_ratio: {self.max_distance_ratio} is no ratio; use 0 to 1, such as 0.3, or "
                 "null for none"
             )
         if not 0 <= self.min_length_ratio <= 1:
