@@ -125,6 +125,11 @@ class RememberingDeduplication(Deduplication):
                 f"{self.name}: update and update_as go together: the index's folder, and this source's name in it, "
                 "such as CC-MAIN-2024-10"
             )
+        if len(self.precedence) == 1:
+            raise RecipeError(
+                f"{self.name}.precedence: names {self.precedence[0]} alone; name the sources that it is to be compared "
+                "with, too, first the one whose documents stay"
+            )
         if len(set(self.precedence)) != len(self.precedence):
             raise RecipeError(f"{self.name}.precedence: {', '.join(self.precedence)} names a source twice")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from corpusmill.dedup.contract import Deduplication
 from corpusmill.documents.barrier import Barrier, Decision, ReadTexts
 from corpusmill.documents.batch import TextBatch
-from corpusmill.documents.errors import WipeOutError
+from corpusmill.documents.errors import UsageError, WipeOutError
 from corpusmill.documents.ids import IdIndex
 from corpusmill.documents.shards import storage_errors, write_table
 from corpusmill.pipeline.phases import built
@@ -44,6 +44,7 @@ PART_VERDICTS = pa.schema(
 )
 _STANDING = pa.schema([("id", pa.string()), ("others", pa.int64())])
 _MEMORY = "1GB"
+_MAX_ID_BYTES = 2**31 - 1  # of an array of strings
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,12 @@ class BarrierWork:
     documents: tuple[Path, ...]
     verdicts: tuple[Path, ...]  # written: one for each part
     workspace: Path
-    done: Mapping[str, Mapping[str, tuple[Path, ...]]]  # by barrier and step: the files of its tasks
-    seen: Mapping[str, tuple[Path, ...]]  # by barrier: index parts to compare with
-    remembered: Mapping[str, tuple[Path, ...]]  # by barrier; written: index parts of what stays
+    done: Mapping[str, Mapping[str, tuple[Path, ...]]] = field(default_factory=dict)
+    """By barrier and step: the files of its tasks."""
+    seen: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    """By barrier: index parts to compare with."""
+    remembered: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    """By barrier; written: index parts of what stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,7 @@ def _decided(work: BarrierWork) -> Counts:
         if (alarm := _alarm(barrier, spec, sidecars, len(excluded), verdicts.num_rows)) is not None:
             alarms[spec.name] = alarm
         standing = _standing(standing, verdicts)
-        excluded = pa.concat_arrays([excluded, verdicts["id"].combine_chunks().cast(pa.string())])
+        excluded = _joined(excluded, verdicts["id"], spec)
         for part in work.remembered.get(spec.name, ()):
             barrier.remember(sidecars, excluded, part)
         tables.append(verdicts.append_column("stage", pa.repeat(pa.scalar(spec.name, pa.string()), verdicts.num_rows)))
@@ -137,6 +141,16 @@ def _decided(work: BarrierWork) -> Counts:
         "alarms": alarms,
         "verdicts": _deal(pa.concat_tables(tables), sizes, pa.concat_tables(edits), measures, work),
     }
+
+
+def _joined(excluded: pa.StringArray, ids: pa.ChunkedArray, spec: StageSpec) -> pa.StringArray:
+    if excluded.nbytes + ids.nbytes > _MAX_ID_BYTES:
+        raise UsageError(
+            f"{spec.place}: the barriers up to this one drop {len(excluded) + len(ids):,} documents, whose ids have "
+            f"more than {_MAX_ID_BYTES:,} bytes; split the source, for example by crawl, and compare the parts by "
+            "`precedence`"
+        )
+    return pa.concat_arrays([excluded, *ids.chunks])
 
 
 def _decision(
@@ -176,7 +190,9 @@ def _alarm(barrier: Barrier, spec: StageSpec, sidecars: Sequence[Path], absent: 
 def _standing(before: pa.Table, verdicts: pa.Table) -> pa.Table:
     """For each document that stays in the place of others, how many: those of `before` and those that went now, with
     what they stood for themselves."""
-    twins = verdicts.filter(pc.is_valid(verdicts["kept_id"]))
+    # The same document in an index is no other one that it could stand for.
+    other = pc.not_equal(verdicts["kept_id"], verdicts["id"])
+    twins = verdicts.filter(pc.fill_null(other, False))
     stood = IdIndex(before["id"].combine_chunks()).find(twins["id"].combine_chunks())
     others = 1 + np.append(before["others"].to_numpy(), 0)[stood]  # place -1, of those that stood for none, is the 0
     stays = np.ones(before.num_rows, np.bool_)

@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,17 @@ class SourcePlan:
         """The barriers of other sources that those of a phase cannot do without."""
         return [earlier for spec in self.phases[phase].barriers for earlier in self.earlier.get(spec.name, ())]
 
+    def is_remembered(self, phase: int) -> bool:
+        """Whether others are compared with what stays after a phase's barriers: sources of this run, or later runs."""
+        return any(
+            spec.name in self.looked_up or self._updated(spec) is not None for spec in self.phases[phase].barriers
+        )
+
+    def _updated(self, spec: StageSpec) -> Path | None:
+        """The index part of later runs that a barrier leaves."""
+        barrier = spec.build()
+        return barrier.update_folder if isinstance(barrier, RememberingDeduplication) else None
+
     def steps(self, phase: int, parts: Mapping[int, Outcome]) -> dict[str, Sequence[Step]]:
         """The steps of a phase's barriers, by barrier."""
         rows = [outcome.counts["documents_out"] for outcome in parts.values()]
@@ -288,11 +300,7 @@ class SourcePlan:
         if not here.barriers or not parts:
             return None
         own = {spec.name: self.index_part(phase, spec.name) for spec in here.barriers if spec.name in self.looked_up}
-        updated = {
-            spec.name: barrier.update_folder
-            for spec in here.barriers
-            if isinstance(barrier := spec.build(), RememberingDeduplication) and barrier.update_folder is not None
-        }
+        updated = {spec.name: folder for spec in here.barriers if (folder := self._updated(spec)) is not None}
         work = BarrierWork(
             source=self.name,
             barriers=here.barriers,
@@ -383,10 +391,10 @@ def plan_sources(recipe: Recipe, run: Path) -> tuple[SourcePlan, ...]:
     Raises:
         RecipeError, InputError: for whatever would stop the run later.
     """
-    return _ordered([_plan_source(recipe, spec, run / spec.name) for spec in recipe.sources])
+    return _ordered([_plan_source(recipe, spec, run / spec.name) for spec in recipe.sources], run)
 
 
-def _ordered(plans: Sequence[SourcePlan]) -> tuple[SourcePlan, ...]:
+def _ordered(plans: Sequence[SourcePlan], run: Path) -> tuple[SourcePlan, ...]:
     """Says of each barrier which other source's it has to wait for, and of each whether it is waited for.
 
     Raises:
@@ -403,37 +411,111 @@ def _ordered(plans: Sequence[SourcePlan]) -> tuple[SourcePlan, ...]:
                     Earlier(source, phase, other.index_part(phase, spec.name))
                 )
                 looked_up[source].add(spec.name)
-    updates: dict[str, tuple[SourcePlan, int, StageSpec, str | None]] = {}
-    for plan in plans:
-        for phase, spec, barrier in _remembering(plan):
-            if barrier.update is None:
-                continue
-            index = str(Path(barrier.update).resolve())
-            if index in updates:
-                before, before_phase, before_spec, label = updates[index]
-                if label == barrier.update_as:
-                    raise RecipeError(
-                        f'{spec.place}.update_as: {before_spec.place} writes "{label}" of {barrier.update}, too, '
-                        "and one would replace the other; give them two names"
-                    )
-                if before is not plan and not _waits(earlier, before.name, plan.name):
-                    earlier[plan.name].setdefault(spec.name, []).append(Earlier(before.name, before_phase, None))
-            updates[index] = plan, phase, spec, barrier.update_as
-    ordered = tuple(
-        replace(
-            plan,
-            earlier={name: tuple(those) for name, those in earlier[plan.name].items()},
-            looked_up=frozenset(looked_up[plan.name]),
-        )
-        for plan in plans
-    )
-    _check_order(ordered)
+    ranks = _ranks([_with_order(plan, earlier, looked_up) for plan in plans])
+    for index, uses in _uses_of_indexes(plans).items():
+        _check_uses(index, uses, run)
+        for use in uses:
+            for update in uses:
+                # What only reads an index waits for all that the recipe adds to it: the next run would see that, too.
+                if update is use or not update.updates:
+                    continue
+                if not use.updates or ranks[update.place] < ranks[use.place]:
+                    earlier[use.source].setdefault(use.spec.name, []).append(Earlier(update.source, update.phase, None))
+    ordered = tuple(_with_order(plan, earlier, looked_up) for plan in plans)
+    _ranks(ordered)
     return ordered
 
 
-def _waits(earlier: Mapping[str, Mapping[str, Sequence[Earlier]]], source: str, other: str) -> bool:
-    """Whether a source waits for another already."""
-    return any(one.source == other for those in earlier[source].values() for one in those)
+def _with_order(
+    plan: SourcePlan, earlier: Mapping[str, Mapping[str, Sequence[Earlier]]], looked_up: Mapping[str, set[str]]
+) -> SourcePlan:
+    return replace(
+        plan,
+        earlier={name: tuple(those) for name, those in earlier[plan.name].items()},
+        looked_up=frozenset(looked_up[plan.name]),
+    )
+
+
+def _ranks(plans: Sequence[SourcePlan]) -> dict[tuple[str, int], int]:
+    """An order in which every source's phases can be done, one after the other.
+
+    Raises:
+        RecipeError: if the sources wait for one another in a circle.
+    """
+    ranks: dict[tuple[str, int], int] = {}
+    at = {plan.name: 0 for plan in plans}
+    moved = True
+    while moved:
+        moved = False
+        for plan in plans:
+            phase = at[plan.name]
+            if phase < len(plan.phases) and all(at[one.source] > one.phase for one in plan.waits_for(phase)):
+                ranks[plan.name, phase] = len(ranks)
+                at[plan.name] += 1
+                moved = True
+    stuck = [plan for plan in plans if at[plan.name] < len(plan.phases)]
+    if stuck:
+        spec = stuck[0].phases[at[stuck[0].name]].barriers[0]
+        raise RecipeError(
+            f"{spec.place}: {', '.join(plan.name for plan in stuck)} wait for one another; name the sources in the "
+            "same order in every `precedence`, and read an index in none that comes before one that updates it"
+        )
+    return ranks
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """A barrier that reads or updates an index."""
+
+    source: str
+    phase: int
+    spec: StageSpec
+    barrier: RememberingDeduplication
+    updates: bool
+
+    @property
+    def place(self) -> tuple[str, int]:
+        return self.source, self.phase
+
+
+def _uses_of_indexes(plans: Sequence[SourcePlan]) -> dict[Path, list[_Use]]:
+    """For each index, the barriers that read or update it."""
+    uses: dict[Path, list[_Use]] = {}
+    for plan in plans:
+        for phase, spec, barrier in _remembering(plan):
+            updated = Path(barrier.update).resolve() if barrier.update is not None else None
+            read = {Path(index).resolve() for index in barrier.against}
+            for index in sorted({*read, *([updated] if updated is not None else [])}):
+                uses.setdefault(index, []).append(_Use(plan.name, phase, spec, barrier, index == updated))
+    return uses
+
+
+def _check_uses(index: Path, uses: Sequence[_Use], run: Path) -> None:
+    """Sees to it that the barriers of a recipe which use one index do not spoil it for one another.
+
+    Raises:
+        RecipeError: naming the two that do.
+    """
+    if index.is_relative_to(run.resolve()):
+        raise RecipeError(
+            f"{uses[0].spec.place}: the index {index} lies in the run's own folder, which a run clears; give it another"
+        )
+    for use, other in combinations(uses, 2):
+        if use.updates and other.updates and use.barrier.update_as == other.barrier.update_as:
+            raise RecipeError(
+                f'{other.spec.place}.update_as: {use.spec.place} writes "{use.barrier.update_as}" of {index}, too, and '
+                "one would replace the other; give them two names"
+            )
+        if use.source == other.source and (use.updates or other.updates):
+            raise RecipeError(
+                f"{other.spec.place}: {use.spec.place} uses the index {index}, too, and would find its own documents "
+                "there; give each stage of a source an index of its own"
+            )
+        if type(use.barrier) is not type(other.barrier) or use.barrier.comparable != other.barrier.comparable:
+            raise RecipeError(
+                f"{other.spec.place}: {use.spec.place} uses the index {index}, too, but with other parameters; give "
+                "both the same, or each an index of its own"
+            )
 
 
 def _remembering(plan: SourcePlan) -> Iterator[tuple[int, StageSpec, RememberingDeduplication]]:
@@ -483,26 +565,6 @@ def _same_stage(
     raise RecipeError(
         f'{spec.place}.precedence: source "{source}" has no stage {spec.name}; give it the same one, or take it out'
     )
-
-
-def _check_order(plans: Sequence[SourcePlan]) -> None:
-    """Sees to it that the sources do not wait for one another in a circle."""
-    at = {plan.name: 0 for plan in plans}
-    moved = True
-    while moved:
-        moved = False
-        for plan in plans:
-            phase = at[plan.name]
-            if phase < len(plan.phases) and all(at[one.source] > one.phase for one in plan.waits_for(phase)):
-                at[plan.name] += 1
-                moved = True
-    stuck = [plan for plan in plans if at[plan.name] < len(plan.phases)]
-    if stuck:
-        spec = stuck[0].phases[at[stuck[0].name]].barriers[0]
-        raise RecipeError(
-            f"{spec.place}: {', '.join(plan.name for plan in stuck)} wait for one another; name the sources in the "
-            "same order in every `precedence`"
-        )
 
 
 def _plan_source(recipe: Recipe, spec: SourceSpec, folder: Path) -> SourcePlan:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -166,7 +167,7 @@ class _Phases:
         self._sources = sources
         self._runner = runner
         self._decided: dict[tuple[str, int], Outcome] = {}
-        self._failed: set[tuple[str, int]] = set()
+        self._failed_in: dict[str, int] = {}  # the first phase of which something failed, by source
         self._passed: set[tuple[str, int]] = set()  # nobody has to wait for these any longer
 
     def run(self) -> None:
@@ -190,12 +191,16 @@ class _Phases:
             outcomes = {part: ended[task.key] for part, task in by_part.items()}
             source.maps.append(outcomes)
             source.parts = {part: outcome for part, outcome in outcomes.items() if outcome.error is None}
+            if len(source.parts) < len(outcomes):
+                self._failed_in.setdefault(source.plan.name, len(source.maps) - 1)
 
     def _decide(self, sources: Sequence[_Progressing]) -> None:
         """The barriers at the end of each source's phase, after their steps."""
         for source in sources:
-            if self._waits_for(source) & self._failed:
-                # What it is to be compared with is not known, and a wrong decision is worse than none.
+            phase = len(source.barriers)
+            unknown = any(self._failed_in.get(other, math.inf) <= at for other, at in self._waits_for(source))
+            # What it is to be compared with, or what others are, is not known, and a wrong decision is worse than none.
+            if unknown or (source.plan.name in self._failed_in and source.plan.is_remembered(phase)):
                 self._fail(source)
         steps = [source.plan.steps(len(source.barriers), source.parts) for source in sources]
         tasks = [
@@ -227,7 +232,7 @@ class _Phases:
 
     def _fail(self, source: _Progressing) -> None:
         source.parts = {}
-        self._failed.add((source.plan.name, len(source.barriers)))
+        self._failed_in.setdefault(source.plan.name, len(source.barriers))
 
     def _prepare(self, waiting: Sequence[tuple[_Progressing, Mapping[str, Sequence[Step]]]]) -> set[str]:
         """Runs the steps of barriers, one after the other; the names of the sources where a task of them failed."""

@@ -1,9 +1,9 @@
 """Tasks: pure functions from named inputs and parameters to files, which can be run twice.
 
 A task writes each output beside its target and renames it; then it writes its marker, which holds its fingerprint, the
-size of each output and the counts that it returned. A task whose marker carries the fingerprint that the plan expects,
-and whose outputs are there with those sizes, is done. So a changed recipe can never meet old output, and a killed run
-goes on where it was.
+size of each output (the hash of those that others may replace) and the counts that it returned. A task whose marker
+carries the fingerprint that the plan expects, and whose outputs are there as it says, is done. So a changed recipe can
+never meet old output, and a killed run goes on where it was.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path, PurePath
 from typing import Any, Protocol
 
-from corpusmill.documents.shards import atomic_text
+from corpusmill.documents.shards import atomic_text, sha256_of
 
 Counts = dict[str, Any]
 """What a task says of its work: JSON data, kept in its marker."""
@@ -71,11 +71,11 @@ class Task:
         atomic_text(self.marker, json.dumps(marker, indent=1))
         return counts
 
-    def _sizes(self) -> dict[str, int]:
+    def _sizes(self) -> dict[str, int | str]:
         """Bytes of each output, by its path from the marker's folder: a run's folder can be moved."""
-        return {
-            os.path.relpath(path, self.marker.parent): path.stat().st_size for path in (*self.outputs, *self.replaced)
-        }
+        found: dict[Path, int | str] = {path: path.stat().st_size for path in self.outputs}
+        found |= {path: sha256_of(path) for path in self.replaced}
+        return {os.path.relpath(path, self.marker.parent): state for path, state in found.items()}
 
     def forget(self) -> None:
         """Removes the marker first, then the outputs: half a removal reads as not done."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,13 +87,21 @@ class Same(RememberingDeduplication):
 
     def seen(self) -> Sequence[Path]:
         parts = [folder for index in self.against for folder in (Path(index) / "parts").glob("*")]
-        return sorted(folder for folder in parts if folder != self.update_folder)
+        return sorted(folder for folder in parts if number_of(folder) < number_of(self.update_folder))
 
     def remember(self, sidecars, gone, folder) -> None:
         left = set(gone.to_pylist())
         rows = [row for path in sidecars for row in pq.read_table(path).to_pylist() if row["id"] not in left]
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.exists():
+            number = len(list(folder.parent.glob("*"))) if folder.parent.exists() else 0
+            folder.mkdir(parents=True)
+            (folder / "number").write_text(str(number))
         atomic_text(folder / PART_FILE, json.dumps({row["text"]: row["id"] for row in rows}))
+
+
+def number_of(folder: Path | None) -> float:
+    """When a part was first written; of none that is there: after all."""
+    return int((folder / "number").read_text()) if folder is not None and folder.exists() else math.inf
 
 
 @pytest.fixture
@@ -207,13 +216,16 @@ def test_a_source_that_waited_for_one_that_failed_is_not_decided(recipe_of, inli
     ("web", "books", "told"),
     [
         ({"precedence": ["boks", "web"]}, {}, r'there is no source "boks"; did you mean "books"'),
-        ({"precedence": ["books"]}, {}, r'but not "web" itself; put it at its place'),
+        ({"precedence": ["books", "forum"]}, {}, r'but not "web" itself; put it at its place'),
         ({"precedence": ["books", "web"]}, None, r'source "books" has no stage same; give it the same one'),
         ({"precedence": ["books", "web"]}, {"note": "x"}, r'note, precedence of "books" and "web" differ'),
         ({"precedence": ["web", "web"]}, {}, r"names a source twice"),
         ({"update": "index"}, {}, r"update and update_as go together"),
         ({"max_dropped_share": 1.5}, {}, r"1\.5 is no share; use 0 to 1"),
         ({"update": "i", "update_as": "a"}, {"update": "i", "update_as": "a"}, r'"a" of .*; give them two names'),
+        ({"update": "i", "update_as": "a"}, {"against": ["i"], "note": "x"}, r"too, but with other parameters"),
+        ({"precedence": ["web"]}, {}, r"precedence: names web alone"),
+        ({"against": ["runs/deduplicated/i"]}, {}, r"lies in the run's own folder"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_an_error_of_the_recipe(web, books, told, recipe_of, tmp_path):
@@ -221,7 +233,7 @@ def test_what_cannot_be_is_an_error_of_the_recipe(web, books, told, recipe_of, t
         {"web": (WEB, [{"same": web}]), "books": (["four"], [{"same": books}] if books is not None else [])}
     )
     with pytest.raises(RecipeError, match=told):
-        plan_sources(recipe, tmp_path)
+        plan_sources(recipe, tmp_path / "runs" / "deduplicated")
 
 
 def test_sources_that_wait_for_one_another_are_an_error(recipe_of, tmp_path):
@@ -286,3 +298,54 @@ def test_what_an_index_had_stays_until_there_is_more(recipe_of, inline_executor,
     part.unlink()
     dump()
     assert part.read_bytes() == before
+
+
+def updating(index: Path, label: str, **options: Any) -> dict[str, Any]:
+    return {"same": {"update": str(index), "update_as": label, **options}}
+
+
+def test_sources_that_use_one_index_come_to_the_same_when_run_again(recipe_of, inline_executor, quiet, tmp_path):
+    index, order = tmp_path / "index", {"precedence": ["first", "second"]}
+    first = updating(index, "first", against=[str(index)], **order)
+    second = updating(index, "second", against=[str(index)], **order)
+    recipe = recipe_of(
+        {
+            "reader": (["one", "two", "three", "four"], [{"same": {"against": [str(index)]}}]),
+            "second": (["two", "three"], [second]),
+            "first": (["one", "two"], ["exact_dedup", "pii", first]),
+        }
+    )
+    result = run_recipe(recipe, inline_executor, quiet)
+    assert [curated(result.folder, name) for name in ("first", "second", "reader")] == [
+        ["one", "two"], ["three"], ["four"],
+    ]  # fmt: skip
+    decided = CALLS["decide"]
+    assert run_recipe(recipe, inline_executor, quiet).manifest == result.manifest
+    assert CALLS["decide"] == decided
+
+
+@pytest.mark.parametrize("failing", ["books", "web"])
+def test_what_a_failed_source_would_have_had_is_not_taken_for_absent(
+    recipe_of, inline_executor, quiet, tmp_path, failing
+):
+    def stages(name: str) -> list[Any]:
+        broken = "broken" if name == failing else ""
+        return [{"equal": {"note": broken}}, "pii", updating(tmp_path / "index", name, precedence=["books", "web"])]
+
+    sources = {name: (["four", "five"], stages(name)) for name in ("books", "web")}
+    result = run_recipe(recipe_of(sources), inline_executor, quiet)
+    assert result.exit_code == 3
+    written = {path.name for path in (tmp_path / "index" / "parts").glob("*")}
+    assert written == ({"books"} if failing == "web" else set())
+    assert not list(result.folder.glob("web/curated/*"))
+    mended = {name: (texts, ["equal", *rest]) for name, (texts, [_, *rest]) in sources.items()}
+    result = run_recipe(recipe_of(mended), inline_executor, quiet)
+    assert result.exit_code == 0
+    assert curated(result.folder, "web") == []
+
+
+def test_an_index_that_another_run_has_written_over_is_written_again(recipe_of, inline_executor, quiet, tmp_path):
+    index = tmp_path / "index"
+    for name, texts in (("one", ["a text"]), ("two", ["b text"]), ("one", ["a text"])):
+        run_recipe(recipe_of({name: (texts, [updating(index, "label")])}, name=name), inline_executor, quiet)
+    assert json.loads((index / "parts" / "label" / PART_FILE).read_text()).keys() == {"a text"}
