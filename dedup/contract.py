@@ -147,12 +147,18 @@ class RememberingDeduplication(Deduplication):
         """
 
     @abstractmethod
-    def remember(self, sidecars: Sequence[Path], gone: pa.StringArray, folder: Path) -> None:
+    def remember(
+        self, sidecars: Sequence[Path], gone: pa.StringArray, folder: Path, *, seen: Sequence[Path] | None = None
+    ) -> None:
         """Writes an index part of the documents that stay.
 
         Args:
             gone: ids of those that do not: dropped here, or by a barrier before.
             folder: of the part; what is there is replaced, and `part.json` is written last.
+            seen: what `decide` was given, to tell whether another run has updated the index since; None: unknown.
+
+        Raises:
+            CorpusmillError: if one has.
         """
 
     @property

@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from corpusmill.dedup.contract import RememberingDeduplication, Step, StepFiles
 from corpusmill.dedup.exact_index import exact_form, seek_exact, write_exact_part
-from corpusmill.dedup.index import Form, check_label, new_part, parts_before
+from corpusmill.dedup.index import Form, check_label, check_writable, new_part, parts_before
 from corpusmill.dedup.keep import Keep, accept_keep, keep_columns, keep_fields, keep_needs, keep_sql
 from corpusmill.dedup.seeking import (
     DOCUMENT_FIELDS,
@@ -109,6 +109,8 @@ class ExactDedup(RememberingDeduplication):
         super().prepare()
         if self.update_as is not None:
             check_label(self.update_as, f"{self.name}.update_as")
+        if self.update is not None:
+            check_writable(self.update)
         self.seen()
 
     @property
@@ -167,9 +169,11 @@ class ExactDedup(RememberingDeduplication):
             clusters = connection.sql(_STAYING).to_arrow_table()
         return decision(pa.concat_tables([known, verdicts.cast(VERDICTS)]), clusters)
 
-    def remember(self, sidecars: Sequence[Path], gone: pa.StringArray, folder: Path) -> None:
+    def remember(
+        self, sidecars: Sequence[Path], gone: pa.StringArray, folder: Path, *, seen: Sequence[Path] | None = None
+    ) -> None:
         index = Path(self.update) if self.update is not None and folder == self.update_folder else None
-        with new_part(folder, self.form, index) as writer:
+        with new_part(folder, self.form, index, against=self.against, seen=seen) as writer:
             write_exact_part(writer, sidecars, self.sidecar, gone)
 
     def _fingerprints(self, batch: TextBatch) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int32]]:

@@ -1,7 +1,7 @@
 """Indexes: what earlier runs kept, as files that later runs and single questions are compared with.
 
     INDEX/
-      index.json              format, kind, parameters, and the number of every part that was ever written
+      index.json              format, kind, parameters, the number of every part, and the highest ever given
       parts/<label>/          one for each source of each run (`update_as`)
         part.json             written last: kind, parameters, number, rows, sources, files with sizes and SHA-256
         documents.parquet     id, source, url of every row
@@ -10,8 +10,12 @@
 docs/dedup/index.md tells of every file. A part is whole when its `part.json` is there: it is written in a folder of
 another name, which is then renamed. One writer at a time works in an index (a lock that goes with the process).
 Numbers count up, and a part that takes the place of an older one under the same label keeps its number: a run compares
-with parts of lower numbers than its own, so that it decides alike when it is run again. Nothing in a part tells the
-time: a run that is run again writes the same files.
+with parts of lower numbers than its own, so that it decides alike when it is run again. Therefore a run whose index has
+got other parts since it looked is not let in (`new_part`), and the number of a part that was forgotten is not given
+again. Nothing in a part tells the time: a run that is run again writes the same files.
+
+Readers take no lock. What they open is of one writing of a part, or an error: each file is mapped first, and then
+`part.json` must still be the one that was read.
 
 A part may stand outside an index, for other sources of one run; it carries its parameters itself.
 """
@@ -28,7 +32,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
@@ -41,7 +45,7 @@ from numpy.typing import NDArray
 
 from corpusmill.dedup.contract import PART_FILE
 from corpusmill.documents.codepoints import UNICODE_VERSION
-from corpusmill.documents.errors import InputError, RecipeError, StorageError
+from corpusmill.documents.errors import CorpusmillError, InputError, RecipeError, StorageError
 from corpusmill.documents.shards import ShardWriter, atomic_text, sha256_of, storage_errors
 
 FORMAT = 1
@@ -107,6 +111,8 @@ class IndexPart:
     rows: int
     sources: Mapping[str, int]
     files: Mapping[str, Mapping[str, Any]]
+    identity: str
+    """SHA-256 of its PART_FILE, which has those of all others: two parts that have it in common are the same."""
 
     @property
     def label(self) -> str:
@@ -116,12 +122,14 @@ class IndexPart:
         """An array, mapped from its file.
 
         Raises:
-            InputError: if the part has no such array.
+            InputError: if the part has no such array, or is another by now.
         """
         facts = self.files.get(f"{name}.bin")
         if facts is None:
             raise _damaged(self.folder / PART_FILE, f"names no array {name}")
-        return _mapped(self.folder / f"{name}.bin", facts)
+        path = self.folder / f"{name}.bin"
+        with self._reading(path):
+            return _mapped(path, facts)
 
     def has(self, name: str) -> bool:
         return f"{name}.bin" in self.files
@@ -130,18 +138,54 @@ class IndexPart:
         """Id, source and url of rows, in the order of `rows`.
 
         Raises:
-            InputError: if the file cannot be read or has other rows.
+            InputError: if the file cannot be read or has other rows, or the part is another by now.
         """
         path = self.folder / DOCUMENTS
         wanted, places = np.unique(rows, return_inverse=True)
-        try:
-            with pq.ParquetFile(path) as file:
-                found = _rows_of(file, wanted)
-        except (OSError, pa.ArrowException) as error:
-            raise _damaged(path, f"cannot be read ({error})") from error
+        with self._reading(path), pq.ParquetFile(path) as file:
+            found = _rows_of(file, wanted)
         if found.num_rows != len(wanted):
             raise _damaged(path, f"has other rows than {PART_FILE} says")
         return found.take(pa.array(places))
+
+    @contextlib.contextmanager
+    def _reading(self, path: Path) -> Iterator[None]:
+        """Around the opening of a file of the part: a writer may have put another part in its place meanwhile."""
+        try:
+            yield
+        except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: shorter than what is to be mapped
+            self.check_unchanged()
+            raise _damaged(path, f"cannot be read ({error})") from error
+        self.check_unchanged()
+
+    def check_unchanged(self) -> None:
+        """Checks that the part at this place is still the one that was opened.
+
+        Raises:
+            InputError: if it is another, or gone.
+        """
+        if open_part(self.folder).identity != self.identity:
+            raise replaced(self.folder)
+
+    def check_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Checks that arrays have the shapes that belong to their kind and to `rows`; kernels do not look.
+
+        Raises:
+            InputError: naming the first that has another, or is missing.
+        """
+        for name, shape in shapes.items():
+            if not self.has(name):
+                raise _damaged(self.folder / PART_FILE, f"names no array {name}")
+            found = tuple(self.files[f"{name}.bin"]["shape"])
+            if found != shape:
+                raise _damaged(self.folder / PART_FILE, f"gives {name}.bin the shape {found} instead of {shape}")
+
+    def damaged(self, name: str, what: str) -> InputError:
+        """The error for an array whose values cannot be."""
+        return _damaged(
+            self.folder / f"{name}.bin",
+            f"{what} (`corpusmill dedup info {self.folder.parent.parent} --check` compares all files)",
+        )
 
     def check_content(self) -> None:
         """Compares every file's SHA-256 with the one stated; reads all of the part.
@@ -180,21 +224,27 @@ def open_part(folder: Path) -> IndexPart:
     Raises:
         InputError: if it is missing, damaged or of another format.
     """
-    path = folder / PART_FILE
-    try:
-        status = path.stat()
-    except (FileNotFoundError, NotADirectoryError) as error:
+    if (status := _status(folder / PART_FILE)) is None:
         raise InputError(
             f"{folder}: is no index part, or not a whole one ({PART_FILE} is missing): the run that writes it was "
             "stopped or is at work; run it to its end, or remove it by `corpusmill dedup forget`"
-        ) from error
-    return _opened(folder, status.st_size, status.st_mtime_ns)
+        )
+    return _opened(folder, *status)
+
+
+def replaced(folder: Path) -> InputError:
+    """The error for a part that is another than the one that a run began to compare with."""
+    return InputError(f"{folder}: was replaced while it was read, by another run: run again")
 
 
 @lru_cache(maxsize=1024)
-def _opened(folder: Path, size: int, mtime: int) -> IndexPart:
+def _opened(folder: Path, size: int, mtime: int, file: int) -> IndexPart:
     path = folder / PART_FILE
-    facts = _json(path)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise replaced(folder) from error
+    facts = _parsed(path, content)
     try:
         files = {str(name): _file_facts(name, stated) for name, stated in facts["files"].items()}
         part = IndexPart(
@@ -204,17 +254,30 @@ def _opened(folder: Path, size: int, mtime: int) -> IndexPart:
             rows=_count(facts["rows"]),
             sources={str(source): _count(rows) for source, rows in facts["sources"].items()},
             files=files,
+            identity=hashlib.sha256(content).hexdigest(),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(path, f"does not say what a part's file says ({error!r})") from error
     for name, stated in part.files.items():
         try:
             found = (folder / name).stat().st_size
-        except FileNotFoundError as error:
-            raise _damaged(folder / name, "is missing") from error
+        except FileNotFoundError:
+            found = None
         if found != stated["bytes"]:
-            raise _damaged(folder / name, f"has {found:,} bytes instead of {stated['bytes']:,}")
+            if _status(path) != (size, mtime, file):
+                raise replaced(folder)
+            what = "is missing" if found is None else f"has {found:,} bytes instead of {stated['bytes']:,}"
+            raise _damaged(folder / name, what)
     return part
+
+
+def _status(path: Path) -> tuple[int, int, int] | None:
+    """What tells one file of this name from another: size, time and number; None: there is none."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _count(value: Any) -> int:
@@ -238,9 +301,9 @@ def _file_facts(name: str, stated: Mapping[str, Any]) -> dict[str, Any]:
     return {**facts, "type": kind, "shape": shape}
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _parsed(path: Path, content: bytes) -> dict[str, Any]:
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
         raise _damaged(path, f"cannot be read ({error})") from error
     if not isinstance(facts, dict) or not isinstance(facts.get("format"), int):
@@ -268,6 +331,8 @@ class Index:
     folder: Path
     form: Form
     numbers: Mapping[str, int]
+    highest: int
+    """Number that was ever given, be it to a part that is forgotten."""
 
     def part_folder(self, label: str) -> Path:
         return self.folder / "parts" / label
@@ -298,17 +363,19 @@ def open_index(folder: Path) -> Index:
         raise InputError(
             f"{folder}: {what} ({INDEX_FILE} is missing); a run whose dedup stage has `update: {folder}` makes one"
         )
-    facts = _json(path)
+    facts = _parsed(path, path.read_bytes())
     try:
         numbers = {_label(label): _count(number) for label, number in facts["parts"].items()}
         form = Form(str(facts["kind"]), dict(facts["parameters"]))
+        highest = _count(facts.get("highest", 0))  # which early indexes do not say
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(path, f"does not say what an index's file says ({error!r})") from error
     # A writer that was killed after its part stood there has not written the part's number here.
     for marker in (folder / "parts").glob(f"[!.]*/{PART_FILE}"):
         if marker.parent.name not in numbers:
             numbers[marker.parent.name] = open_part(marker.parent).number
-    return Index(folder, form, dict(sorted(numbers.items(), key=lambda item: (item[1], item[0]))))
+    ordered = dict(sorted(numbers.items(), key=lambda item: (item[1], item[0])))
+    return Index(folder, form, ordered, max([highest, *numbers.values()]))
 
 
 def _is_there(folder: Path) -> bool:
@@ -361,6 +428,27 @@ def parts_before(against: Sequence[str], update: str | None, label: str | None, 
                 form.check(open_part(index.part_folder(each)).form, index.part_folder(each))
                 folders.append(index.part_folder(each))
     return folders
+
+
+def check_writable(update: str) -> None:
+    """Checks, before any work is done, that an index can be made or written in a folder.
+
+    Raises:
+        InputError: naming the first folder above it, or in it, that stands in the way.
+    """
+    folder = Path(update).resolve()
+    places = [folder, folder / "parts"] if folder.exists() else []
+    if not places:
+        places = [next(parent for parent in folder.parents if parent.exists())]
+    for place in places:
+        if place.exists() and not place.is_dir():
+            raise InputError(
+                f"{place}: is no folder, and the index {folder} is to be written there; name another place"
+            )
+        if place.exists() and not os.access(place, os.W_OK | os.X_OK):
+            raise InputError(
+                f"{place}: cannot be written, and the index {folder} is to be; mend its rights or name another place"
+            )
 
 
 class PartWriter:
@@ -435,19 +523,29 @@ class DocumentsWriter:
 
 
 @contextlib.contextmanager
-def new_part(folder: Path, form: Form, index: Path | None) -> Iterator[PartWriter]:
+def new_part(
+    folder: Path, form: Form, index: Path | None, *, against: Sequence[str] = (), seen: Sequence[Path] | None = None
+) -> Iterator[PartWriter]:
     """Writes the part at `folder`, of the index `index` or of none; what is there is replaced once the block has ended
     well, in one step.
 
+    Args:
+        against: the indexes that the run is compared with.
+        seen: the parts that it was compared with; None: this is not looked at.
+
     Raises:
+        CorpusmillError: if the index has got parts meanwhile that the run should have been compared with.
         InputError: if the index is damaged, or of another form.
         StorageError: if nothing can be written there.
     """
     with _locked(index), storage_errors(folder):
         if index is not None and _is_there(index):
             form.check(open_index(index).form, index)
+            if seen is not None:
+                _check_seen(open_index(index), folder.name, against, seen)
         elif index is not None:
-            _write_index(index, form, {})
+            _write_index(Index(index, form, {}, 0))
+        _restore(folder)
         _remove_leftovers(folder)
         partial = folder.parent / f".{folder.name}{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}"
         try:
@@ -466,7 +564,7 @@ def new_part(folder: Path, form: Form, index: Path | None) -> Iterator[PartWrite
             shutil.rmtree(partial, ignore_errors=True)
             raise
         if index is not None:
-            _write_index(index, form, {**open_index(index).numbers, folder.name: number})
+            _write_index(open_index(index))
 
 
 def forget_part(folder: Path, label: str) -> None:
@@ -485,11 +583,28 @@ def forget_part(folder: Path, label: str) -> None:
         (part / PART_FILE).unlink(missing_ok=True)
         shutil.rmtree(part, ignore_errors=True)
         _remove_leftovers(part)
-        _write_index(folder, index.form, {name: number for name, number in index.numbers.items() if name != label})
+        left = {name: number for name, number in index.numbers.items() if name != label}
+        _write_index(replace(index, numbers=left))
 
 
 def _number(index: Index, label: str) -> int:
-    return index.numbers.get(label, max(index.numbers.values(), default=0) + 1)
+    return index.numbers.get(label, index.highest + 1)
+
+
+def _check_seen(index: Index, label: str, against: Sequence[str], seen: Sequence[Path]) -> None:
+    """Checks that a run has been compared with all parts of the index that come before its own."""
+    if index.folder.resolve() not in {Path(name).resolve() for name in against}:
+        return
+    known, own = {folder.resolve() for folder in seen}, _number(index, label)
+    if added := [
+        each
+        for each, number in index.numbers.items()
+        if number < own and index.part_folder(each).resolve() not in known
+    ]:
+        raise CorpusmillError(
+            f"{index.folder}: another run has added {', '.join(added)} to the index meanwhile, and this one was not "
+            "compared with that; run again"
+        )
 
 
 def _write_part_file(folder: Path, form: Form, number: int, writer: PartWriter) -> None:
@@ -505,20 +620,37 @@ def _write_part_file(folder: Path, form: Form, number: int, writer: PartWriter) 
     atomic_text(folder / PART_FILE, json.dumps(facts, indent=1) + "\n")
 
 
-def _write_index(folder: Path, form: Form, numbers: Mapping[str, int]) -> None:
-    facts = {"format": FORMAT, "kind": form.kind, "parameters": dict(form.parameters), "parts": dict(numbers)}
-    atomic_text(folder / INDEX_FILE, json.dumps(facts, indent=1) + "\n")
+def _write_index(index: Index) -> None:
+    facts = {
+        "format": FORMAT,
+        "kind": index.form.kind,
+        "parameters": dict(index.form.parameters),
+        "parts": dict(index.numbers),
+        "highest": index.highest,
+    }
+    atomic_text(index.folder / INDEX_FILE, json.dumps(facts, indent=1) + "\n")
 
 
 def _put(partial: Path, folder: Path) -> None:
     """Renames a finished folder into its place."""
     if folder.exists():
-        old = folder.parent / f".{folder.name}{_PARTIAL}old"
+        old = _set_aside(folder)
         folder.rename(old)
         partial.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
     else:
         partial.rename(folder)
+
+
+def _set_aside(folder: Path) -> Path:
+    """Where the older part stands while the newer takes its place."""
+    return folder.parent / f".{folder.name}{_PARTIAL}old"
+
+
+def _restore(folder: Path) -> None:
+    """Puts back the part that a writer had set aside when it was killed."""
+    if not folder.exists() and (old := _set_aside(folder)).exists():
+        old.rename(folder)
 
 
 def _remove_leftovers(folder: Path) -> None:

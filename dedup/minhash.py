@@ -63,7 +63,7 @@ from corpusmill.dedup.banding import (
 from corpusmill.dedup.candidates import Candidates, read_candidates, signature_values
 from corpusmill.dedup.clusters import ExactSimilarity, Stars, Verification, settle
 from corpusmill.dedup.contract import RememberingDeduplication, Step, StepFiles
-from corpusmill.dedup.index import IndexPart, check_label, new_part, parts_before
+from corpusmill.dedup.index import IndexPart, check_label, check_writable, new_part, parts_before
 from corpusmill.dedup.keep import Keep, accept_keep, keep_columns, keep_fields, keep_needs
 from corpusmill.dedup.minhash_index import (
     PROPOSALS,
@@ -221,6 +221,8 @@ class MinHashDedup(RememberingDeduplication):
             )
         if self.update_as is not None:
             check_label(self.update_as, f"{self.name}.update_as")
+        if self.update is not None:
+            check_writable(self.update)
         self.seen()
 
     @property
@@ -271,9 +273,11 @@ class MinHashDedup(RememberingDeduplication):
     def seen(self) -> Sequence[Path]:
         return parts_before(self.against, self.update, self.update_as, self.parameters.form)
 
-    def remember(self, sidecars: Sequence[Path], gone: pa.StringArray, folder: Path) -> None:
+    def remember(
+        self, sidecars: Sequence[Path], gone: pa.StringArray, folder: Path, *, seen: Sequence[Path] | None = None
+    ) -> None:
         index = Path(self.update) if self.update is not None and folder == self.update_folder else None
-        with new_part(folder, self.parameters.form, index) as writer:
+        with new_part(folder, self.parameters.form, index, against=self.against, seen=seen) as writer:
             rows = Sidecars(sidecars, self.sidecar, gone)
             write_minhash_part(writer, rows, self.parameters, shingles=self.index_shingles)
 

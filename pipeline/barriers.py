@@ -125,7 +125,7 @@ def _decided(work: BarrierWork) -> Counts:
         standing = _standing(standing, verdicts)
         excluded = _joined(excluded, verdicts["id"], spec)
         for part in work.remembered.get(spec.name, ()):
-            barrier.remember(sidecars, excluded, part)
+            barrier.remember(sidecars, excluded, part, seen=work.seen.get(spec.name, ()))
         tables.append(verdicts.append_column("stage", pa.repeat(pa.scalar(spec.name, pa.string()), verdicts.num_rows)))
         if decision.measures is not None:
             measures.append((spec, decision.measures))

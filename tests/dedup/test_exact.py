@@ -2,6 +2,8 @@ import random
 import unicodedata
 
 import numpy as np
+import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,9 +11,12 @@ from corpusmill.dedup import seeking
 from corpusmill.dedup.exact import ExactDedup
 from corpusmill.dedup.exact_index import find_rest
 from corpusmill.dedup.key_join import find_keys
+from corpusmill.dedup.minhash import MinHashDedup
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.codepoints import CLASSES, SPACE
 from corpusmill.documents.compiled import frozen
+from corpusmill.documents.errors import CorpusmillError, InputError
+from corpusmill.documents.shards import write_table
 
 SPACES_AND_LETTERS = " \t\n\r\x0b\x1c\x85\xa0\u2028\u3000aAáé漢\0"
 HOSTILE = st.text(st.one_of(st.sampled_from(SPACES_AND_LETTERS), st.characters(exclude_categories=["Cs"])))
@@ -138,3 +143,23 @@ def test_fingerprints_are_found_as_a_plain_dictionary_finds_them(known, asked):
     find_rest(frozen(firsts), frozen(ends), frozen(wanted[:, 1]), frozen(wanted[:, 2].astype(np.int32)),
               frozen(rows[:, 1]), frozen(rows[:, 2].astype(np.int32)), found)  # fmt: skip
     assert found.tolist() == [known.index(each) if each in known else -1 for each in (asked[n] for n in order)]
+
+
+def test_an_index_that_cannot_be_written_is_an_error_before_any_document_is_read(tmp_path):
+    (tmp_path / "file").write_text("")
+    for stage in (ExactDedup, MinHashDedup):
+        with pytest.raises(InputError, match="file: is no folder, and the index"):
+            stage(update=str(tmp_path / "file" / "index"), update_as="one").prepare()
+
+
+@pytest.mark.parametrize("stage", [ExactDedup, MinHashDedup])
+def test_an_index_that_another_run_has_updated_since_it_was_looked_at_takes_up_nothing(remembered, tmp_path, stage):
+    index = str(tmp_path / "index")
+    here = stage(against=(index,), update=index, update_as="here")
+    looked = here.seen()
+    remembered(stage(update=index, update_as="other"), ["a"])
+    sidecar = tmp_path / "own.parquet"
+    write_table(sidecar, [here.observe(TextBatch.of_texts(["a"]))], here.sidecar)
+    with pytest.raises(CorpusmillError, match="another run has added other to the index meanwhile"):
+        here.remember([sidecar], pa.array([], pa.string()), here.update_folder, seen=looked)
+    assert [path.parent.name for path in (tmp_path / "index").rglob("part.json")] == ["other"]

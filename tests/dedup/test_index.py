@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from corpusmill.dedup import index as index_module
 from corpusmill.dedup import seeking
 from corpusmill.dedup.index import (
     DOCUMENT_SCHEMA,
     Form,
     check_label,
+    check_writable,
     forget_part,
     new_part,
     open_index,
@@ -25,7 +28,7 @@ from corpusmill.dedup.index import (
     parts_before,
 )
 from corpusmill.dedup.seeking import seek_steps
-from corpusmill.documents.errors import InputError, RecipeError
+from corpusmill.documents.errors import CorpusmillError, InputError, RecipeError
 
 FORM = Form.of("exact", {"normalisation": "none", "version": 1})
 
@@ -98,6 +101,46 @@ def test_a_run_is_compared_with_the_parts_that_were_there_before_its_own(tmp_pat
     assert labels(parts_before([spelled_otherwise, index], index, "b", FORM)) == ["a"]
 
 
+def test_the_number_of_a_part_that_was_forgotten_is_not_given_again(tmp_path):
+    index = tmp_path / "index"
+    for label in ("a", "b", "c"):
+        write(index, label, [1, 2])
+    forget_part(index, "c")
+    forget_part(index, "a")
+    write(index, "d", [1, 2])
+    write(index, "c", [1, 2])
+    assert dict(open_index(index).numbers) == {"b": 2, "d": 4, "c": 5}
+    # An index that does not say it, written before.
+    path = index / "index.json"
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in facts.items() if name != "highest"}))
+    write(index, "e", [1, 2])
+    assert dict(open_index(index).numbers) == {"b": 2, "d": 4, "c": 5, "e": 6}
+
+
+def test_a_run_is_not_let_in_where_another_has_updated_the_index_since_it_looked(tmp_path):
+    index = tmp_path / "index"
+
+    def update(label: str, seen: list[Path], against: list[str]) -> None:
+        part = new_part(index / "parts" / label, FORM, index, against=against, seen=seen)
+        with part as writer, writer.documents():
+            pass
+
+    looked = [write(index, "one", [1, 2])]
+    update("two", looked, [str(index)])
+    before = (index / "index.json").read_bytes()
+    with pytest.raises(
+        CorpusmillError, match=r"index: another run has added two to the index meanwhile, .*; run again"
+    ):
+        update("three", looked, [str(tmp_path / "." / "index")])
+    assert (index / "index.json").read_bytes() == before
+    assert sorted(path.name for path in (index / "parts").iterdir()) == ["one", "two"]
+    update("one", [], [str(index)])  # those after it are none of its business
+    update("three", looked, [str(tmp_path / "other")])  # nor is any, where it is not compared with this index
+    update("four", [*looked, index / "parts" / "two", index / "parts" / "three"], [str(index)])
+    assert dict(open_index(index).numbers) == {"one": 1, "two": 2, "three": 3, "four": 4}
+
+
 def test_a_writer_that_fails_leaves_the_old_part_and_nothing_else(tmp_path):
     folder = write(tmp_path / "index", "one", [1, 2])
     with pytest.raises(ZeroDivisionError), new_part(folder, FORM, tmp_path / "index"):
@@ -116,6 +159,49 @@ def test_a_writer_that_was_killed_leaves_no_part_and_the_next_one_clears_up(tmp_
     assert labels(parts_before([str(tmp_path / "index")], None, None, FORM)) == ["one"]
     write(tmp_path / "index", "two", [3, 4])  # the lock went with the process
     assert sorted(path.name for path in folder.parent.iterdir()) == ["one", "two"]
+
+
+def test_a_part_that_a_killed_writer_had_set_aside_is_put_back(tmp_path):
+    folder = write(tmp_path / "index", "one", [1, 2])
+    if (child := os.fork()) == 0:
+        with new_part(folder, FORM, tmp_path / "index"):
+            Path.rename(folder, folder.with_name(".one.partial-old"))  # as the writer does, and then it is killed
+            os.kill(os.getpid(), 9)
+    os.waitpid(child, 0)
+    with pytest.raises(ZeroDivisionError), new_part(folder, FORM, tmp_path / "index"):
+        raise ZeroDivisionError  # the next writer comes no further
+    assert open_part(folder).array("numbers").tolist() == [[1, 2]]
+    assert [path.name for path in folder.parent.iterdir()] == ["one"]
+
+
+def test_a_part_that_is_replaced_while_it_is_read_is_an_error(tmp_path):
+    folder = write(tmp_path / "index", "one", [1, 2, 3, 4])
+    part = open_part(folder)
+    kept = part.array("numbers")
+    write(tmp_path / "index", "one", [1, 2, 3, 4])
+    assert part.array("numbers").tolist() == [[1, 2], [3, 4]]  # the same again
+    for values in ([5, 6, 7, 8], [5, 6]):  # of the same size, and of another
+        write(tmp_path / "index", "one", values)
+        for read in (lambda: part.array("numbers"), lambda: part.documents(np.array([0]))):
+            with pytest.raises(InputError, match=r"parts/one: was replaced while it was read, by another run: run ag"):
+                read()
+    assert kept.tolist() == [[1, 2], [3, 4]]  # what was mapped stays
+
+
+def test_a_part_that_is_replaced_while_it_is_opened_is_no_damage(tmp_path, monkeypatch):
+    folder = write(tmp_path / "index", "one", [1, 2, 3, 4])
+    parsed = index_module._parsed
+
+    def replacing(path: Path, content: bytes) -> dict:
+        monkeypatch.undo()
+        write(tmp_path / "index", "one", [5, 6])
+        return parsed(path, content)
+
+    index_module._opened.cache_clear()
+    monkeypatch.setattr(index_module, "_parsed", replacing)
+    with pytest.raises(InputError, match="was replaced while it was read"):
+        open_part(folder)
+    assert open_part(folder).rows == 1
 
 
 def test_a_part_that_stands_there_counts_though_its_writer_was_killed_before_it_said_so(tmp_path):
@@ -272,6 +358,24 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "index").write_text("a file")
     with pytest.raises(Exception, match="index cannot be made or written"):
         write(tmp_path / "index", "one", [])
+
+
+def test_an_index_that_cannot_be_written_is_found_before_any_work(tmp_path, monkeypatch):
+    check_writable(str(tmp_path / "new" / "index"))
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "deep" / "index"):
+        with pytest.raises(InputError, match=rf"{re.escape(str(tmp_path))}/file: is no folder, and the index .* to be"):
+            check_writable(str(place))
+    write(tmp_path / "index", "one", [1, 2])
+    check_writable(str(tmp_path / "index"))
+    for locked in (tmp_path, tmp_path / "index" / "parts"):
+        # Root may write everywhere, so permissions are said here.
+        monkeypatch.setattr(os, "access", lambda place, mode, locked=locked: place != locked)
+        place = tmp_path / "new" / "index" if locked == tmp_path else tmp_path / "index"
+        with pytest.raises(
+            InputError, match=rf"^{re.escape(str(locked))}: cannot be written, and the index .* mend it"
+        ):
+            check_writable(str(place))
 
 
 @given(st.lists(st.integers(0, 9), max_size=30))

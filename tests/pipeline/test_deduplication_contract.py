@@ -89,7 +89,7 @@ class Same(RememberingDeduplication):
         parts = [folder for index in self.against for folder in (Path(index) / "parts").glob("*")]
         return sorted(folder for folder in parts if number_of(folder) < number_of(self.update_folder))
 
-    def remember(self, sidecars, gone, folder) -> None:
+    def remember(self, sidecars, gone, folder, *, seen=None) -> None:
         left = set(gone.to_pylist())
         rows = [row for path in sidecars for row in pq.read_table(path).to_pylist() if row["id"] not in left]
         if not folder.exists():
