@@ -17,11 +17,9 @@ from numpy.typing import NDArray
 
 from corpusmill.dedup.keep import Keep, keep_fields, keep_order
 from corpusmill.documents.batch import text_buffers
-from corpusmill.documents.errors import UsageError
-from corpusmill.documents.ids import IdIndex, first_bytes, repeated_id
+from corpusmill.documents.ids import IdIndex, check_ids_fit, first_bytes, repeated_id
 from corpusmill.documents.sidecars import Sidecars, observed_twice
 
-_MAX_ID_BYTES = 2**31 - 1  # offsets of an Arrow string array
 _LAST = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
@@ -92,7 +90,7 @@ def read_candidates(
             parts.append(pa.Table.from_batches([held]))
             stream.write(signatures.data)
     table, label = pa.concat_tables(parts), np.concatenate(labels)
-    check_ids_fit(table.column("id"))
+    check_ids_fit("documents that share a band with another", table.column("id"))
     table = table.combine_chunks()
     del parts, labels
     ids = table.column("id").combine_chunks()
@@ -113,19 +111,6 @@ def read_candidates(
         order.astype(np.uint32),
         firsts,
     )
-
-
-def check_ids_fit(ids: pa.ChunkedArray) -> None:
-    """Checks that ids can be held in one array.
-
-    Raises:
-        UsageError: if they have more than 2 GB.
-    """
-    if ids.nbytes > _MAX_ID_BYTES:
-        raise UsageError(
-            f"{len(ids)} documents share a band with another, and their ids have {ids.nbytes} bytes, more than "
-            f"{_MAX_ID_BYTES}; split the source, for example by crawl, and compare the parts by `precedence`"
-        )
 
 
 def _keep_ordered(table: pa.Table, ids: pa.StringArray, components: NDArray[np.uint32], keep: Keep) -> NDArray[np.intp]:

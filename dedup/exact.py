@@ -52,6 +52,7 @@ from corpusmill.documents.barrier import CLUSTERS, VERDICTS, Decision, ReadTexts
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.codepoints import CLASSES, SPACE
 from corpusmill.documents.compiled import inlined, kernel
+from corpusmill.documents.ids import whole_ids
 from corpusmill.documents.segmentation import decoded, mixed, step, width
 from corpusmill.documents.shards import write_table
 from corpusmill.documents.sidecars import Sidecars, check_observed_once, decision, sidecar_database, sidecar_rows
@@ -161,7 +162,7 @@ class ExactDedup(RememberingDeduplication):
             else step_matches(done, excluded, MATCHES)
         )
         known = seen_verdicts(matches, seen, ExactReason.SEEN_BEFORE)
-        absent = pa.concat_arrays([excluded, known["id"].combine_chunks()])
+        absent = whole_ids("documents that go before they are compared here", excluded, known["id"])
         with sidecar_database(sidecars, absent, workspace) as connection:
             connection.execute(_TWINS.format(order=keep_sql(self.keep)))
             check_observed_once(connection, "twins")

@@ -30,7 +30,7 @@ It is a barrier. Sidecar, one row for each document, with lists of its units tha
 
 What is repeated is found in two steps, which tasks can share. **scattered** deals the keys of a sidecar out by their
 highest bits; **repeated** has all those of one range of keys, and finds what stands there often enough, in hash tables
-that fit a processor's cache, some 20 million units at a time. `decide` takes 70 bytes for each document (its id above
+that fit a processor's cache, some 20 million units at a time. `decide` takes 75 bytes for each document (its id above
 all), one for each unit, and 60 for each passage that is cut.
 """
 
@@ -56,7 +56,7 @@ from corpusmill.documents.codepoints import ALPHA, CLASSES, WORD
 from corpusmill.documents.compiled import frozen, inlined, kernel
 from corpusmill.documents.errors import RecipeError
 from corpusmill.documents.hosts import hosts
-from corpusmill.documents.ids import IdIndex
+from corpusmill.documents.ids import IdIndex, taken_ids
 from corpusmill.documents.segmentation import BLANK, decoded, hash_documents, mixed, step, width
 from corpusmill.documents.shards import atomic_file, read_batches
 from corpusmill.documents.sidecars import dropped, observed_twice, sidecar_rows
@@ -298,13 +298,13 @@ class _Outcome:
 
     def decision(self, documents: _Documents, measured: pa.Schema) -> Decision:
         touched = documents.in_order(np.flatnonzero(self.units))
-        measures = [documents.ids.take(touched), pa.array(self.units[touched]), pa.array(self.share[touched])]
+        measures = [taken_ids(documents.ids, touched), pa.array(self.units[touched]), pa.array(self.share[touched])]
         gone = documents.in_order(np.flatnonzero(self.short))
         passages = self.passages[~self.short[self.passages[:, 0]]]
         passages = passages[np.argsort(documents.ranks[passages[:, 0]], kind="stable")]
-        edits = [documents.ids.take(passages[:, 0]), *(pa.array(passages[:, n], pa.int32()) for n in (1, 2))]
+        edits = [taken_ids(documents.ids, passages[:, 0]), *(pa.array(passages[:, n], pa.int32()) for n in (1, 2))]
         return Decision(
-            dropped(documents.ids.take(gone), Reason.TOO_LITTLE_LEFT),
+            dropped(taken_ids(documents.ids, gone), Reason.TOO_LITTLE_LEFT),
             measures=pa.Table.from_arrays(measures, schema=measured),
             edits=pa.Table.from_arrays(edits, schema=EDITS),
         )
@@ -313,7 +313,7 @@ class _Outcome:
 class _Documents:
     """All rows of the sidecars, numbered in their order; in memory for as long as `decide` takes.
 
-    ids           string           chunked
+    ids           large_string     all may have more than 2 GB
     ranks         int64[n]         places in the order of ids
     present       bool[n]          no earlier barrier has dropped them
     pages         int64[n]         present documents of their site
@@ -330,15 +330,13 @@ class _Documents:
         for path in sidecars:
             base = bases[-1]
             for batch in _rows(path, ("id", "site", "characters")):
-                ids.append(batch.column(0))
+                ids.append(batch.column(0).cast(pa.large_string()))
                 sites.append(batch.column(1).to_numpy())
                 counts.append(pc.list_value_length(batch.column(2)).to_numpy())
                 present.append(gone.find(batch.column(0)) < 0)
                 base += int(counts[-1].sum(dtype=np.int64))
             bases.append(base)
-        # Many short chunks make `take` slow; what does not fit into 32-bit offsets stays in several.
-        whole = pa.chunked_array(ids, pa.string()).combine_chunks()
-        self.ids = whole if isinstance(whole, pa.ChunkedArray) else pa.chunked_array([whole])
+        self.ids = pa.concat_arrays(ids)
         self.bases = np.array(bases[:-1], np.int64)
         self.present = frozen(np.concatenate(present))
         self.unit_firsts = frozen(np.concatenate(([0], np.cumsum(np.concatenate(counts), dtype=np.int64))))

@@ -89,7 +89,7 @@ from corpusmill.dedup.signatures import VALUE_BYTES, signatures_of
 from corpusmill.documents.barrier import CLUSTERS, VERDICTS, Decision, ReadTexts
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import DamagedRunError, RecipeError
-from corpusmill.documents.ids import IdIndex
+from corpusmill.documents.ids import IdIndex, whole_ids
 from corpusmill.documents.shards import atomic_file, write_table
 from corpusmill.documents.sidecars import Sidecars, decision, sidecar_counts
 
@@ -292,7 +292,7 @@ class MinHashDedup(RememberingDeduplication):
         seen: Sequence[Path] = (),
     ) -> Decision:
         known = self._seen_before(sidecars, excluded, read_texts, done, seen)
-        absent = pa.concat_arrays([excluded, known["id"].combine_chunks()])
+        absent = whole_ids("documents that go before they are compared here", excluded, known["id"])
         members, labels = self._components(sidecars, workspace, done).members()
         candidates = read_candidates(
             sidecars, self.sidecar, absent, members, labels,

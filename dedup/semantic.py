@@ -47,7 +47,7 @@ from corpusmill.dedup.vector_clusters import Limits, Vectors, clustered, settle
 from corpusmill.documents.barrier import CLUSTERS, VERDICTS, Decision, ReadTexts
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import InputError, RecipeError
-from corpusmill.documents.ids import repeated_id
+from corpusmill.documents.ids import repeated_id, whole_ids
 from corpusmill.documents.shards import sha256_of
 from corpusmill.documents.sidecars import Sidecars, decision, observed_twice
 
@@ -209,6 +209,7 @@ class SemanticDedup(Deduplication):
 
         Raises:
             DamagedRunError: if a document stands in the sidecars twice.
+            UsageError: if their ids do not fit in one array.
         """
         parts, rows = [], [np.empty(0, np.int64)]
         written = 0
@@ -224,7 +225,7 @@ class SemanticDedup(Deduplication):
                 written += len(parts[-1])
         schema = self.sidecar.remove(self.sidecar.get_field_index("embedding"))
         documents = pa.Table.from_batches(parts, schema)
-        if (twice := repeated_id(documents.column("id").combine_chunks())) is not None:
+        if (twice := repeated_id(whole_ids("documents with an embedding", documents.column("id")))) is not None:
             raise observed_twice(twice)
         order = pc.sort_indices(documents, sort_keys=[("id", "ascending")])
         return documents.take(order), np.concatenate(rows)[order.to_numpy()]

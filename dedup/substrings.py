@@ -66,7 +66,7 @@ from corpusmill.documents.barrier import EDITS, VERDICTS, Decision, ReadTexts
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.compiled import frozen
 from corpusmill.documents.errors import DamagedRunError, RecipeError
-from corpusmill.documents.ids import IdIndex, repeated_id
+from corpusmill.documents.ids import IdIndex, repeated_id, whole_ids
 from corpusmill.documents.sidecars import Sidecars, dropped, observed_twice
 
 SHORTEST, LONGEST = 4, 1_000_000
@@ -527,6 +527,7 @@ def _candidates(rows: Sidecars, known: _Known) -> _Documents:
 
     Raises:
         DamagedRunError: if one was observed twice.
+        UsageError: if their ids do not fit in one array.
     """
     ids, units = [pa.array([], pa.string())], [np.empty(0, np.int32)]
     for batch in rows.batches(["units", "fingerprints"]):
@@ -536,7 +537,7 @@ def _candidates(rows: Sidecars, known: _Known) -> _Documents:
         found = there[bounds[1:]] > there[bounds[:-1]]
         ids.append(batch.column("id").filter(pa.array(found)))
         units.append(batch.column("units").to_numpy()[found])
-    whole = pa.concat_arrays(ids)
+    whole = whole_ids("documents that have a fingerprint of another", *ids)
     if (repeated := repeated_id(whole)) is not None:
         raise observed_twice(repeated)
     order = pc.sort_indices(whole)

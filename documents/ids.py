@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,6 +13,11 @@ from numpy.typing import NDArray
 from corpusmill.documents import segmentation
 from corpusmill.documents.batch import text_buffers
 from corpusmill.documents.compiled import kernel
+from corpusmill.documents.errors import UsageError
+
+MAX_ID_BYTES = 2**31 - 1
+"""Of all ids of an Arrow string array, whose offsets have 32 bits: 89 million ids of documents."""
+_ROWS_TAKEN = 1 << 20  # at a time: 25 MB of ids of documents
 
 
 class IdIndex:
@@ -38,6 +45,57 @@ class IdIndex:
         slots = np.minimum(np.searchsorted(self._first, first), len(self) - 1)
         found = (self._first[slots] == first) & (self._second[slots] == second)
         return np.where(found, self._order[slots], -1)
+
+
+def whole_ids(what: str, *columns: pa.StringArray | pa.ChunkedArray) -> pa.StringArray:
+    """All ids of some columns in one array.
+
+    Args:
+        what: whose ids they are, for the error: "documents that go".
+
+    Raises:
+        UsageError: if they have more bytes than an array can hold.
+
+    >>> whole_ids("documents", pa.array(["a"]), pa.chunked_array([["b"], ["c"]])).to_pylist()
+    ['a', 'b', 'c']
+    """
+    chunks = [chunk for column in columns for chunk in _chunks(column)]
+    whole = pa.chunked_array(chunks, pa.string())
+    check_ids_fit(what, whole)
+    return whole.combine_chunks()
+
+
+def check_ids_fit(what: str, column: pa.ChunkedArray) -> None:
+    """Checks that ids can be held in one array. Null counts as an empty one.
+
+    Raises:
+        UsageError: if they have more bytes than that.
+    """
+    offsets = [text_buffers(chunk)[0] for chunk in column.chunks]
+    size = sum(int(each[-1]) - int(each[0]) for each in offsets)
+    if size > MAX_ID_BYTES:
+        raise UsageError(
+            f"the ids of {len(column)} {what} have {size} bytes, more than the {MAX_ID_BYTES} that fit in one array; "
+            "split the source, for example by crawl (exact_dedup and minhash_dedup compare the parts by `precedence` "
+            "or `against`)"
+        )
+
+
+def taken_ids(ids: pa.LargeStringArray, rows: NDArray[np.int64]) -> pa.ChunkedArray:
+    """The ids in these rows as `pa.string()`, in as many chunks as that takes.
+
+    >>> taken_ids(pa.array(["a", "b"], pa.large_string()), np.array([1, 0, 1])).to_pylist()
+    ['b', 'a', 'b']
+    """
+    some = (rows[begin : begin + _ROWS_TAKEN] for begin in range(0, len(rows), _ROWS_TAKEN))
+    return pa.chunked_array([ids.take(pa.array(each)).cast(pa.string()) for each in some], pa.string())
+
+
+def _chunks(column: pa.StringArray | pa.ChunkedArray) -> Iterator[pa.StringArray]:
+    if isinstance(column, pa.ChunkedArray):
+        yield from column.chunks
+    else:
+        yield column
 
 
 def repeated_id(ids: pa.StringArray) -> str | None:

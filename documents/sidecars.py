@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from corpusmill.documents.barrier import CLUSTERS, VERDICTS, Decision
 from corpusmill.documents.errors import DamagedRunError
-from corpusmill.documents.ids import IdIndex, id_order
+from corpusmill.documents.ids import IdIndex, check_ids_fit, id_order, whole_ids
 from corpusmill.documents.shards import read_batches
 
 BATCH_ROWS = 65_536
@@ -77,7 +77,7 @@ def check_observed_once(connection: duckdb.DuckDBPyConnection, table: str = "pre
         raise observed_twice(repeated[0])
 
 
-def dropped(ids: pa.StringArray, reasons: StrEnum | pa.StringArray) -> pa.Table:
+def dropped(ids: pa.StringArray | pa.ChunkedArray, reasons: StrEnum | pa.StringArray) -> pa.Table:
     """Rows of VERDICTS of documents that are nobody's twins: all for one reason, or each for its own."""
     if isinstance(reasons, StrEnum):
         reasons = pa.repeat(pa.scalar(str(reasons), pa.string()), len(ids))
@@ -86,10 +86,16 @@ def dropped(ids: pa.StringArray, reasons: StrEnum | pa.StringArray) -> pa.Table:
 
 
 def decision(verdicts: pa.Table, clusters: pa.Table) -> Decision:
-    """Both tables in their declared types, sorted by id."""
+    """Both tables in their declared types, sorted by id.
+
+    Raises:
+        UsageError: if the ids of those that go, or of those that stay in their place, do not fit in one array.
+    """
+    verdicts, clusters = verdicts.cast(VERDICTS), clusters.cast(CLUSTERS)
+    check_ids_fit("documents that stay, each time that one goes for them,", verdicts.column("kept_id"))
     sorted_tables = (
-        table.take(pa.array(id_order(table.column("id").combine_chunks())))
-        for table in (verdicts.cast(VERDICTS), clusters.cast(CLUSTERS))
+        table.take(pa.array(id_order(whole_ids("documents that go or have a twin", table.column("id")))))
+        for table in (verdicts, clusters)
     )
     return Decision(*sorted_tables)
 

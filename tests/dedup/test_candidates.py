@@ -9,12 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpusmill.dedup import candidates
-from corpusmill.dedup.candidates import _keep_ordered, check_ids_fit, first_bytes, read_candidates
+from corpusmill.dedup.candidates import _keep_ordered, first_bytes, read_candidates
 from corpusmill.dedup.keep import KeepMeasure, keep_fields, keep_order
 from corpusmill.dedup.minhash import MinHashDedup
 from corpusmill.documents.batch import TextBatch, text_buffers
-from corpusmill.documents.errors import UsageError
 from corpusmill.documents.shards import write_table
 
 KEEPS = ["best_quality", "longest", "earliest", "first_id", KeepMeasure(measure="a.b", order="descending")]
@@ -60,13 +58,6 @@ def test_the_first_bytes_of_a_text_are_a_number_that_sorts_as_they_do(texts):
     prefixes = np.empty(len(texts), np.uint64)
     first_bytes(*text_buffers(pa.array(texts, pa.string())), prefixes)
     assert prefixes.tolist() == [int.from_bytes(text.encode()[:8].ljust(8, b"\0"), "big") for text in texts]
-
-
-def test_more_ids_than_an_array_holds_are_an_error_that_says_how_to_go_on(monkeypatch):
-    check_ids_fit(pa.chunked_array([["a" * 20], ["b" * 20]]))
-    monkeypatch.setattr(candidates, "_MAX_ID_BYTES", 30)
-    with pytest.raises(UsageError, match=r"2 documents share a band .* have \d+ bytes, more than 30; split the source"):
-        check_ids_fit(pa.chunked_array([["a" * 20], ["b" * 20]]))
 
 
 @pytest.mark.parametrize("cuts", [[0, 6], [0, 1, 1, 4, 6]])

@@ -12,10 +12,11 @@ from corpusmill.dedup.exact import ExactDedup
 from corpusmill.dedup.exact_index import find_rest
 from corpusmill.dedup.key_join import find_keys
 from corpusmill.dedup.minhash import MinHashDedup
+from corpusmill.documents import ids
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.codepoints import CLASSES, SPACE
 from corpusmill.documents.compiled import frozen
-from corpusmill.documents.errors import CorpusmillError, InputError
+from corpusmill.documents.errors import CorpusmillError, InputError, UsageError
 from corpusmill.documents.shards import write_table
 
 SPACES_AND_LETTERS = " \t\n\r\x0b\x1c\x85\xa0\u2028\u3000aAáé漢\0"
@@ -126,6 +127,24 @@ def test_an_excluded_document_is_not_looked_up(decided, remembered, tmp_path):
             in_steps=in_steps,
         )  # fmt: skip
         assert outcome.seen == {0: "a0", 2: "a1"}
+
+
+@pytest.mark.parametrize("barrier", [ExactDedup(), MinHashDedup()], ids=["exact_dedup", "minhash_dedup"])
+@pytest.mark.parametrize(
+    ("texts", "excluded", "whose"),
+    [
+        (["a b"] * 5, [], "5 documents that share a band|4 documents that (stay, each|go or)"),
+        (["a b", "c d", "e f", "g h"], [0, 1, 2, 3], "4 documents that go before they are compared here"),
+    ],
+)
+def test_more_ids_than_an_array_holds_are_an_error_that_says_whose(
+    decided, monkeypatch, barrier, texts, excluded, whose
+):
+    """Each id has 8 bytes; Arrow's own limit is 2 GB."""
+    monkeypatch.setattr(ids, "MAX_ID_BYTES", 24)
+    with pytest.raises(UsageError, match=rf"the ids of ({whose}).* more than the 24 .*; split the source, for example"):
+        decided(barrier, texts, excluded=excluded)
+    decided(barrier, texts[:3], excluded=excluded[:3])
 
 
 HASHES = st.sampled_from([0, 1, 2, 2**63, 2**64 - 1])

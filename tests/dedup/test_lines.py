@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from corpusmill.dedup import lines
 from corpusmill.dedup.lines import Reason, RepeatedLines, dealt_out, group_often
+from corpusmill.documents import ids
 from corpusmill.documents.barrier import EDITS, VERDICTS, Decision
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.compiled import frozen
@@ -346,6 +347,26 @@ def test_documents_without_a_line_are_left_alone(tmp_path):
 def test_a_document_that_was_observed_twice_is_an_error_that_names_it(tmp_path):
     with pytest.raises(DamagedRunError, match="document '000001' was observed more than once"):
         decided(RepeatedLines(), [(None, "x"), (None, "y")], tmp_path, order=[0, 1, 1])
+
+
+def test_ids_that_no_array_of_32_bit_offsets_holds_are_numbered_and_written_in_chunks(tmp_path, monkeypatch):
+    """Of 2 GB of ids, `pa.string()` arrays cannot be combined; here 3 rows are as many as one chunk is given."""
+    pages = [
+        (None, f"a line of all\nanother line of all\n{'what stays ' * 20 * (number % 2)}{number}")
+        for number in range(9)
+    ]
+    stage = RepeatedLines(scope="source", keep="none")
+    expected = decided(stage, pages, tmp_path)
+    assert (expected.measures.num_rows, expected.verdicts.num_rows) == (9, 5)
+    monkeypatch.setattr(ids, "_ROWS_TAKEN", 3)
+    found = decided(stage, pages, tmp_path, parts=2)
+    assert found.measures["id"].num_chunks == 3
+    for one, other in (
+        (found.measures, expected.measures),
+        (found.verdicts, expected.verdicts),
+        (found.edits, expected.edits),
+    ):
+        assert one.equals(other)
 
 
 def test_sidecars_of_another_stage_are_an_error_that_names_file_and_column(tmp_path):

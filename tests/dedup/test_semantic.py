@@ -18,8 +18,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from corpusmill.dedup.embeddings import load_encoder
 from corpusmill.dedup.semantic import SemanticDedup, SemanticReason
+from corpusmill.documents import ids
 from corpusmill.documents.batch import TextBatch
-from corpusmill.documents.errors import DamagedRunError, InputError, RecipeError
+from corpusmill.documents.errors import DamagedRunError, InputError, RecipeError, UsageError
 
 CASES = Path(__file__).parent.parent / "cases" / "semantic_dedup.jsonl"
 # Word -> its direction: the same for words of one meaning, 30 degrees apart in the row from cat to dog.
@@ -136,6 +137,12 @@ def test_documents_in_languages_that_the_model_does_not_know_stay(model):
 def test_nothing_in_gives_nothing_out(decided, model, parts):
     outcome = decided(SemanticDedup(model=model), [], parts=parts)
     assert (outcome.gone, outcome.cluster_sizes) == ({}, {})
+
+
+def test_more_ids_than_an_array_holds_are_an_error_that_says_whose(decided, model, monkeypatch):
+    monkeypatch.setattr(ids, "MAX_ID_BYTES", 15)
+    with pytest.raises(UsageError, match=r"ids of 2 documents with an embedding have 16 bytes"):
+        decided(SemanticDedup(model=model), ["cat", "dog"])
 
 
 def test_excluded_documents_are_absent_and_a_second_row_is_an_error(decided, model):

@@ -22,10 +22,11 @@ from hypothesis import strategies as st
 from corpusmill.dedup import substrings
 from corpusmill.dedup.substring_kernels import hash_windows, verify_repeats, winnow
 from corpusmill.dedup.substrings import Reason, SubstringDedup
+from corpusmill.documents import ids
 from corpusmill.documents.barrier import CLUSTERS, EDITS, VERDICTS
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.compiled import frozen
-from corpusmill.documents.errors import DamagedRunError, RecipeError
+from corpusmill.documents.errors import DamagedRunError, RecipeError, UsageError
 from corpusmill.documents.shards import write_table
 
 CASES = [json.loads(line) for line in (Path(__file__).parents[1] / "cases/substring_dedup.jsonl").open()]
@@ -288,6 +289,12 @@ def test_nothing_in_gives_nothing_out(parts):
 def test_a_document_that_was_observed_twice_is_an_error_that_names_it():
     with pytest.raises(DamagedRunError, match=r"document '00000001' was observed more than once; remove the source's"):
         decided(SubstringDedup(min_length=4), ["a b c d", "e f g h", "i"], order=[0, 1, 1])
+
+
+def test_more_ids_than_an_array_holds_are_an_error_that_says_whose(monkeypatch):
+    monkeypatch.setattr(ids, "MAX_ID_BYTES", 15)
+    with pytest.raises(UsageError, match=r"ids of 2 documents that have a fingerprint of another have 16 bytes"):
+        decided(SubstringDedup(min_length=4), ["a b c d e", "x", "a b c d e"])
 
 
 @pytest.mark.parametrize("readable", [["a b c d e"], ["a b c d e", "a b c d"]])
