@@ -94,6 +94,7 @@ class Recipe:
 
 _RECIPE_KEYS = ("name", "seed", "runs", "split_bytes", "sources", "mix")
 _SOURCE_KEYS = ("paths", "kind", "root", "license", "language", "read", "extract", "stages")
+_BEYOND_INTEGERS = 2**63
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TAKEN = ("dataset", "mix", "report")  # folders of a run beside its sources'
 
@@ -159,6 +160,8 @@ def build(kind: type[Built], options: Mapping[str, Any], place: str) -> Built:
     for key, value in options.items():
         if isinstance(value, float) and math.isnan(value):  # as a bound it would break nothing, without a word
             raise RecipeError(f"{place}.{key}: {value} is no number; give one, or null where that turns it off")
+        if isinstance(value, int) and not -_BEYOND_INTEGERS <= value < _BEYOND_INTEGERS:  # kernels take 64 bits
+            raise RecipeError(f"{place}.{key}: {value} is beyond 64 bits; give a number from -2^63 to 2^63 - 1")
     try:
         adapter: TypeAdapter[Built] = _adapter(kind)  # type: ignore[arg-type]
         return adapter.validate_python(dict(options))
@@ -169,6 +172,8 @@ def build(kind: type[Built], options: Mapping[str, Any], place: str) -> Built:
             (each for each in error.errors() if each["loc"][:1] == first["loc"][:1]), key=lambda e: len(e["loc"])
         )
         where = ".".join(_steps(first["loc"], options))
+        if first["type"] in ("tuple_type", "list_type") and isinstance(first["input"], str):
+            raise RecipeError(f"{place}.{where}: use a list: [{first['input']}]") from error
         message = first["msg"].removeprefix("Value error, ")
         raise RecipeError(f"{place}.{where}: {message}, not {first['input']!r}".replace("..", ".")) from error
     except (RecipeError, ValueError) as error:

@@ -198,6 +198,21 @@ def test_a_threshold_that_is_no_number_is_refused():
         recipe.sources[0].stages[0].build()
 
 
+@pytest.mark.parametrize(("stage", "key"), [("minhash_dedup", "against"), ("language", "keep")])
+def test_a_text_where_a_list_is_due_is_refused_with_the_list(stage, key):
+    spec = with_stages({stage: {key: "../idx3"}}).sources[0].stages[0]
+    with pytest.raises(RecipeError, match=rf"stages\[0\]\.{stage}\.{key}: use a list: \[\.\./idx3\]$"):
+        spec.build()
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**30])
+def test_a_number_of_more_than_64_bits_is_refused(value):
+    spec = with_stages({"minhash_dedup": {"ngram": value}}).sources[0].stages[0]
+    with pytest.raises(RecipeError, match=rf"minhash_dedup\.ngram: {value} is beyond 64 bits; give a number from"):
+        spec.build()
+    assert with_stages({"minhash_dedup": {"ngram": 2**63 - 1}}).sources[0].stages[0].build().ngram == 2**63 - 1
+
+
 def test_a_stage_s_options_are_replaced_by_its_name():
     data = {"sources": {"web": {"stages": ["pii", {"gopher_quality": {"min_words": 3, "max_words": 9}}]}}}
     apply_override(data, "sources.web.stages.gopher_quality={min_words: 5}")
