@@ -142,7 +142,8 @@ class ExactDedup(RememberingDeduplication):
     ) -> None:
         nobody = pa.array([], pa.string())
         rows = Sidecars(sidecars_of(sidecars, task), self.sidecar, nobody)
-        write_table(target, seek_exact(rows, seen, self.form).to_batches(), MATCHES)
+        found = seek_exact(rows, seen, self.form)
+        write_table(target, found.to_batches(), found.schema)
 
     def decide(
         self,
@@ -154,14 +155,14 @@ class ExactDedup(RememberingDeduplication):
         done: StepFiles | None = None,
         seen: Sequence[Path] = (),
     ) -> Decision:
-        if sidecar_rows(sidecars, self.sidecar) == 0:
+        if (documents := sidecar_rows(sidecars, self.sidecar)) == 0:
             return decision(VERDICTS.empty_table(), CLUSTERS.empty_table())
         matches = (
             seek_exact(Sidecars(sidecars, self.sidecar, excluded), seen, self.form)
             if done is None
             else step_matches(done, excluded, MATCHES)
         )
-        known = seen_verdicts(matches, seen, ExactReason.SEEN_BEFORE)
+        known = seen_verdicts(matches, seen, ExactReason.SEEN_BEFORE, documents=documents)
         absent = whole_ids("documents that go before they are compared here", excluded, known["id"])
         with sidecar_database(sidecars, absent, workspace) as connection:
             connection.execute(_TWINS.format(order=keep_sql(self.keep)))

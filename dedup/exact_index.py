@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from corpusmill.dedup.index import Form, IndexPart, PartWriter
 from corpusmill.dedup.key_join import find_keys
-from corpusmill.dedup.seeking import MATCHES, open_parts
+from corpusmill.dedup.seeking import MATCHES, of_parts, open_parts
 from corpusmill.documents.compiled import frozen, kernel
 from corpusmill.documents.sidecars import Sidecars, sidecar_database, sidecar_rows
 
@@ -76,11 +76,12 @@ def seek_exact(rows: Sidecars, seen: Sequence[Path], form: Form) -> pa.Table:
         matched = np.flatnonzero(places[:, 0] >= 0)
         columns = [batch.column("id").take(pa.array(matched)), *places[matched].T, np.ones(len(matched))]
         found.append(pa.table(columns, names=MATCHES.names).cast(MATCHES))
-    return pa.concat_tables(found)
+    return of_parts(pa.concat_tables(found), parts)
 
 
 def _rows_in(part: IndexPart, asked: Sequence[NDArray[np.uint64 | np.int32]]) -> NDArray[np.int64]:
     """int64[asked]: the row of each fingerprint in a part, or -1."""
+    part.check_shapes(dict.fromkeys(FIELDS, (part.rows,)))
     order = np.argsort(asked[0], kind="stable")
     first, second, length = (frozen(values[order]) for values in asked)
     firsts, ends, rows = (np.empty(len(order), np.int64) for _ in range(3))

@@ -134,8 +134,8 @@ class IndexPart:
     def has(self, name: str) -> bool:
         return f"{name}.bin" in self.files
 
-    def documents(self, rows: NDArray[np.int64]) -> pa.Table:
-        """Id, source and url of rows, in the order of `rows`.
+    def documents(self, rows: NDArray[np.int64], columns: Sequence[str] = tuple(DOCUMENT_SCHEMA.names)) -> pa.Table:
+        """Id, source and url of rows, or some of these, in the order of `rows`; not of more than some millions at once.
 
         Raises:
             InputError: if the file cannot be read or has other rows, or the part is another by now.
@@ -143,7 +143,7 @@ class IndexPart:
         path = self.folder / DOCUMENTS
         wanted, places = np.unique(rows, return_inverse=True)
         with self._reading(path), pq.ParquetFile(path) as file:
-            found = _rows_of(file, wanted)
+            found = _rows_of(file, wanted, pa.schema([DOCUMENT_SCHEMA.field(name) for name in columns]))
         if found.num_rows != len(wanted):
             raise _damaged(path, f"has other rows than {PART_FILE} says")
         return found.take(pa.array(places))
@@ -205,15 +205,15 @@ def _mapped(path: Path, facts: Mapping[str, Any]) -> NDArray[Any]:
     return np.memmap(path, kind, "r", shape=shape)
 
 
-def _rows_of(file: pq.ParquetFile, wanted: NDArray[np.int64]) -> pa.Table:
+def _rows_of(file: pq.ParquetFile, wanted: NDArray[np.int64], schema: pa.Schema) -> pa.Table:
     """Rows by number, ascending, reading only the row groups that hold them."""
-    parts = [DOCUMENT_SCHEMA.empty_table()]
+    parts = [schema.empty_table()]
     begin = 0
     for group in range(file.num_row_groups):
         end = begin + file.metadata.row_group(group).num_rows
         here = wanted[np.searchsorted(wanted, begin) : np.searchsorted(wanted, end)]
         if len(here):
-            parts.append(file.read_row_group(group).take(pa.array(here - begin)).cast(DOCUMENT_SCHEMA))
+            parts.append(file.read_row_group(group, schema.names).take(pa.array(here - begin)).cast(schema))
         begin = end
     return pa.concat_tables(parts).combine_chunks()
 

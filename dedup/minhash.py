@@ -327,7 +327,8 @@ class MinHashDedup(RememberingDeduplication):
         else:
             proposals = self._sought(sidecars, excluded, parts)
         matches = seen_before(proposals, parts, self.parameters, self.verification, read_texts)
-        return seen_verdicts(matches, seen, MinHashReason.SEEN_BEFORE)
+        documents = sum(sidecar_counts(sidecars, self.sidecar))
+        return seen_verdicts(matches, seen, MinHashReason.SEEN_BEFORE, documents=documents)
 
     def _sought(self, sidecars: Sequence[Path], excluded: pa.StringArray, parts: Sequence[IndexPart]) -> pa.Table:
         rows = Sidecars(sidecars, self.sidecar, excluded)
@@ -346,7 +347,7 @@ class MinHashDedup(RememberingDeduplication):
         if step == SEEK:
             parts = open_parts(seen, self.parameters.form)
             proposals = self._sought(sidecars_of(sidecars, task), pa.array([], pa.string()), parts)
-            write_table(target, proposals.to_batches(), PROPOSALS)
+            write_table(target, proposals.to_batches(), proposals.schema)
             return
         rows = sidecar_counts(sidecars, self.sidecar)
         with atomic_file(target) as stream:

@@ -43,14 +43,14 @@ from corpusmill.dedup.candidates import signature_values
 from corpusmill.dedup.clusters import Verification, agreement_limits, containment_of, least_jaccard
 from corpusmill.dedup.index import Form, IndexPart, PartWriter
 from corpusmill.dedup.key_join import find_keys
-from corpusmill.dedup.seeking import MATCHES
+from corpusmill.dedup.seeking import MATCHES, check_parts, of_parts
 from corpusmill.dedup.shingles import Shingles, shingles_of
 from corpusmill.documents import segmentation
 from corpusmill.documents.barrier import ReadTexts
 from corpusmill.documents.batch import text_buffers
 from corpusmill.documents.compiled import frozen, inlined, kernel
 from corpusmill.documents.errors import DamagedRunError
-from corpusmill.documents.ids import IdIndex, repeated_id
+from corpusmill.documents.ids import IdIndex, repeated_id, whole_ids
 from corpusmill.documents.sidecars import Sidecars, observed_twice
 
 KIND = "minhash"
@@ -62,6 +62,7 @@ SHINGLES = pa.field("shingle_set", pa.list_(pa.uint32()), nullable=False)
 """Column of a sidecar: a document's different shingles, ascending, 32 bits of each."""
 _SORTED_KEYS = 4_000_000  # sorted at a time
 _BATCH_ROWS = 65_536
+_BATCH_SHINGLES = 32_000_000  # 128 MB; of pages of 400 words, _BATCH_ROWS have fewer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,14 +115,23 @@ class ShortSets:
         return np.diff(self.ends).astype(np.int32)
 
     def similarities(
-        self, others: ShortSets, own: NDArray[np.int64], there: NDArray[np.int64], *, contained: bool
+        self, part: IndexPart, own: NDArray[np.int64], rows: NDArray[np.int64], *, contained: bool
     ) -> NDArray[np.float64]:
-        """Jaccard similarity, or containment of the smaller, of pairs of sets, given by their numbers."""
+        """Jaccard similarity, or containment of the smaller, of pairs of sets: these by number, and rows of a part.
+
+        Raises:
+            InputError: if the part cannot have these sets.
+        """
+        others = ShortSets.of_part(part)
+        begins, ends = others.ends[rows], others.ends[rows + 1]
+        if len(rows) and not (begins.min() >= 0 and (begins <= ends).all() and ends.max() <= len(others.values)):
+            raise part.damaged("shingle_ends", f"has bounds that are out of order, or beyond {len(others.values):,}")
         shared = np.empty(len(own), np.int64)
-        count_shared(self.ends, self.values, others.ends, others.values, frozen(own), frozen(there), shared)
-        one, two = (ends[at + 1] - ends[at] for ends, at in ((self.ends, own), (others.ends, there)))
+        count_shared(self.ends, self.values, others.ends, others.values, frozen(own), frozen(rows), shared)
+        one, two = self.ends[own + 1] - self.ends[own], ends - begins
         whole = np.minimum(one, two) if contained else one + two - shared
-        return shared / np.maximum(whole, 1)
+        similarities: NDArray[np.float64] = shared / np.maximum(whole, 1)
+        return similarities
 
 
 def write_minhash_part(writer: PartWriter, rows: Sidecars, parameters: MinHashParameters, *, shingles: bool) -> None:
@@ -245,19 +255,28 @@ def seek_minhash(
         if sets is not None:
             proposed = proposed.proved(sets, parts, verification).reduced()
         found.append(proposed.table(batch.column("id")))
-    return pa.concat_tables(found).combine_chunks()
+    return of_parts(pa.concat_tables(found), parts)
 
 
 def _gathered(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
-    """The same rows in batches of at least so many: of keys sought together, fewer pages are read twice."""
+    """The same rows in batches of at least so many, or of _BATCH_SHINGLES: of keys sought together, fewer pages are
+    read twice."""
     waiting: list[pa.RecordBatch] = []
+    waiting_rows = waiting_shingles = 0
     for batch in batches:
         waiting.append(batch)
-        if sum(each.num_rows for each in waiting) >= rows:
-            yield pa.Table.from_batches(waiting).combine_chunks().to_batches()[0]
-            waiting = []
+        waiting_rows += batch.num_rows
+        waiting_shingles += _shingle_count(batch)
+        if waiting_rows >= rows or waiting_shingles >= _BATCH_SHINGLES:
+            yield from pa.Table.from_batches(waiting).combine_chunks().to_batches()
+            waiting, waiting_rows, waiting_shingles = [], 0, 0
     if waiting:
-        yield pa.Table.from_batches(waiting).combine_chunks().to_batches()[0]
+        yield from pa.Table.from_batches(waiting).combine_chunks().to_batches()
+
+
+def _shingle_count(batch: pa.RecordBatch) -> int:
+    """How many shingles a batch holds: an array of sets holds fewer than 2^31."""
+    return len(batch.column(SHINGLES.name).flatten()) if SHINGLES.name in batch.schema.names else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,9 +316,8 @@ class Proposed:
             open_here = np.flatnonzero(~self.settled & (self.parts == number))
             if len(open_here):
                 similarities[open_here] = sets.similarities(
-                    ShortSets.of_part(part), self.asked[open_here], self.rows[open_here],
-                    contained=verification.contained,
-                )  # fmt: skip
+                    part, self.asked[open_here], self.rows[open_here], contained=verification.contained
+                )
         settled = np.ones(len(similarities), np.bool_)
         found = Proposed(self.asked, self.parts, self.rows, similarities, settled)
         return found.kept(self.settled | (similarities >= verification.min_similarity))
@@ -343,6 +361,7 @@ def candidates(
     ranges = np.empty((count, bands, 2), np.int64)
     orders = [np.argsort(own) for own in keys]
     for number, part in enumerate(parts):
+        _check_shapes(part, parameters)
         there = part.array("keys").reshape(bands, -1)
         for band, order in enumerate(orders):
             firsts, ends = np.empty(count, np.int64), np.empty(count, np.int64)
@@ -351,16 +370,25 @@ def candidates(
         limits = verification.min_similarity, verification.margin
         if not part.has("shingles"):  # estimates must settle all
             limits = verification.min_similarity, 0.0
-        compare_with_part(
+        whole = compare_with_part(
             signatures, sizes, frozen(asked.usable), frozen(ranges),
             frozen(part.array("signatures")), frozen(part.array("sizes")), frozen(part.array("order")),
             frozen(part.array("rows").reshape(bands, -1)), number, per_key, *limits, verification.contained,
             part.has("shingles"), found, estimates, settled, owners, rows,
         )  # fmt: skip
+        if not whole:
+            raise part.damaged("rows", f"names documents beyond the {part.rows:,} of the part")
     there_are = np.arange(most) < found[:, None]
     return Proposed(
         np.repeat(np.arange(count), found), owners[there_are], rows[there_are], estimates[there_are], settled[there_are]
     )
+
+
+def _check_shapes(part: IndexPart, parameters: MinHashParameters) -> None:
+    rows, keys = part.rows, parameters.bands * part.rows
+    shapes: dict[str, tuple[int, ...]] = {"signatures": (rows, parameters.permutations), "sizes": (rows,)}
+    shapes |= {"order": (rows,), "keys": (keys,), "rows": (keys,)}
+    part.check_shapes(shapes | {"shingle_ends": (rows + 1,)} if part.has("shingles") else shapes)
 
 
 def seen_before(
@@ -374,8 +402,11 @@ def seen_before(
 
     Raises:
         DamagedRunError: if a document cannot be read again, or was observed twice.
+        InputError: if a part is damaged, or another than that compared with.
+        UsageError: if the ids of the documents do not fit in one array.
     """
-    named = proposals["id"].combine_chunks().dictionary_encode()
+    check_parts(proposals, parts)
+    named = whole_ids("documents that an index may have", proposals["id"]).dictionary_encode()
     proposed = Proposed(
         named.indices.to_numpy().astype(np.int64),
         *(proposals[name].to_numpy() for name in ("part", "row", "similarity", "settled")),
@@ -385,7 +416,7 @@ def seen_before(
     found = proposed.reduced().table(named.dictionary)
     if (twice := repeated_id(found["id"].combine_chunks())) is not None:
         raise observed_twice(twice)
-    return found.select(MATCHES.names).cast(MATCHES)
+    return of_parts(found.select(MATCHES.names).cast(MATCHES), parts)
 
 
 def _proved_by_text(
@@ -417,7 +448,7 @@ def _proved_by_text(
             here = proposed.parts[pairs] == number
             if here.any():
                 similarities[pairs[here]] = sets.similarities(
-                    ShortSets.of_part(part), own[here], proposed.rows[pairs[here]], contained=verification.contained
+                    part, own[here], proposed.rows[pairs[here]], contained=verification.contained
                 )
         settled[pairs] = True
     if missing.any():
@@ -519,10 +550,11 @@ def compare_with_part(
     settled: NDArray[np.bool_],
     owners: NDArray[np.int32],
     rows: NDArray[np.int64],
-) -> None:
+) -> bool:
     """Compares each document with those of a part that share a band with it, and keeps the likest, over all parts so
     far. `ranges[document, band]` are the places in `rows_there[band]` of those with the same key; `provable`: whether
-    what the margin leaves open can be settled by sets."""
+    what the margin leaves open can be settled by sets. Returns False where `rows_there` names a document that the part
+    does not have."""
     bands, values = rows_there.shape[0], signatures.shape[1]
     own = np.empty(bands * per_key, np.uint32)
     for document in range(signatures.shape[0]):
@@ -536,6 +568,8 @@ def compare_with_part(
                 count += 1
         if count > 1:
             own[:count].sort()
+        if count > 0 and own[count - 1] >= sizes_there.shape[0]:
+            return False
         accepted_from, rejected_below = agreement_limits(min_similarity, margin, values)
         for index in range(count):
             row = own[index]
@@ -567,6 +601,7 @@ def compare_with_part(
             settled[document, place] = agree >= accepted_from or not provable
             owners[document, place] = int32(part)
             rows[document, place] = row
+    return True
 
 
 @inlined

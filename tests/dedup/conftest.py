@@ -56,13 +56,20 @@ def steps_done(
 
 @pytest.fixture
 def remembered(tmp_path: Path) -> Callable[..., Path]:
-    """Writes an index part of texts, with ids a0, a1 …, by a barrier that updates one; returns its folder."""
+    """Writes an index part of texts, with ids a0, a1 … or others, by a barrier that updates one; returns its folder."""
 
-    def write(barrier: Any, texts: Sequence[str], *, gone: Sequence[int] = (), folder: Path | None = None) -> Path:
+    def write(
+        barrier: Any,
+        texts: Sequence[str],
+        *,
+        gone: Sequence[int] = (),
+        folder: Path | None = None,
+        ids: Sequence[str] | None = None,
+    ) -> Path:
         documents = numbered(texts)
-        ids = pa.array([f"a{number}" for number in range(len(texts))], pa.string())
+        own = pa.array(ids or [f"a{number}" for number in range(len(texts))], pa.string())
         urls = pa.array([f"https://a.example/{number}" for number in range(len(texts))], pa.string())
-        batch = TextBatch(documents).with_column("id", ids).with_column("url", urls)
+        batch = TextBatch(documents).with_column("id", own).with_column("url", urls)
         sidecar = tmp_path / "remembered.parquet"
         write_table(sidecar, [barrier.observe(batch)], barrier.sidecar)
         place = folder or barrier.update_folder

@@ -1,9 +1,10 @@
 """Comparing documents with an index of signatures, against plain Python, and datasketch's LSH fed from it."""
 
 import bisect
+import json
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,15 +15,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from corpusmill.dedup import minhash_index, seeking
+from corpusmill.dedup.exact import ExactDedup
 from corpusmill.dedup.index import open_part
 from corpusmill.dedup.key_join import find_keys
 from corpusmill.dedup.minhash import MinHashDedup
 from corpusmill.dedup.minhash_index import ShortSets, count_shared, order_equal_keys
 from corpusmill.dedup.query import MinHashIndex
 from corpusmill.dedup.shingles import shingles_of
+from corpusmill.documents import ids as ids_module
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.compiled import frozen
-from corpusmill.documents.errors import DamagedRunError, InputError, RecipeError
+from corpusmill.documents.errors import DamagedRunError, InputError, RecipeError, UsageError
+from corpusmill.documents.shards import write_table
 
 KEYS = st.lists(st.one_of(st.integers(0, 12), st.integers(2**64 - 3, 2**64 - 1)), max_size=60)
 
@@ -202,6 +206,125 @@ def test_without_shingles_estimates_settle_all(decided, remembered, tmp_path):
     assert min(exact.values()) < 0.75  # which is what the shingles are for
 
 
+def test_sets_of_long_documents_are_gathered_in_arrays_that_can_hold_them():
+    """Shingles of no width stand for 2^31 of four bytes."""
+    count = 2**30
+
+    def batch(number: int) -> pa.RecordBatch:
+        sets = pa.ListArray.from_arrays(pa.array([0, count], pa.int32()), pa.nulls(count))
+        return pa.record_batch([pa.array([str(number)]), sets], names=["id", "shingle_set"])
+
+    found = list(minhash_index._gathered(map(batch, range(5)), 65_536))
+    assert [name for each in found for name in each.column("id").to_pylist()] == list("01234")
+    assert all(len(each.column("shingle_set").flatten()) < 2**31 for each in found)
+    few = [pa.record_batch([pa.array(["a"])], names=["id"])] * 3
+    assert [each.num_rows for each in minhash_index._gathered(iter(few), 2)] == [2, 1]
+
+
+def changed(part: Path, name: str, change: Callable[[np.ndarray], None]) -> None:
+    """Damages an array of a part: the size stays."""
+    values = np.fromfile(part / f"{name}.bin", open_part(part).files[f"{name}.bin"]["type"])
+    change(values)
+    values.tofile(part / f"{name}.bin")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("rows", lambda values: values.fill(2**32 - 1), r"rows\.bin: names documents beyond the 59 of the part \(`c"),
+        ("rows", lambda values: values.fill(59), r"rows\.bin: names documents beyond the 59 of the part"),
+        ("shingle_ends", lambda values: values.fill(2**62), r"shingle_ends\.bin: has bounds that are out of order, or"),
+        ("shingle_ends", lambda values: values.fill(-(2**40)), r"shingle_ends\.bin: has bounds"),
+        ("shingle_ends", lambda values: values.__setitem__(slice(None), values[::-1].copy()), "has bounds that are"),
+    ],
+)  # fmt: skip
+def test_values_of_a_damaged_array_that_cannot_be_are_an_error_that_names_it(decided, families, name, change, message):
+    index, parts, texts = families
+    changed(parts[0], name, change)
+    told = {"update": index, "update_as": "three"}
+    for options in ({}, told):
+        with pytest.raises(InputError, match=message):
+            decided(MinHashDedup(against=(index,), margin=1e9, **options), texts, seen=parts)
+    with pytest.raises(InputError, match=message):
+        MinHashIndex.open(Path(index)).similar(TextBatch.of_texts(texts))
+
+
+@pytest.mark.parametrize("name", ["keys", "signatures", "sizes", "order", "rows", "shingle_ends"])
+def test_arrays_whose_shapes_do_not_agree_are_an_error(decided, families, name):
+    index, parts, texts = families
+    facts = json.loads((parts[0] / "part.json").read_text())
+    file = parts[0] / f"{name}.bin"
+    values = np.fromfile(file, facts["files"][file.name]["type"])[:-112]
+    values.tofile(file)
+    shape = facts["files"][file.name]["shape"]
+    shape[0] = len(values) // (112 if name == "signatures" else 1)
+    facts["files"][file.name]["bytes"] = values.nbytes
+    (parts[0] / "part.json").write_text(json.dumps(facts))
+    with pytest.raises(InputError, match=rf"part\.json: gives {name}\.bin the shape .* instead of .* damaged"):
+        decided(MinHashDedup(against=(index,)), texts, seen=parts)
+
+
+@pytest.mark.parametrize("stage", [MinHashDedup, ExactDedup])
+def test_a_part_that_is_replaced_between_the_step_and_the_decision_is_an_error(remembered, tmp_path, stage):
+    index = str(tmp_path / "index")
+    barrier = stage(against=(index,))
+    seen = [remembered(stage(update=index, update_as="one"), ["a b c", "d e f"])]
+    sidecar, found = tmp_path / "own.parquet", tmp_path / "seek.bin"
+    write_table(sidecar, [barrier.observe(TextBatch.of_texts(["d e f", "x"]))], barrier.sidecar)
+    work = {"sidecars": [sidecar], "seen": seen}
+    barrier.run_step("seek", 0, **work, done={}, target=found)
+
+    def decide(seen: list[Path]) -> list[str]:
+        outcome = barrier.decide(
+            [sidecar], seen=seen, done={"seek": [found]}, excluded=pa.array([], pa.string()),
+            read_texts=lambda ids: iter(()), workspace=tmp_path,
+        )  # fmt: skip
+        return outcome.verdicts["kept_id"].to_pylist()
+
+    assert decide(seen) == ["a1"]
+    other = remembered(stage(update=index, update_as="two"), ["x"])
+    with pytest.raises(InputError, match="parts of an index have changed since the step seek: run again"):
+        decide([*seen, other])
+    remembered(stage(update=index, update_as="one"), ["d e f", "a b c"])
+    with pytest.raises(InputError, match="parts/one: was replaced while it was read, by another run: run again"):
+        decide(seen)
+
+
+@pytest.mark.parametrize("stage", [MinHashDedup, ExactDedup])
+def test_the_same_documents_under_another_name_are_an_error_that_says_so(decided, remembered, tmp_path, stage):
+    index = str(tmp_path / "index")
+    texts = [f"text {number}" for number in range(10)]
+    known = [*texts[:6], *(f"other {number}" for number in range(20))]
+    ids = [f"{number:08}" for number in range(26)]
+    part = remembered(stage(update=index, update_as="one"), known, ids=ids)
+    message = r'6 of the 10 documents of this run are in the index as "one" already, .* use `update_as: one`, or take'
+    for in_steps in (False, True):
+        with pytest.raises(InputError, match=message):
+            decided(stage(against=(index,)), texts, seen=[part], in_steps=in_steps)
+    assert decided(stage(against=(index,)), [*texts, "one", "two"], seen=[part]).decision.verdicts.num_rows == 6
+    part = remembered(stage(update=index, update_as="two"), known)
+    assert len(decided(stage(against=(index,)), texts, seen=[part]).seen) == 6
+    alone = remembered(stage(precedence=("a", "b")), known, ids=ids, folder=tmp_path / "run" / "parts" / "alone")
+    assert decided(stage(precedence=("a", "b")), texts, seen=[alone]).decision.verdicts.num_rows == 6
+
+
+@pytest.mark.parametrize("stage", [MinHashDedup, ExactDedup])
+def test_more_ids_than_an_array_holds_are_an_error_and_those_of_the_index_are_read_in_turn(
+    decided, remembered, tmp_path, stage, monkeypatch
+):
+    index = str(tmp_path / "index")
+    texts = [f"text {number}" for number in range(10)]
+    part = remembered(stage(update=index, update_as="one"), texts)
+    whole = decided(stage(against=(index,)), texts[::-1], seen=[part])
+    monkeypatch.setattr(seeking, "_TOLD_ROWS", 3)
+    for in_steps in (False, True):
+        cut = decided(stage(against=(index,)), texts[::-1], seen=[part], in_steps=in_steps)
+        assert cut.decision.verdicts.equals(whole.decision.verdicts)
+    monkeypatch.setattr(ids_module, "MAX_ID_BYTES", 79)
+    with pytest.raises(UsageError, match=r"the ids of 10 documents that an index .* have 80 bytes, more than the 79"):
+        decided(stage(against=(index,)), texts, seen=[part])
+
+
 def test_an_excluded_document_is_not_looked_up(decided, families):
     index, parts, texts = families
     whole = decided(MinHashDedup(against=(index,)), texts, seen=parts)
@@ -303,8 +426,6 @@ def test_datasketch_finds_what_a_question_finds(families):
 
 
 def test_an_index_of_another_kind_or_version_answers_no_question(remembered, tmp_path):
-    from corpusmill.dedup.exact import ExactDedup
-
     index = tmp_path / "exact"
     remembered(ExactDedup(update=str(index), update_as="one"), ["a"])
     with pytest.raises(
