@@ -51,6 +51,8 @@ from corpusmill.documents.ids import repeated_id, whole_ids
 from corpusmill.documents.shards import sha256_of
 from corpusmill.documents.sidecars import Sidecars, decision, observed_twice
 
+MOST_CLUSTERS = 50_000
+"""As many as the paper has for 440 million images."""
 _LEAST_TOKENS = 8
 _CLUSTER_DOCUMENTS = 8_800
 
@@ -130,8 +132,11 @@ class SemanticDedup(Deduplication):
             raise RecipeError(
                 f"{self.name}.min_length_ratio: {self.min_length_ratio} is no share; use 0 to 1, where 0 is any length"
             )
-        if self.clusters is not None and self.clusters < 1:
-            raise RecipeError(f"{self.name}.clusters: {self.clusters} is too few; 1 or more are needed, or null")
+        if self.clusters is not None and not 1 <= self.clusters <= MOST_CLUSTERS:
+            raise RecipeError(
+                f"{self.name}.clusters: {self.clusters} is no number of clusters for k-means; use 1 to {MOST_CLUSTERS}, "
+                f"or null for one in {_CLUSTER_DOCUMENTS} documents"
+            )
         if self.max_tokens is not None and self.max_tokens < _LEAST_TOKENS:
             raise RecipeError(f"{self.name}.max_tokens: {self.max_tokens} is too few; use {_LEAST_TOKENS} or more")
         weights = self.files()[0]

@@ -175,7 +175,11 @@ def test_fields_that_only_decide_reads_do_not_change_the_sidecars(model, options
         ({"min_similarity": 0}, "min_similarity: 0 is no similarity; it must be above 0 and at most 1, such as 0.9"),
         ({"min_similarity": 1.5}, "min_similarity: 1.5 is no similarity"),
         ({"min_similarity": float("nan")}, "min_similarity: nan is no similarity"),
-        ({"clusters": 0}, "clusters: 0 is too few; 1 or more are needed, or null"),
+        (
+            {"clusters": 0},
+            "clusters: 0 is no number of clusters for k-means; use 1 to 50000, or null for one in 8800 doc",
+        ),
+        ({"clusters": 10**9}, "clusters: 1000000000 is no number of clusters for k-means; use 1 to 50000"),
         ({"min_length_ratio": -1}, "min_length_ratio: -1 is no share; use 0 to 1, where 0 is any length"),
         ({"max_distance_ratio": 2}, "max_distance_ratio: 2 is no ratio; use 0 to 1, such as 0.3, or null for none"),
         ({"max_tokens": 2}, "max_tokens: 2 is too few; use 8 or more"),
