@@ -35,10 +35,11 @@ import pyarrow as pa
 from numba import uint64
 from numpy.typing import NDArray
 
-from corpusmill.dedup.contract import RememberingDeduplication, Step, StepFiles
+from corpusmill.dedup.contract import Step, StepFiles
 from corpusmill.dedup.exact_index import exact_form, seek_exact, write_exact_part
-from corpusmill.dedup.index import Form, check_label, check_writable, new_part, parts_before
+from corpusmill.dedup.index import Form
 from corpusmill.dedup.keep import Keep, accept_keep, keep_columns, keep_fields, keep_needs, keep_sql
+from corpusmill.dedup.remembering import IndexedDeduplication
 from corpusmill.dedup.seeking import (
     DOCUMENT_FIELDS,
     MATCHES,
@@ -68,12 +69,12 @@ class ExactReason(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExactDedup(RememberingDeduplication):
+class ExactDedup(IndexedDeduplication):
     """Keeps one document of each set with the same normalised text."""
 
     name: ClassVar[str] = "exact_dedup"
     reasons: ClassVar[type[StrEnum]] = ExactReason
-    judged_fields: ClassVar[frozenset[str]] = RememberingDeduplication.judged_fields | {"keep"}
+    judged_fields: ClassVar[frozenset[str]] = IndexedDeduplication.judged_fields | {"keep"}
 
     normalisation: Literal["none", "whitespace", "folded"] = "none"
     """What may differ. none: nothing, bytes are compared; whitespace: its kind and amount, and any at the ends; folded:
@@ -97,29 +98,8 @@ class ExactDedup(RememberingDeduplication):
         )
 
     @property
-    def remembers(self) -> bool:
-        """Whether an index part may be written of what stays."""
-        return self.update is not None or bool(self.precedence)
-
-    @property
     def form(self) -> Form:
-        """What index parts must have in common with the sidecars."""
         return exact_form(self.normalisation, self.version)
-
-    def prepare(self) -> None:
-        super().prepare()
-        if self.update_as is not None:
-            check_label(self.update_as, f"{self.name}.update_as")
-        if self.update is not None:
-            check_writable(self.update)
-        self.seen()
-
-    @property
-    def comparable(self) -> Mapping[str, int | str | bool]:
-        return self.form.parameters
-
-    def seen(self) -> Sequence[Path]:
-        return parts_before(self.against, self.update, self.update_as, self.form)
 
     def needs(self) -> Sequence[str]:
         return keep_needs(self.keep)
@@ -174,8 +154,7 @@ class ExactDedup(RememberingDeduplication):
     def remember(
         self, sidecars: Sequence[Path], gone: pa.StringArray, folder: Path, *, seen: Sequence[Path] | None = None
     ) -> None:
-        index = Path(self.update) if self.update is not None and folder == self.update_folder else None
-        with new_part(folder, self.form, index, against=self.against, seen=seen) as writer:
+        with self.new_part(folder, seen) as writer:
             write_exact_part(writer, sidecars, self.sidecar, gone)
 
     def _fingerprints(self, batch: TextBatch) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int32]]:

@@ -39,6 +39,7 @@ Documents that a part of an index has go first, whatever the `keep` order; the o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -62,8 +63,8 @@ from corpusmill.dedup.banding import (
 )
 from corpusmill.dedup.candidates import Candidates, read_candidates, signature_values
 from corpusmill.dedup.clusters import ExactSimilarity, Stars, Verification, settle
-from corpusmill.dedup.contract import RememberingDeduplication, Step, StepFiles
-from corpusmill.dedup.index import IndexPart, check_label, check_writable, new_part, parts_before
+from corpusmill.dedup.contract import Step, StepFiles
+from corpusmill.dedup.index import Form, IndexPart
 from corpusmill.dedup.keep import Keep, accept_keep, keep_columns, keep_fields, keep_needs
 from corpusmill.dedup.minhash_index import (
     PROPOSALS,
@@ -74,6 +75,7 @@ from corpusmill.dedup.minhash_index import (
     seen_before,
     write_minhash_part,
 )
+from corpusmill.dedup.remembering import IndexedDeduplication
 from corpusmill.dedup.seeking import (
     DOCUMENT_FIELDS,
     SEEK,
@@ -93,6 +95,10 @@ from corpusmill.documents.ids import IdIndex, whole_ids
 from corpusmill.documents.shards import atomic_file, write_table
 from corpusmill.documents.sidecars import Sidecars, decision, sidecar_counts
 
+MOST_PERMUTATIONS = 16_384
+"""A signature has 32 kB then, and tells a similarity within .004."""
+MOST_BANDS = 1024
+"""Each takes 1 MB while keys are put in order."""
 _SHARE_WORTH_TASKS = 0.2  # of `task_documents`
 _JOINED_KEYS = 4  # by one task, for each of `task_documents`
 
@@ -103,12 +109,12 @@ class MinHashReason(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MinHashDedup(RememberingDeduplication):
+class MinHashDedup(IndexedDeduplication):
     """Keeps one document of each set of near-duplicates."""
 
     name: ClassVar[str] = "minhash_dedup"
     reasons: ClassVar[type[StrEnum]] = MinHashReason
-    judged_fields: ClassVar[frozenset[str]] = RememberingDeduplication.judged_fields | {
+    judged_fields: ClassVar[frozenset[str]] = IndexedDeduplication.judged_fields | {
         "bands",
         "rows",
         "threshold",
@@ -185,27 +191,27 @@ class MinHashDedup(RememberingDeduplication):
         )
 
     @property
-    def remembers(self) -> bool:
-        """Whether an index part may be written of what stays."""
-        return self.update is not None or bool(self.precedence)
-
-    @property
     def _sizes_told(self) -> bool:
         return self.similarity == "containment" or (self.remembers and not self.index_shingles)
 
     def prepare(self) -> None:
-        super().prepare()
         for name in ("ngram", "permutations", "bands", "rows", "task_documents"):
             if getattr(self, name) < 1:
                 raise RecipeError(f"{self.name}.{name}: {getattr(self, name)} is too few; 1 or more are needed")
+        if self.permutations > MOST_PERMUTATIONS:
+            raise RecipeError(
+                f"{self.name}.permutations: {self.permutations} is too many; use at most {MOST_PERMUTATIONS} (FineWeb "
+                "has 112, RefinedWeb 9,000)"
+            )
         for name, value in (("threshold", self.threshold), ("min_similarity", self.min_similarity)):
             if value is not None and not 0 < value <= 1:
                 raise RecipeError(
                     f"{self.name}.{name}: {value} is no similarity; it must be above 0 and at most 1, such as 0.75"
                 )
-        if not self.margin >= 0:
+        if not 0 <= self.margin < math.inf:
             raise RecipeError(
-                f"{self.name}.margin: {self.margin} is no number of standard errors; 3 is usual, 0 the least"
+                f"{self.name}.margin: {self.margin} is no number of standard errors; 3 is usual, 0 the least, and with "
+                "1000 nearly all pairs are compared by text"
             )
         if self.threshold is None:
             if self.bands * self.rows > self.permutations:
@@ -219,11 +225,12 @@ class MinHashDedup(RememberingDeduplication):
                 f"{self.name}: threshold {self.threshold} chooses bands and rows, but {self.bands} bands of "
                 f"{self.rows} rows are asked for, too; give one or the other"
             )
-        if self.update_as is not None:
-            check_label(self.update_as, f"{self.name}.update_as")
-        if self.update is not None:
-            check_writable(self.update)
-        self.seen()
+        if self.banding.bands > MOST_BANDS:
+            raise RecipeError(
+                f"{self.name}: {self.banding.bands} bands are too many; use at most {MOST_BANDS} (FineWeb has 14), "
+                "with more rows or a higher threshold"
+            )
+        super().prepare()
 
     @property
     def parameters(self) -> MinHashParameters:
@@ -267,17 +274,13 @@ class MinHashDedup(RememberingDeduplication):
         return pa.RecordBatch.from_arrays(columns, schema=self.sidecar)
 
     @property
-    def comparable(self) -> Mapping[str, int | str | bool]:
-        return self.parameters.form.parameters
-
-    def seen(self) -> Sequence[Path]:
-        return parts_before(self.against, self.update, self.update_as, self.parameters.form)
+    def form(self) -> Form:
+        return self.parameters.form
 
     def remember(
         self, sidecars: Sequence[Path], gone: pa.StringArray, folder: Path, *, seen: Sequence[Path] | None = None
     ) -> None:
-        index = Path(self.update) if self.update is not None and folder == self.update_folder else None
-        with new_part(folder, self.parameters.form, index, against=self.against, seen=seen) as writer:
+        with self.new_part(folder, seen) as writer:
             rows = Sidecars(sidecars, self.sidecar, gone)
             write_minhash_part(writer, rows, self.parameters, shingles=self.index_shingles)
 
@@ -321,7 +324,7 @@ class MinHashDedup(RememberingDeduplication):
         seen: Sequence[Path],
     ) -> pa.Table:
         """Rows of VERDICTS of the documents that a part has."""
-        parts = open_parts(seen, self.parameters.form)
+        parts = open_parts(seen, self.form)
         if done and SEEK in done:
             proposals = step_matches(done, excluded, PROPOSALS)
         else:
@@ -345,7 +348,7 @@ class MinHashDedup(RememberingDeduplication):
         self, step: str, task: int, *, sidecars: Sequence[Path], seen: Sequence[Path], done: StepFiles, target: Path
     ) -> None:
         if step == SEEK:
-            parts = open_parts(seen, self.parameters.form)
+            parts = open_parts(seen, self.form)
             proposals = self._sought(sidecars_of(sidecars, task), pa.array([], pa.string()), parts)
             write_table(target, proposals.to_batches(), proposals.schema)
             return

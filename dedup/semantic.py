@@ -134,8 +134,8 @@ class SemanticDedup(Deduplication):
             )
         if self.clusters is not None and not 1 <= self.clusters <= MOST_CLUSTERS:
             raise RecipeError(
-                f"{self.name}.clusters: {self.clusters} is no number of clusters for k-means; use 1 to {MOST_CLUSTERS}, "
-                f"or null for one in {_CLUSTER_DOCUMENTS} documents"
+                f"{self.name}.clusters: {self.clusters} is no number of clusters for k-means; use 1 to "
+                f"{MOST_CLUSTERS}, or null for one in {_CLUSTER_DOCUMENTS} documents"
             )
         if self.max_tokens is not None and self.max_tokens < _LEAST_TOKENS:
             raise RecipeError(f"{self.name}.max_tokens: {self.max_tokens} is too few; use {_LEAST_TOKENS} or more")

@@ -42,6 +42,14 @@ from corpusmill.documents.errors import DamagedRunError, RecipeError
         ({"bands": 0}, "bands: 0 is too few; 1 or more are needed"),
         ({"ngram": -1}, "ngram: -1 is too few"),
         ({"margin": -0.5}, "margin: -0.5 is no number of standard errors; 3 is usual, 0 the least"),
+        (
+            {"margin": float("inf")},
+            "margin: inf is no number of standard errors; 3 is usual, 0 the least, and with 1000",
+        ),
+        ({"permutations": 10**9}, "permutations: 1000000000 is too many; use at most 16384"),
+        ({"permutations": 16_384, "bands": 2048}, "2048 bands are too many; use at most 1024 .* with more rows or a"),
+        ({"permutations": 1500, "threshold": 0.001}, "bands are too many; use at most 1024 .* or a higher threshold"),
+        ({"bands": 10**9}, "1000000000 bands of 8 rows need 8000000000 permutations"),
     ],
 )
 def test_parameters_that_cannot_be_are_refused_with_the_value_and_the_mend(options, message):
