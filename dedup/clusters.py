@@ -224,7 +224,7 @@ def settle_components(
                 known_from, known_to = pair_firsts[place], pair_firsts[place + 1]
                 for index in range(count):
                     other = documents[candidates[index]]
-                    agree = _agreement(signature, signatures[other])
+                    agree = agreement(signature, signatures[other])
                     estimate = agree / signature.shape[0]
                     if contained:
                         one, two = sizes[documents[place]], sizes[other]
@@ -266,7 +266,8 @@ def _pair(place: int, other: int) -> np.uint64:
 
 
 @inlined
-def _agreement(one: NDArray[np.uint16], two: NDArray[np.uint16]) -> int:
+def agreement(one: NDArray[np.uint16], two: NDArray[np.uint16]) -> int:
+    """How many values two signatures have in common."""
     count = int32(0)
     for value in range(one.shape[0]):
         count += int32(one[value] == two[value])

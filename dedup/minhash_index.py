@@ -40,17 +40,15 @@ from numpy.typing import NDArray
 
 from corpusmill.dedup.banding import band_keys
 from corpusmill.dedup.candidates import signature_values
-from corpusmill.dedup.clusters import Verification, agreement_limits, containment_of, least_jaccard
+from corpusmill.dedup.clusters import Verification, agreement, agreement_limits, containment_of, least_jaccard
 from corpusmill.dedup.index import Form, IndexPart, PartWriter
 from corpusmill.dedup.key_join import find_keys
 from corpusmill.dedup.seeking import MATCHES, check_parts, of_parts
-from corpusmill.dedup.shingles import Shingles, shingles_of
-from corpusmill.documents import segmentation
+from corpusmill.dedup.shingles import Shingles, shared_values, shingles_of
 from corpusmill.documents.barrier import ReadTexts
-from corpusmill.documents.batch import text_buffers
 from corpusmill.documents.compiled import frozen, inlined, kernel
 from corpusmill.documents.errors import DamagedRunError
-from corpusmill.documents.ids import IdIndex, repeated_id, whole_ids
+from corpusmill.documents.ids import IdIndex, id_hashes, repeated_id, whole_ids
 from corpusmill.documents.sidecars import Sidecars, observed_twice
 
 KIND = "minhash"
@@ -156,7 +154,7 @@ def write_minhash_part(writer: PartWriter, rows: Sidecars, parameters: MinHashPa
             spoken = batch.filter(pa.array(batch.column("words").to_numpy() > 0))
             documents.add(spoken)
             signatures.add(signature_values(spoken.column("signature"), parameters.permutations))
-            order.add(id_hashes(spoken.column("id")))
+            order.add(id_hashes(spoken.column("id"))[0])
             if shingles:
                 sets = ShortSets.of_column(spoken.column(size_column))
                 sizes.add(sets.sizes)
@@ -461,12 +459,6 @@ def _proved_by_text(
     return found.kept(proposed.settled | (similarities >= verification.min_similarity))
 
 
-def id_hashes(ids: pa.StringArray) -> NDArray[np.uint64]:
-    first, second = np.empty(len(ids), np.uint64), np.empty(len(ids), np.uint64)
-    segmentation.hash_documents(*text_buffers(ids), first, second)
-    return first
-
-
 @kernel
 def shorten_sets(
     firsts: NDArray[np.int32], shingles: NDArray[np.uint64], values: NDArray[np.uint32], ends: NDArray[np.int64]
@@ -501,13 +493,7 @@ def count_shared(
     for pair in range(own.shape[0]):
         one, one_end = own_ends[own[pair]], own_ends[own[pair] + 1]
         two, two_end = ends[there[pair]], ends[there[pair] + 1]
-        count = 0
-        while one < one_end and two < two_end:
-            a, b = own_values[one], values[two]
-            count += a == b
-            one += a <= b
-            two += b <= a
-        shared[pair] = count
+        shared[pair] = shared_values(own_values, one, one_end, values, two, two_end)
 
 
 @kernel
@@ -575,7 +561,7 @@ def compare_with_part(
             row = own[index]
             if index > 0 and row == own[index - 1]:
                 continue
-            agree = _agreement(signatures[document], signatures_there[row])
+            agree = agreement(signatures[document], signatures_there[row])
             estimate = agree / values
             if contained:
                 least = least_jaccard(min_similarity, sizes[document], sizes_there[row])
@@ -618,11 +604,3 @@ def _comes_first(
     if estimate != other_estimate:
         return estimate > other_estimate
     return part == other_part and rank < order[other_row]
-
-
-@inlined
-def _agreement(one: NDArray[np.uint16], two: NDArray[np.uint16]) -> int:
-    count = int32(0)
-    for value in range(one.shape[0]):
-        count += int32(one[value] == two[value])
-    return count

@@ -11,6 +11,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numba import uint64
@@ -251,11 +252,25 @@ def compare_sets(
         one, one_end = ends[left[pair]], ends[left[pair] + 1]
         two, two_end = ends[right[pair]], ends[right[pair] + 1]
         smaller, both = min(one_end - one, two_end - two), one_end - one + two_end - two
-        shared = 0
-        while one < one_end and two < two_end:
-            a, b = sets[one], sets[two]
-            shared += a == b
-            one += a <= b
-            two += b <= a
+        shared = shared_values(sets, one, one_end, sets, two, two_end)
         whole = smaller if contained else both - shared
         similarities[pair] = shared / whole if whole else 0.0
+
+
+@inlined
+def shared_values(
+    ones: NDArray[np.unsignedinteger[Any]],
+    one: int,
+    one_end: int,
+    twos: NDArray[np.unsignedinteger[Any]],
+    two: int,
+    two_end: int,
+) -> int:
+    """How many values stand both in `ones[one:one_end]` and in `twos[two:two_end]`, which are ascending sets."""
+    shared = 0
+    while one < one_end and two < two_end:
+        a, b = ones[one], twos[two]
+        shared += a == b
+        one += a <= b
+        two += b <= a
+    return shared

@@ -30,7 +30,7 @@ class IdIndex:
     """
 
     def __init__(self, ids: pa.StringArray) -> None:
-        first, second = _hashes(ids)
+        first, second = id_hashes(ids)
         self._order = np.argsort(first, kind="stable")
         self._first, self._second = first[self._order], second[self._order]
 
@@ -41,7 +41,7 @@ class IdIndex:
         """int64[len(ids)]: the position of each id, or -1."""
         if len(self) == 0:
             return np.full(len(ids), -1, np.int64)
-        first, second = _hashes(ids)
+        first, second = id_hashes(ids)
         slots = np.minimum(np.searchsorted(self._first, first), len(self) - 1)
         found = (self._first[slots] == first) & (self._second[slots] == second)
         return np.where(found, self._order[slots], -1)
@@ -100,7 +100,7 @@ def _chunks(column: pa.StringArray | pa.ChunkedArray) -> Iterator[pa.StringArray
 
 def repeated_id(ids: pa.StringArray) -> str | None:
     """An id that stands in `ids` more than once, if there is one."""
-    first, _ = _hashes(ids)
+    first, _ = id_hashes(ids)
     order = np.argsort(first, kind="stable")
     same = np.flatnonzero(first[order[1:]] == first[order[:-1]])
     for slot in same.tolist():
@@ -144,7 +144,8 @@ def first_bytes(offsets: NDArray[np.int32], text: NDArray[np.uint8], prefixes: N
         prefixes[row] = prefix
 
 
-def _hashes(ids: pa.StringArray) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+def id_hashes(ids: pa.StringArray) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """uint64[len(ids)], twice: two independent hashes of each id."""
     first, second = np.empty(len(ids), np.uint64), np.empty(len(ids), np.uint64)
     segmentation.hash_documents(*text_buffers(ids), first, second)
     return first, second
