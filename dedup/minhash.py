@@ -128,7 +128,7 @@ class MinHashDedup(IndexedDeduplication):
     """Words in a shingle. Fewer find more, and more that is alike by chance."""
 
     permutations: int = 112
-    """Values in a signature. Bands times rows of them are used to propose, all of them to estimate."""
+    """Values in a signature, at most 16,384. Bands times rows of them are used to propose, all of them to estimate."""
 
     bands: int = 14
     rows: int = 8

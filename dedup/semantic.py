@@ -107,7 +107,7 @@ class SemanticDedup(Deduplication):
     as in the paper."""
 
     clusters: int | None = None
-    """How many clusters k-means makes; null: one for each 8,800 documents."""
+    """How many clusters k-means makes, at most 50,000; null: one for each 8,800 documents."""
 
     seed: int = 0
     """Of k-means."""
