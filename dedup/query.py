@@ -172,5 +172,6 @@ def _parameters(index: Index) -> MinHashParameters:
 
 def _ids(part: IndexPart) -> Iterator[str]:
     with pq.ParquetFile(part.folder / DOCUMENTS) as file:
+        part.check_unchanged()
         for batch in read_batches(file, 65_536, ["id"]):
             yield from batch.column(0).to_pylist()

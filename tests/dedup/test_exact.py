@@ -1,3 +1,4 @@
+import json
 import random
 import unicodedata
 
@@ -162,6 +163,19 @@ def test_fingerprints_are_found_as_a_plain_dictionary_finds_them(known, asked):
     find_rest(frozen(firsts), frozen(ends), frozen(wanted[:, 1]), frozen(wanted[:, 2].astype(np.int32)),
               frozen(rows[:, 1]), frozen(rows[:, 2].astype(np.int32)), found)  # fmt: skip
     assert found.tolist() == [known.index(each) if each in known else -1 for each in (asked[n] for n in order)]
+
+
+def test_arrays_whose_shapes_do_not_agree_are_an_error(decided, remembered, tmp_path):
+    index = str(tmp_path / "index")
+    for name in ("first", "second", "length"):
+        part = remembered(ExactDedup(update=index, update_as="one"), ["a", "b", "c"])
+        file = part / f"{name}.bin"
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 3])
+        facts = json.loads((part / "part.json").read_text())
+        facts["files"][file.name] |= {"bytes": file.stat().st_size, "shape": [1]}
+        (part / "part.json").write_text(json.dumps(facts))
+        with pytest.raises(InputError, match=rf"gives {name}\.bin the shape \(1,\) instead of \(3,\); the ind"):
+            decided(ExactDedup(against=(index,)), ["c"], seen=[part])
 
 
 def test_an_index_that_cannot_be_written_is_an_error_before_any_document_is_read(tmp_path):
