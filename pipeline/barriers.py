@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 from corpusmill.dedup.contract import Deduplication
 from corpusmill.documents.barrier import Barrier, Decision, ReadTexts
 from corpusmill.documents.batch import TextBatch
-from corpusmill.documents.errors import UsageError, WipeOutError
-from corpusmill.documents.ids import IdIndex
+from corpusmill.documents.errors import WipeOutError
+from corpusmill.documents.ids import IdIndex, whole_ids
 from corpusmill.documents.shards import storage_errors, write_table
 from corpusmill.pipeline.phases import built
 from corpusmill.pipeline.recipe import StageSpec
@@ -44,7 +44,6 @@ PART_VERDICTS = pa.schema(
 )
 _STANDING = pa.schema([("id", pa.string()), ("others", pa.int64())])
 _MEMORY = "1GB"
-_MAX_ID_BYTES = 2**31 - 1  # of an array of strings
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +122,7 @@ def _decided(work: BarrierWork) -> Counts:
         if (alarm := _alarm(barrier, spec, sidecars, len(excluded), verdicts.num_rows)) is not None:
             alarms[spec.name] = alarm
         standing = _standing(standing, verdicts)
-        excluded = _joined(excluded, verdicts["id"], spec)
+        excluded = whole_ids(f"documents that {spec.name} and the stages before it drop", excluded, verdicts["id"])
         for part in work.remembered.get(spec.name, ()):
             barrier.remember(sidecars, excluded, part, seen=work.seen.get(spec.name, ()))
         tables.append(verdicts.append_column("stage", pa.repeat(pa.scalar(spec.name, pa.string()), verdicts.num_rows)))
@@ -141,16 +140,6 @@ def _decided(work: BarrierWork) -> Counts:
         "alarms": alarms,
         "verdicts": _deal(pa.concat_tables(tables), sizes, pa.concat_tables(edits), measures, work),
     }
-
-
-def _joined(excluded: pa.StringArray, ids: pa.ChunkedArray, spec: StageSpec) -> pa.StringArray:
-    if excluded.nbytes + ids.nbytes > _MAX_ID_BYTES:
-        raise UsageError(
-            f"{spec.place}: the barriers up to this one drop {len(excluded) + len(ids):,} documents, whose ids have "
-            f"more than {_MAX_ID_BYTES:,} bytes; split the source, for example by crawl, and compare the parts by "
-            "`precedence`"
-        )
-    return pa.concat_arrays([excluded, *ids.chunks])
 
 
 def _decision(
