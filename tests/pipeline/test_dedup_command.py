@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from corpusmill.dedup import index as index_module
 from corpusmill.dedup.index import open_index, open_part
-from corpusmill.pipeline import executors
+from corpusmill.pipeline import barriers, executors
 from corpusmill.pipeline.command import app
 from corpusmill.pipeline.recipe import load_recipe
 from corpusmill.pipeline.run import run_recipe
@@ -129,6 +129,30 @@ def test_an_update_that_was_stopped_is_made_good_by_running_again(ask, tmp_path,
     assert dict(open_index(tmp_path / "index").numbers) == {"two": 1}
     assert ask("run", recipe).exit_code == 0
     assert dict(open_index(tmp_path / "index").numbers) == {"two": 1, "one": 2}
+
+
+@pytest.mark.parametrize("stage", ["minhash_dedup", "exact_dedup"])
+def test_of_two_runs_at_once_the_later_one_is_compared_with_the_earlier_when_it_is_run_again(
+    ask, tmp_path, monkeypatch, stage
+):
+    earlier, later = (write_dump(tmp_path, label, stage) for label in ("one", "two"))
+    alarm = barriers._alarm
+
+    def overtaken(*arguments: Any) -> str | None:
+        monkeypatch.setattr(barriers, "_alarm", alarm)
+        assert ask("run", earlier).exit_code == 0
+        return alarm(*arguments)
+
+    monkeypatch.setattr(barriers, "_alarm", overtaken)
+    told = ask("run", later)
+    assert told.exit_code == 1
+    assert "index: another run has added one to the index meanwhile" in told.output
+    assert dict(open_index(tmp_path / "index").numbers) == {"one": 1}
+    assert ask("run", later).exit_code == 0
+    assert ledger(tmp_path, "two")["https://two.example/1"][0] == "seen_before"
+    before = ids(tmp_path, "two")
+    assert "done before" in ask("run", later).stderr
+    assert ids(tmp_path, "two") == before
 
 
 def test_a_damaged_index_and_one_of_other_parameters_stop_a_run_before_it_begins(ask, tmp_path):
