@@ -12,12 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from corpusmill.dedup.keep import Keep, keep_fields, keep_order
-from corpusmill.documents.batch import text_buffers
-from corpusmill.documents.ids import IdIndex, check_ids_fit, first_bytes, repeated_id
+from corpusmill.documents.ids import IdIndex, check_ids_fit, id_order, repeated_id
 from corpusmill.documents.sidecars import Sidecars, observed_twice
 
 _LAST = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -114,29 +112,10 @@ def read_candidates(
 
 
 def _keep_ordered(table: pa.Table, ids: pa.StringArray, components: NDArray[np.uint32], keep: Keep) -> NDArray[np.intp]:
-    """The rows by component, then in keep order.
-
-    Strings are dear to sort: all but rows that are equal in everything before are put in order by the first eight
-    bytes of their ids.
-    """
-    keys = [components.astype(np.uint64)]
-    for name, direction in keep_order(keep):
-        if name == "id":
-            prefixes = np.empty(len(ids), np.uint64)
-            first_bytes(*text_buffers(ids), prefixes)
-            keys.append(prefixes)
-        else:
-            keys.append(_sortable(table.column(name), direction == "descending"))
-    order = np.lexsort(keys[::-1])
-    same = np.ones(max(0, len(order) - 1), np.bool_)
-    for key in keys:
-        same &= key[order[1:]] == key[order[:-1]]
-    tied = np.append(same, False) | np.insert(same, 0, False)
-    if tied.any():
-        group = np.cumsum(~np.insert(same, 0, False)[tied])
-        rows = pa.table({"group": group, "id": ids.take(pa.array(order[tied]))})
-        order[tied] = order[tied][pc.sort_indices(rows, sort_keys=[("group", "ascending"), ("id", "ascending")])]
-    return order
+    """The rows by component, then in keep order, which ends with the id."""
+    directions = {name: direction == "descending" for name, direction in keep_order(keep) if name != "id"}
+    keys = [_sortable(table.column(name), descending) for name, descending in directions.items()]
+    return id_order(ids, components.astype(np.uint64), *keys)
 
 
 def _sortable(column: pa.ChunkedArray, descending: bool) -> NDArray[np.uint64]:

@@ -58,7 +58,14 @@ from corpusmill.documents.compiled import inlined, kernel
 from corpusmill.documents.ids import whole_ids
 from corpusmill.documents.segmentation import decoded, mixed, step, width
 from corpusmill.documents.shards import write_table
-from corpusmill.documents.sidecars import Sidecars, check_observed_once, decision, sidecar_database, sidecar_rows
+from corpusmill.documents.sidecars import (
+    Sidecars,
+    check_observed_once,
+    decision,
+    sidecar_counts,
+    sidecar_database,
+    sidecar_rows,
+)
 
 _SPACE = SPACE
 _OTHER_MULTIPLIER = np.uint64(0xE7037ED1A0B428DB)
@@ -123,8 +130,8 @@ class ExactDedup(IndexedDeduplication):
         self, step: str, task: int, *, sidecars: Sequence[Path], seen: Sequence[Path], done: StepFiles, target: Path
     ) -> None:
         nobody = pa.array([], pa.string())
-        rows = Sidecars(sidecars_of(sidecars, task), self.sidecar, nobody)
-        found = seek_exact(rows, seen, self.form)
+        some = sidecars_of(sidecars, sidecar_counts(sidecars, self.sidecar), task)
+        found = seek_exact(Sidecars(some, self.sidecar, nobody), seen, self.form)
         write_table(target, found.to_batches(), found.schema)
 
     def decide(

@@ -93,7 +93,7 @@ from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import DamagedRunError, RecipeError
 from corpusmill.documents.ids import IdIndex, whole_ids
 from corpusmill.documents.shards import atomic_file, write_table
-from corpusmill.documents.sidecars import Sidecars, decision, sidecar_counts
+from corpusmill.documents.sidecars import Sidecars, decision, sidecar_counts, sidecar_runs
 
 MOST_PERMUTATIONS = 16_384
 """A signature has 32 kB then, and tells a similarity within .004."""
@@ -342,20 +342,24 @@ class MinHashDedup(IndexedDeduplication):
         seek = seek_steps(rows) if self.against or self.precedence else ()
         if sum(rows) < _SHARE_WORTH_TASKS * self.task_documents:
             return seek
-        return *seek, Step("spread", len(self._groups(rows))), Step("join", len(self._runs(sum(rows))))
+        return (
+            *seek,
+            Step("spread", len(sidecar_runs(rows, self.task_documents))),
+            Step("join", len(self._runs(sum(rows)))),
+        )
 
     def run_step(
         self, step: str, task: int, *, sidecars: Sequence[Path], seen: Sequence[Path], done: StepFiles, target: Path
     ) -> None:
+        rows = sidecar_counts(sidecars, self.sidecar)
         if step == SEEK:
             parts = open_parts(seen, self.form)
-            proposals = self._sought(sidecars_of(sidecars, task), pa.array([], pa.string()), parts)
+            proposals = self._sought(sidecars_of(sidecars, rows, task), pa.array([], pa.string()), parts)
             write_table(target, proposals.to_batches(), proposals.schema)
             return
-        rows = sidecar_counts(sidecars, self.sidecar)
         with atomic_file(target) as stream:
             if step == "spread":
-                first, last = self._groups(rows)[task]
+                first, last = sidecar_runs(rows, self.task_documents)[task]
                 some = self._signatures(sidecars[first:last])
                 spread(self.banding, some, sum(rows[:first]), sum(rows[first:last]), stream)
             elif step == "join":
@@ -385,12 +389,6 @@ class MinHashDedup(IndexedDeduplication):
         for batch in Sidecars(sidecars, self.sidecar, pa.array([], pa.string())).batches(["signature", "words"]):
             usable = batch.column("words").to_numpy() > 0
             yield signature_values(batch.column("signature"), self.permutations), usable
-
-    def _groups(self, rows: Sequence[int]) -> list[tuple[int, int]]:
-        """The sidecars that each task of the step `spread` takes: whole ones, of about `task_documents` rows."""
-        numbers = np.cumsum([0, *rows[:-1]]) // self.task_documents
-        bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(rows)]
-        return list(pairwise(bounds))
 
     def _runs(self, documents: int) -> list[range]:
         """The partitions that each task of the step `join` takes."""

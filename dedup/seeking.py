@@ -25,6 +25,7 @@ from corpusmill.documents.barrier import VERDICTS
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import InputError
 from corpusmill.documents.ids import IdIndex, check_ids_fit
+from corpusmill.documents.sidecars import sidecar_runs
 
 MATCHES = pa.schema(
     [
@@ -48,23 +49,14 @@ def seek_steps(rows: Sequence[int]) -> Sequence[Step]:
     return (Step(SEEK, len(_groups(rows))),)
 
 
-def sidecars_of(sidecars: Sequence[Path], task: int) -> Sequence[Path]:
-    """The sidecars that a task of the step takes."""
-    begin, end = _groups([pq.read_metadata(path).num_rows for path in sidecars])[task]
+def sidecars_of(sidecars: Sequence[Path], rows: Sequence[int], task: int) -> Sequence[Path]:
+    """The sidecars, of so many rows, that a task of the step takes."""
+    begin, end = _groups(rows)[task]
     return sidecars[begin:end]
 
 
 def _groups(rows: Sequence[int]) -> list[tuple[int, int]]:
-    """Cuts sidecars into runs of about `_SEEK_ROWS`: the first of each and the one behind its last."""
-    groups, begin, size = [], 0, 0
-    for number, count in enumerate(rows):
-        size += count
-        if size >= _SEEK_ROWS:
-            groups.append((begin, number + 1))
-            begin, size = number + 1, 0
-    if begin < len(rows) or not groups:
-        groups.append((begin, len(rows)))
-    return groups
+    return sidecar_runs(rows, _SEEK_ROWS)
 
 
 def step_matches(done: StepFiles, excluded: pa.StringArray, schema: pa.Schema) -> pa.Table:

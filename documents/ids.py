@@ -110,21 +110,24 @@ def repeated_id(ids: pa.StringArray) -> str | None:
     return None
 
 
-def id_order(ids: pa.StringArray) -> NDArray[np.intp]:
-    """The order of ids by their bytes, as sorting strings has it.
+def id_order(ids: pa.StringArray, *before: NDArray[np.uint64]) -> NDArray[np.intp]:
+    """The order of ids by their bytes, as sorting strings has it; after other keys of the same rows, if there are any.
 
     By their first eight bytes, and whole only where those are the same: of a million ids of documents in .1 s, which
     takes Arrow .6.
 
-    >>> id_order(pa.array(["b", "ab", "a"])).tolist()
-    [2, 1, 0]
+    >>> id_order(pa.array(["b", "ab", "a"])).tolist(), id_order(pa.array(["b", "a"]), np.array([1, 2])).tolist()
+    ([2, 1, 0], [0, 1])
     """
     prefixes = np.empty(len(ids), np.uint64)
     first_bytes(*text_buffers(ids), prefixes)
-    order = np.argsort(prefixes, kind="stable")
-    same = prefixes[order[1:]] == prefixes[order[:-1]]
-    tied = np.append(same, False) | np.insert(same, 0, False) if len(ids) else same
-    if tied.any():
+    keys = [*before, prefixes]
+    order = np.lexsort(keys[::-1])
+    same = np.ones(max(0, len(order) - 1), np.bool_)
+    for key in keys:
+        same &= key[order[1:]] == key[order[:-1]]
+    if same.any():
+        tied = np.append(same, False) | np.insert(same, 0, False)
         group = np.cumsum(~np.insert(same, 0, False)[tied])
         rows = pa.table({"group": group, "id": ids.take(pa.array(order[tied]))})
         order[tied] = order[tied][pc.sort_indices(rows, sort_keys=[("group", "ascending"), ("id", "ascending")])]

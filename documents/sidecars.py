@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -120,6 +122,16 @@ def sidecar_counts(paths: Sequence[Path], schema: pa.Schema) -> list[int]:
         written = path.stat()
         counts.append(_rows_of(path, schema, written.st_size, written.st_mtime_ns))
     return counts
+
+
+def sidecar_runs(rows: Sequence[int], about: int) -> list[tuple[int, int]]:
+    """Cuts sidecars of so many rows into runs of about as many as said: the first of each and the one behind its last.
+
+    >>> sidecar_runs([4, 4, 4, 4], 10), sidecar_runs([], 10)
+    ([(0, 3), (3, 4)], [(0, 0)])
+    """
+    numbers = np.cumsum([0, *rows[:-1]]) // about
+    return list(pairwise([0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(rows)]))
 
 
 @lru_cache(maxsize=1 << 17)

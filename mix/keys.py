@@ -14,8 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from corpusmill.documents.batch import text_buffers
-from corpusmill.documents.segmentation import hash_documents
+from corpusmill.documents import ids as ids_of_documents
 
 KEYS = 1 << 64
 """Keys are below this number, each as likely as any other."""
@@ -23,8 +22,7 @@ KEYS = 1 << 64
 
 def id_hashes(ids: pa.StringArray) -> NDArray[np.uint64]:
     """A hash of each id, the same for every seed."""
-    first, second = np.empty(len(ids), np.uint64), np.empty(len(ids), np.uint64)
-    hash_documents(*text_buffers(ids), first, second)
+    first, _ = ids_of_documents.id_hashes(ids)
     return first
 
 

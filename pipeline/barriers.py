@@ -25,6 +25,7 @@ from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import WipeOutError
 from corpusmill.documents.ids import IdIndex, whole_ids
 from corpusmill.documents.shards import storage_errors, write_table
+from corpusmill.documents.sidecars import sidecar_rows
 from corpusmill.pipeline.phases import built
 from corpusmill.pipeline.recipe import StageSpec
 from corpusmill.pipeline.tasks import Counts
@@ -164,7 +165,7 @@ def _alarm(barrier: Barrier, spec: StageSpec, sidecars: Sequence[Path], absent: 
     """
     if not isinstance(barrier, Deduplication) or barrier.max_dropped_share is None:
         return None
-    came = sum(pq.read_metadata(path).num_rows for path in sidecars) - absent
+    came = sidecar_rows(sidecars, barrier.sidecar) - absent
     if gone <= barrier.max_dropped_share * came:
         return None
     told = (

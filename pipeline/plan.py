@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +227,7 @@ class SourcePlan:
             step = own[number]
             seen = self._seen(spec, others)
             sidecars = tuple(self.sidecar(phase, spec.name, part) for part in parts)
-            print_ = fingerprint(self._barrier_print(phase, [spec], parts, others), own[: number + 1])
+            identity = fingerprint(self._barrier_print([spec], parts, seen), own[: number + 1])
             for task, target in enumerate(self._step_files(phase, spec, step)):
                 work = StepWork(
                     barrier=spec, step=step.name, task=task, sidecars=sidecars, seen=tuple(seen),
@@ -240,7 +240,7 @@ class SourcePlan:
                         arguments=work,
                         outputs=(target,),
                         marker=target.with_suffix(".json"),
-                        fingerprint=print_,
+                        fingerprint=identity,
                         size=sum(path.stat().st_size for path in sidecars) // step.tasks,
                     )
                 )
@@ -260,27 +260,14 @@ class SourcePlan:
         ]
         return [*parts, *(barrier.seen() if isinstance(barrier, RememberingDeduplication) else ())]
 
-    def _barrier_print(
-        self,
-        phase: int,
-        specs: Sequence[StageSpec],
-        parts: Mapping[int, Outcome],
-        others: Mapping[tuple[str, int], Outcome],
-    ) -> str:
-        """Of all that the decisions of these barriers depend on."""
-        compared = [(earlier.source, earlier.phase) for spec in specs for earlier in self.earlier.get(spec.name, ())]
-        remembered = [
-            _file_hash(marker, marker.stat().st_mtime_ns)
-            for spec in specs
-            if isinstance(barrier := spec.build(), RememberingDeduplication)
-            for marker in (part / PART_FILE for part in barrier.seen())
-        ]
+    def _barrier_print(self, specs: Sequence[StageSpec], parts: Mapping[int, Outcome], seen: Iterable[Path]) -> str:
+        """Of all that the decisions of these barriers depend on. `seen`: the index parts that they compare with."""
+        markers = [folder / PART_FILE for folder in seen]
         return fingerprint(
             LAYOUT,
             [_identity(spec) for spec in specs],
             [parts[part].task.fingerprint for part in parts],
-            [others[one].task.fingerprint for one in compared if one in others],
-            remembered,
+            [_file_hash(marker, marker.stat().st_mtime_ns) for marker in markers],
         )
 
     def barrier_task(
@@ -301,6 +288,7 @@ class SourcePlan:
             return None
         own = {spec.name: self.index_part(phase, spec.name) for spec in here.barriers if spec.name in self.looked_up}
         updated = {spec.name: folder for spec in here.barriers if (folder := self._updated(spec)) is not None}
+        seen = {spec.name: tuple(self._seen(spec, others)) for spec in here.barriers}
         work = BarrierWork(
             source=self.name,
             barriers=here.barriers,
@@ -313,7 +301,7 @@ class SourcePlan:
                 for spec in here.barriers
                 if steps.get(spec.name)
             },
-            seen={spec.name: tuple(self._seen(spec, others)) for spec in here.barriers},
+            seen=seen,
             remembered={
                 spec.name: tuple(folders[spec.name] for folders in (own, updated) if spec.name in folders)
                 for spec in here.barriers
@@ -325,7 +313,7 @@ class SourcePlan:
             arguments=work,
             outputs=(*work.verdicts, *(folder / PART_FILE for folder in own.values())),
             marker=self.marker(phase, "barriers"),
-            fingerprint=self._barrier_print(phase, here.barriers, parts, others),
+            fingerprint=self._barrier_print(here.barriers, parts, chain(*seen.values())),
             size=sum(path.stat().st_size for paths in work.sidecars for path in paths),
             replaced=tuple(folder / PART_FILE for folder in updated.values()),
         )
@@ -411,7 +399,8 @@ def _ordered(plans: Sequence[SourcePlan], run: Path) -> tuple[SourcePlan, ...]:
                     Earlier(source, phase, other.index_part(phase, spec.name))
                 )
                 looked_up[source].add(spec.name)
-    ranks = _ranks([_with_order(plan, earlier, looked_up) for plan in plans])
+    order = phases_in_order([_with_order(plan, earlier, looked_up) for plan in plans])
+    ranks = {place: rank for rank, place in enumerate(order)}
     for index, uses in _uses_of_indexes(plans).items():
         _check_uses(index, uses, run)
         for use in uses:
@@ -422,7 +411,7 @@ def _ordered(plans: Sequence[SourcePlan], run: Path) -> tuple[SourcePlan, ...]:
                 if not use.updates or ranks[update.place] < ranks[use.place]:
                     earlier[use.source].setdefault(use.spec.name, []).append(Earlier(update.source, update.phase, None))
     ordered = tuple(_with_order(plan, earlier, looked_up) for plan in plans)
-    _ranks(ordered)
+    phases_in_order(ordered)
     return ordered
 
 
@@ -436,13 +425,13 @@ def _with_order(
     )
 
 
-def _ranks(plans: Sequence[SourcePlan]) -> dict[tuple[str, int], int]:
+def phases_in_order(plans: Sequence[SourcePlan]) -> list[tuple[str, int]]:
     """An order in which every source's phases can be done, one after the other.
 
     Raises:
         RecipeError: if the sources wait for one another in a circle.
     """
-    ranks: dict[tuple[str, int], int] = {}
+    order: list[tuple[str, int]] = []
     at = {plan.name: 0 for plan in plans}
     moved = True
     while moved:
@@ -450,7 +439,7 @@ def _ranks(plans: Sequence[SourcePlan]) -> dict[tuple[str, int], int]:
         for plan in plans:
             phase = at[plan.name]
             if phase < len(plan.phases) and all(at[one.source] > one.phase for one in plan.waits_for(phase)):
-                ranks[plan.name, phase] = len(ranks)
+                order.append((plan.name, phase))
                 at[plan.name] += 1
                 moved = True
     stuck = [plan for plan in plans if at[plan.name] < len(plan.phases)]
@@ -460,7 +449,7 @@ def _ranks(plans: Sequence[SourcePlan]) -> dict[tuple[str, int], int]:
             f"{spec.place}: {', '.join(plan.name for plan in stuck)} wait for one another; name the sources in the "
             "same order in every `precedence`, and read an index in none that comes before one that updates it"
         )
-    return ranks
+    return order
 
 
 @dataclass(frozen=True, slots=True)

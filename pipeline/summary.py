@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpusmill.documents.errors import UsageError
-from corpusmill.pipeline.plan import SourcePlan, plan_sources
+from corpusmill.pipeline.plan import SourcePlan, phases_in_order, plan_sources
 from corpusmill.pipeline.recipe import Recipe
 from corpusmill.pipeline.tasks import Outcome, Task, fingerprint
 
@@ -311,16 +311,11 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
 
 def _statuses(sources: Sequence[SourcePlan]) -> dict[str, list[dict[str, Any]]]:
     """For each source, how many tasks of each of its phases are done."""
-    walks = [_Walk(source) for source in sources]
-    passed: set[tuple[str, int]] = set()
+    walks = {source.name: _Walk(source) for source in sources}
     decided: dict[tuple[str, int], Outcome] = {}
-    while going := [walk for walk in walks if walk.phase < len(walk.source.phases)]:
-        for walk in going:
-            place = walk.source.name, walk.phase
-            if all((one.source, one.phase) in passed for one in walk.source.waits_for(walk.phase)):
-                walk.pass_phase(decided)
-                passed.add(place)
-    return {walk.source.name: walk.rows_with_ledger() for walk in walks}
+    for name, phase in phases_in_order(sources):
+        walks[name].pass_phase(phase, decided)
+    return {name: walk.rows_with_ledger() for name, walk in walks.items()}
 
 
 class _Walk:
@@ -328,30 +323,29 @@ class _Walk:
 
     def __init__(self, source: SourcePlan) -> None:
         self.source = source
-        self.phase = 0
         self._rows: list[dict[str, Any]] = []
         self._parts: dict[int, Outcome] = {}
         self._barrier: Outcome | None = None
         self._open_before = False
 
-    def pass_phase(self, decided: dict[tuple[str, int], Outcome]) -> None:
-        """Looks at the next phase. `decided`: the barriers of all sources that are done; this one's is added."""
-        source, here = self.source, self.source.phases[self.phase]
-        tasks = {} if self._open_before else source.map_tasks(self.phase, self._parts, self._barrier)
+    def pass_phase(self, phase: int, decided: dict[tuple[str, int], Outcome]) -> None:
+        """Looks at a phase, after those before it. `decided`: the barriers of all sources that are done; this one's is
+        added."""
+        source, here = self.source, self.source.phases[phase]
+        tasks = {} if self._open_before else source.map_tasks(phase, self._parts, self._barrier)
         self._parts = _done(tasks)
         self._rows.append({"phase": here.name, "tasks": len(source.splits), "done": len(self._parts)})
         self._open_before = self._open_before or len(self._parts) < len(source.splits)
         if here.barriers:
-            earlier = {(one.source, one.phase) for one in source.waits_for(self.phase)}
+            earlier = {(one.source, one.phase) for one in source.waits_for(phase)}
             waits = self._open_before or not earlier <= decided.keys()
-            task = None if waits else source.barrier_task(self.phase, self._parts, {}, decided)
+            task = None if waits else source.barrier_task(phase, self._parts, {}, decided)
             self._barrier = _done({0: task}).get(0) if task is not None else None
             name = "+".join(spec.name for spec in here.barriers)
             self._rows.append({"phase": name, "tasks": 1, "done": int(self._barrier is not None)})
             self._open_before = self._open_before or self._barrier is None
         if self._barrier is not None:
-            decided[source.name, self.phase] = self._barrier
-        self.phase += 1
+            decided[source.name, phase] = self._barrier
 
     def rows_with_ledger(self) -> list[dict[str, Any]]:
         merged = {} if self._open_before else _done(self.source.ledger_tasks(self._parts))

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpusmill.dedup.candidates import _keep_ordered, first_bytes, read_candidates
+from corpusmill.dedup.candidates import _keep_ordered, read_candidates
 from corpusmill.dedup.keep import KeepMeasure, keep_fields, keep_order
 from corpusmill.dedup.minhash import MinHashDedup
 from corpusmill.documents.batch import TextBatch, text_buffers
+from corpusmill.documents.ids import first_bytes
 from corpusmill.documents.shards import write_table
 
 KEEPS = ["best_quality", "longest", "earliest", "first_id", KeepMeasure(measure="a.b", order="descending")]
