@@ -116,6 +116,7 @@ def test_what_a_barrier_measures_reaches_the_ledger_and_what_it_cuts_the_documen
     [stage] = [stage for stage in result.manifest["sources"]["web"]["stages"] if stage["stage"] == "ranked"]
     assert stage["cut"] == 2
     assert "longest 1, cut 2" in summary(result.manifest, result.folder, 100)
+    assert "cut passages out of 2 documents" in (result.folder / "report" / "index.html").read_text()
 
 
 def test_a_measure_that_nobody_takes_before_a_barrier_is_an_error_of_the_recipe(ranked_recipe, tmp_path):
