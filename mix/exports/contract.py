@@ -1,0 +1,217 @@
+"""What a format of export is: writers that take a shard's documents batch by batch, and a last step that closes it.
+
+An export goes through the dataset shard by shard. A shard's documents are read (and tokenised) once and pushed to the
+writers of every format, in the dataset's order; with `--by`, each source or component has a writer of its own. When all
+shards are written, `finish` makes what belongs to the whole (indexes, joined files) and says what to paste into the
+trainer's configuration.
+
+    OUT/<format>/export.json                        written last: what this is an export of, its files, lines to paste
+    OUT/<format>/<split>/<stem><suffix>             stem: that of the dataset's shard, `train-00000-of-00008`
+    OUT/<format>/<split>/<group>/<stem><suffix>     with `--by`
+    OUT/<format>/.parts/...                         the same below it: files that `finish` joins; removed at the end
+    OUT/<format>/.shards/<stem>.json                which shards are written; removed at the end
+
+A shard in which a group has no document has no writer for it, so no empty file is ever written.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, ClassVar, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from corpusmill.documents.shards import atomic_file
+
+By = Literal["source", "component"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenFacts:
+    """The tokens of an export.
+
+    name          of the tokenizer, for people
+    fingerprint   SHA-256 of the vocabulary's content
+    vocab_size    ids are below it
+    eos           the token that ends every document, and `eos_id`
+    """
+
+    name: str
+    fingerprint: str
+    vocab_size: int
+    eos: str
+    eos_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """What all writers of a format share.
+
+    folder    the format's own, `OUT/<format>`
+    dataset   the dataset's name
+    by        what the documents are parted by, if they are
+    columns   the dataset's columns, as its shards declare them
+    tokens    None where no format needs them
+    """
+
+    folder: Path
+    dataset: str
+    by: By | None
+    columns: pa.Schema
+    tokens: TokenFacts | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What one writer writes: the documents of one group (None: all of them) in one shard of the dataset.
+
+    folder   where its files go, `OUT/<format>/<split>` or `OUT/<format>/<split>/<group>`
+    parts    the same place below `OUT/<format>/.parts`, for files that only `finish` reads
+    stem     of the dataset's shard: names of files begin with it
+    """
+
+    split: str
+    group: str | None
+    folder: Path
+    parts: Path
+    stem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Documents:
+    """Some documents, in order; a few megabytes of text.
+
+    rows     the dataset's columns (`Export.columns`)
+    tokens   the ids of all documents, one after another, each document's end marked by one EOS; uint16 or uint32.
+             None where no format needs tokens
+    ends     for each document, where it ends in `tokens`, EOS included; int64
+    """
+
+    rows: pa.RecordBatch
+    tokens: NDArray[np.unsignedinteger[Any]] | None = None
+    ends: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What a writer wrote.
+
+    documents, text_bytes, tokens   counted by the export; tokens with EOS, 0 where there are none
+    files                           path from the format's folder -> bytes
+    facts                           what the writer's `end` returned: JSON data
+    """
+
+    stem: str
+    documents: int
+    text_bytes: int
+    tokens: int
+    files: Mapping[str, int]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """What `finish` gets for each split and group: its writers' work in the order of the shards, never empty."""
+
+    split: str
+    name: str | None
+    folder: Path
+    parts: Path
+    written: tuple[Written, ...]
+
+    @property
+    def documents(self) -> int:
+        return sum(part.documents for part in self.written)
+
+    @property
+    def tokens(self) -> int:
+        return sum(part.tokens for part in self.written)
+
+    @property
+    def text_bytes(self) -> int:
+        return sum(part.text_bytes for part in self.written)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """What `finish` made.
+
+    files   paths of the files that it wrote (those of the writers are known)
+    paste   lines for the trainer's configuration, with absolute paths, as they are shown to people
+    """
+
+    files: tuple[Path, ...] = ()
+    paste: tuple[str, ...] = ()
+
+
+class Writer(ABC):
+    """Writes the documents of one `Place`. As a context manager: its files stand only if the block ended well."""
+
+    def __init__(self, place: Place, export: Export) -> None:
+        self.place = place
+        self.export = export
+        self.paths: list[Path] = []
+        self.facts: dict[str, Any] = {}
+        self._open = ExitStack()
+
+    def file(self, suffix: str, *, part: bool = False) -> IO[bytes]:
+        """Opens `<stem><suffix>` for writing, among the parts or where it stays. Call it from `__init__`, `write` or
+        `end`; it is closed, synced and renamed for you.
+
+        Raises:
+            StorageError: if the disk is full, or nothing can be written there.
+        """
+        path = (self.place.parts if part else self.place.folder) / f"{self.place.stem}{suffix}"
+        stream = self._open.enter_context(atomic_file(path))
+        self.paths.append(path)
+        return stream
+
+    @abstractmethod
+    def write(self, documents: Documents) -> None:
+        """Writes the next documents; called at least once."""
+
+    def end(self) -> dict[str, Any]:
+        """Writes what comes after the last document. Returns JSON data for `finish`."""
+        return {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            try:
+                self.facts = self.end()
+            except BaseException as failure:
+                self._open.__exit__(type(failure), failure, failure.__traceback__)
+                raise
+        self._open.__exit__(kind, error, trace)
+
+
+class Format(ABC):
+    """One trainer's files. It has no state: what it needs it is given."""
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    """Goes up when the files change; an older export is then made anew."""
+    needs_tokens: ClassVar[bool] = False
+
+    @abstractmethod
+    def writer(self, place: Place, export: Export) -> Writer:
+        """A writer for the documents of one group in one shard."""
+
+    @abstractmethod
+    def finish(self, export: Export, groups: Sequence[Group]) -> Finished:
+        """Writes what belongs to the whole. It may be called again after a kill, with the same groups.
+
+        Raises:
+            StorageError: if the disk is full.
+        """
