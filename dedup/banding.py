@@ -378,7 +378,7 @@ def _grown(table: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def unite(pairs: NDArray[np.uint32], parents: NDArray[np.uint32]) -> None:
     """Joins the documents of each pair. The root of a component is its least document."""
     for pair in range(pairs.shape[0]):
-        one, two = _root(parents, pairs[pair, 0]), _root(parents, pairs[pair, 1])
+        one, two = root(parents, pairs[pair, 0]), root(parents, pairs[pair, 1])
         if one < two:
             parents[two] = one
         else:
@@ -386,7 +386,8 @@ def unite(pairs: NDArray[np.uint32], parents: NDArray[np.uint32]) -> None:
 
 
 @inlined
-def _root(parents: NDArray[np.uint32], document: np.uint32) -> np.uint32:
+def root(parents: NDArray[np.uint32], document: np.uint32) -> np.uint32:
+    """The least document of a component, or of the part of it that has been put together so far."""
     while parents[document] != document:
         parents[document] = parents[parents[document]]
         document = parents[document]

@@ -1,0 +1,212 @@
+"""Groups of near-duplicates over all sources of a mix, so that a split takes all of a group or none of it.
+
+A group is a connected component: documents joined over any chain of similar pairs, whatever their sources. Where one
+revision of a page follows the other, all of them are one group, though the first is unlike the last. (Deduplication
+makes stars instead, dedup/clusters.py: there, a chain would remove too much. Here it only decides what stays together.)
+
+A pair is similar when its MinHash signatures (dedup/signatures.py; 112 values over 5-grams of words) share one of 28
+bands of 4 values, and agree in LEAST_AGREEMENT values. So the chance that a pair is joined directly is, by its Jaccard
+similarity (the probability of a common band, times the binomial one of enough agreement):
+
+    .80    1.0000        .65    .85        .50    .012
+    .75     .9997        .60    .47        .45    .0004
+    .70     .986         .55    .12        .40    .000004
+
+FineWeb's 14 bands of 8 would see .77 of the pairs at .75. That is enough to thin a corpus out, and not to keep a
+validation set apart from it. Bands alone would glue templates together: with them, documents that have a third of
+their 5-grams in common often share one. They are told apart by their signatures. Templates that make up half of their
+documents are one group.
+
+Not promised: that an excerpt is in the group of its book (Jaccard similarity is low there), nor that a pair is found
+among thousands of documents which share its bands and are not like it: of those that share a band, each is compared
+with the next WINDOW in the order of the values that follow.
+
+Words count as they do for shingles (dedup/shingles.py): case, diacritics and punctuation do not matter. A document with
+fewer than five of them is in one group with those of the same words; one without any, with those of the same text.
+
+The steps, each a function on files that any worker can do:
+
+    sketch_part   a task for each curated part: the signature of each document, from its text
+    assemble      one task: all sketches in one file of signatures and one of band keys
+    join_bands    a task for some bands: pairs that are similar, as few as join what is to be joined
+    write_groups  one task: the components
+
+or the last three in one go, `find_groups`. Documents are numbered by the order of their id hashes, and everything is
+done in that order: the groups depend on neither workers nor parts nor their order. Two documents of one id are in one
+group.
+
+A sketch, row for row beside its part:
+
+    id_hash    uint64, not null    mix/keys.py
+    signature  fixed_size_binary[224], not null
+
+Groups, sorted by id_hash; documents that are alone have no row:
+
+    id_hash     uint64, not null
+    group_hash  uint64, not null    the smallest id_hash of the group
+
+Memory: `sketch_part` 30 MB of text; `assemble` and `write_groups` 40 bytes for each document; `join_bands` 20 bytes for
+each, and PIECE_KEYS keys. The signatures are mapped. Disk: 224 bytes for each document in its sketch, and until the
+groups stand 336 more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numba import uint32, uint64
+from numpy.typing import NDArray
+
+from corpusmill.dedup.banding import Components, check_countable, read_pairs, root
+from corpusmill.dedup.clusters import agreement
+from corpusmill.dedup.shingles import Shingles, shingles_of
+from corpusmill.dedup.signatures import VALUE_BYTES, signatures_of
+from corpusmill.documents.batch import TextBatch
+from corpusmill.documents.compiled import frozen, kernel
+from corpusmill.documents.errors import DamagedRunError
+from corpusmill.documents.shards import Shard, atomic_file, read_batches, write_table
+from corpusmill.mix.keys import id_hashes
+
+BANDS, ROWS = 28, 4
+VALUES = BANDS * ROWS
+"""Of a signature."""
+LEAST_AGREEMENT = 68
+"""Values, of 112, in which the signatures of similar documents agree: .61 of them, as three standard errors below a
+similarity of .75 lie at .63 and of .70 at .57. Higher values lose pairs (at 73, one of 130 at .75), lower ones glue
+templates together (at 62, one pair in eight at .50)."""
+WINDOW = 32
+"""Documents behind each one of the same band key that it is compared with."""
+PIECE_KEYS = 4_000_000
+"""Keys that are put in order at a time, about."""
+
+SKETCH = pa.schema(
+    [
+        pa.field("id_hash", pa.uint64(), nullable=False),
+        pa.field("signature", pa.binary(VALUE_BYTES * VALUES), nullable=False),
+    ]
+)
+GROUPS = pa.schema(
+    [pa.field("id_hash", pa.uint64(), nullable=False), pa.field("group_hash", pa.uint64(), nullable=False)]
+)
+
+_NGRAM = 5
+_SEED = 0
+_BATCH_ROWS = 1024
+_ROW_GROUP_ROWS = 1 << 16
+_KEY_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # Knuth's multiplicative hashing: odd, near 2^64 / golden ratio
+_HASHES, _SIGNATURES, _KEYS = "id_hashes.bin", "signatures.bin", "keys.bin"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupCounts:
+    """What came of the search.
+
+    documents  with different ids
+    grouped    not alone
+    groups     of two documents or more
+    largest    documents of the largest group
+    """
+
+    documents: int
+    grouped: int
+    groups: int
+    largest: int
+
+    def as_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+def sketch_part(part: Path, out: Path) -> Shard:
+    """Writes the sketch of one curated part.
+
+    Raises:
+        StorageError: if the disk is full.
+    """
+    with pq.ParquetFile(part) as file:
+        batches = (sketch(TextBatch(batch)) for batch in read_batches(file, _BATCH_ROWS, ["id", "text"]))
+        return write_table(out, batches, SKETCH, row_group_rows=_ROW_GROUP_ROWS, compression="none")
+
+
+def sketch(batch: TextBatch) -> pa.RecordBatch:
+    """The rows of SKETCH of a batch with `id` and `text`, for those who have read the text anyway."""
+    shingles = shingles_of(batch, _NGRAM, False)
+    signatures = signatures_of(shingles, VALUES, _SEED, 64)
+    wordless = np.flatnonzero(shingles.words == 0)
+    if len(wordless):
+        texts, _ = batch.document_hashes
+        whole = Shingles(
+            frozen(np.arange(len(wordless) + 1, dtype=np.int32)), frozen(texts[wordless]), shingles.words[wordless]
+        )
+        signatures[wordless] = signatures_of(whole, VALUES, _SEED, 64)
+    stored = pa.py_buffer(signatures.astype("<u2", copy=False))
+    columns = [
+        pa.array(id_hashes(batch.documents.column("id"))),
+        pa.Array.from_buffers(SKETCH.field("signature").type, len(batch), [None, stored]),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=SKETCH)
+
+
+def find_groups(sketches: Sequence[Path], out: Path, workspace: Path) -> GroupCounts:
+    """Writes the groups of all documents of these sketches.
+
+    Args:
+        workspace: a folder for what is needed meanwhile; nothing of it is left.
+
+    Raises:
+        DamagedRunError: if a file is no sketch.
+        UsageError: if there are more documents than can be numbered.
+        StorageError: if the disk is full.
+    """
+    folder, pairs = workspace / "assembled", workspace / "pairs.bin"
+    assemble(sketches, folder)
+    join_bands(folder, range(BANDS), pairs)
+    counts = write_groups(folder, [pairs], out)
+    for path in (pairs, *folder.iterdir()):
+        path.unlink()
+    folder.rmdir()
+    return counts
+
+
+def assemble(sketches: Sequence[Path], folder: Path) -> None:
+    """Writes what `join_bands` and `write_groups` read.
+
+    id_hashes.bin   uint64[documents]
+    signatures.bin  uint16[documents, 112]
+    keys.bin        uint32[28, documents]   a hash of each band's values
+
+    all in the order of the sketches.
+
+    Raises:
+        DamagedRunError, UsageError, StorageError: as `find_groups`.
+    """
+    raise NotImplementedError
+
+
+def join_bands(folder: Path, bands: range, out: Path) -> None:
+    """Writes pairs of similar documents (dedup/banding.py reads them: `read_pairs`), by the order of their id hashes.
+
+    Raises:
+        StorageError: if the disk is full.
+    """
+    raise NotImplementedError
+
+
+def write_groups(folder: Path, pairs: Sequence[Path], out: Path) -> GroupCounts:
+    """Puts the pairs of all bands together and writes the groups.
+
+    Raises:
+        StorageError: if the disk is full.
+    """
+    raise NotImplementedError
+
+
+def look_up(groups: Path, hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The group hash of each document by its id hash; of one that is alone, the id hash itself."""
+    raise NotImplementedError
