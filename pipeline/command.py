@@ -233,6 +233,21 @@ def schema() -> None:
 
 @app.command()
 @answering
+def presets(
+    name: Annotated[str | None, typer.Argument(help="A preset, to see its source and its use.", metavar="NAME")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the published mixes that `mix.preset` knows."""
+    from corpusmill.mix.presets import preset_as_text, presets_as_data, presets_as_text
+
+    if as_json:
+        _print_json(presets_as_data(name))
+    else:
+        typer.echo(presets_as_text() if name is None else preset_as_text(name))
+
+
+@app.command()
+@answering
 def init(
     path: Annotated[Path, typer.Argument(help="Where to write it.", metavar="RECIPE")] = Path("recipe.yaml"),
 ) -> None:
