@@ -15,8 +15,11 @@ FORMATS = {
     "megatron": "megatron:Megatron",
     "olmo": "olmo:Olmo",
     "mosaic": "mosaic:Mosaic",
+    "mosaic_tokens": "mosaic:MosaicTokens",
     "litdata": "litdata:LitData",
+    "litdata_text": "litdata:LitDataText",
     "jsonl": "jsonl:JsonLines",
+    "jsonl_gz": "jsonl:JsonLinesGzip",
     "webdataset": "webdataset:WebDataset",
 }
 """`--to` -> module and class; a class takes no arguments."""

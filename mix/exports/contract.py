@@ -59,6 +59,7 @@ class Export:
     by        what the documents are parted by, if they are
     columns   the dataset's columns, as its shards declare them
     tokens    None where no format needs them
+    sequence_length   tokens that the trainer's model sees at a time, for formats whose samples are cut to it
     """
 
     folder: Path
@@ -66,6 +67,7 @@ class Export:
     by: By | None
     columns: pa.Schema
     tokens: TokenFacts | None
+    sequence_length: int = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
