@@ -400,10 +400,10 @@ def find_members(parents: NDArray[np.uint32], members: NDArray[np.uint32]) -> in
     alone = np.ones(parents.shape[0], np.bool_)
     for document in range(parents.shape[0]):
         # The root is never behind, so it has been settled when its documents come.
-        root = parents[parents[document]]
-        parents[document] = root
-        if root != document:
-            alone[root] = alone[document] = False
+        least = parents[parents[document]]
+        parents[document] = least
+        if least != document:
+            alone[least] = alone[document] = False
     count = 0
     for document in range(parents.shape[0]):
         if not alone[document]:
