@@ -45,9 +45,9 @@ Groups, sorted by id_hash; documents that are alone have no row:
     id_hash     uint64, not null
     group_hash  uint64, not null    the smallest id_hash of the group
 
-Memory: `sketch_part` 30 MB of text; `assemble` and `write_groups` 40 bytes for each document; `join_bands` 20 bytes for
-each, and PIECE_KEYS keys. The signatures are mapped. Disk: 224 bytes for each document in its sketch, and until the
-groups stand 336 more.
+Memory: `sketch_part` and `assemble` a batch; `join_bands` and `write_groups` 25 bytes for each document; the signatures
+are mapped. Disk: 224 bytes for each document in its sketch, and 344 more until the groups stand. Ten million of them,
+a third of them near-duplicates or of one template: 23 CPU seconds from sketches to groups, 475 MB at the most.
 """
 
 from __future__ import annotations
