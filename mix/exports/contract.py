@@ -49,16 +49,25 @@ class TokenFacts:
     eos: str
     eos_id: int
 
+    @property
+    def id_type(self) -> type[np.uint16 | np.uint32]:
+        """The smaller of the types that datatrove and OLMo-core read that holds every id."""
+        return np.uint16 if self.vocab_size <= 1 << 16 else np.uint32
+
+    @property
+    def id_bytes(self) -> int:
+        return np.dtype(self.id_type).itemsize
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
     """What all writers of a format share.
 
-    folder    the format's own, `OUT/<format>`
-    dataset   the dataset's name
-    by        what the documents are parted by, if they are
-    columns   the dataset's columns, as its shards declare them
-    tokens    None where no format needs them
+    folder            the format's own, `OUT/<format>`
+    dataset           the dataset's name
+    by                what the documents are parted by, if they are
+    columns           the dataset's columns, as its shards declare them
+    tokens            None where no format needs them
     sequence_length   tokens that the trainer's model sees at a time, for formats whose samples are cut to it
     """
 
@@ -68,6 +77,13 @@ class Export:
     columns: pa.Schema
     tokens: TokenFacts | None
     sequence_length: int = 2048
+
+    @property
+    def token_facts(self) -> TokenFacts:
+        """`tokens`, for formats that need them."""
+        if self.tokens is None:
+            raise TypeError(f"{self.folder}: the export has no tokens, and its format needs them")
+        return self.tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,15 +106,23 @@ class Place:
 class Documents:
     """Some documents, in order; a few megabytes of text.
 
-    rows     the dataset's columns (`Export.columns`)
-    tokens   the ids of all documents, one after another, each document's end marked by one EOS; uint16 or uint32.
-             None where no format needs tokens
-    ends     for each document, where it ends in `tokens`, EOS included; int64
+    rows      the dataset's columns (`Export.columns`)
+    numbers   each document's row in the dataset's shard
+    tokens    the ids of all documents, one after another, each document's end marked by one EOS; of `id_type`.
+              None where no format needs tokens
+    ends      for each document, where it ends in `tokens`, EOS included
     """
 
     rows: pa.RecordBatch
+    numbers: NDArray[np.int64]
     tokens: NDArray[np.unsignedinteger[Any]] | None = None
     ends: NDArray[np.int64] | None = None
+
+    def tokenised(self) -> tuple[NDArray[np.unsignedinteger[Any]], NDArray[np.int64]]:
+        """`tokens` and `ends`, for formats that need them."""
+        if self.tokens is None or self.ends is None:
+            raise TypeError("the documents have no tokens, and their format needs them")
+        return self.tokens, self.ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +142,7 @@ class Written:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Group:
     """What `finish` gets for each split and group: its writers' work in the order of the shards, never empty."""
 
@@ -139,6 +163,18 @@ class Group:
     @property
     def text_bytes(self) -> int:
         return sum(part.text_bytes for part in self.written)
+
+
+def shares(groups: Sequence[Group]) -> dict[str, dict[Group, float]]:
+    """For each split, `train` and `validation` first, its groups with their shares of its tokens.
+
+    With these weights a trainer that reads as many tokens as the split has reads every group about once.
+    """
+    order = {"train": 0, "validation": 1}
+    splits = sorted({group.split for group in groups}, key=lambda split: (order.get(split, 2), split))
+    own = {split: [group for group in groups if group.split == split] for split in splits}
+    totals = {split: sum(group.tokens for group in found) for split, found in own.items()}
+    return {split: {group: group.tokens / totals[split] for group in found} for split, found in own.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +241,8 @@ class Format(ABC):
     version: ClassVar[int] = 1
     """Goes up when the files change; an older export is then made anew."""
     needs_tokens: ClassVar[bool] = False
+    cuts_sequences: ClassVar[bool] = False
+    """Whether its files depend on `Export.sequence_length`."""
 
     @abstractmethod
     def writer(self, place: Place, export: Export) -> Writer:
