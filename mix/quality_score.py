@@ -1,32 +1,42 @@
 """Q, the quality score of a dataset: the share of its tokens that are uncorrupted and not redundant.
 
 Subramanyam, Chen and Grossman 2025, "Scaling Laws Revisited: Modeling the Role of Data Quality in Language Model
-Pretraining" (arXiv:2510.03313), put Q in (0, 1] into the scaling law L = A/N^α + B/(D^β·Q^γ) + E; this is their first
-estimator, Q = 1 − corruption rate, with redundancy counted as they define the rate.
+Pretraining" (arXiv:2510.03313), put Q in (0, 1] into the scaling law (mix/quality_law.py) and name two estimators:
+
+    Q = 1 − CR       the corruption rate: what is corrupted, and what is redundant. This is `q`.
+    Q = exp(−Δ)      Δ = μ1·noise + μ2/coverage + μ3·redundancy + μ4·synthetic share. This is `exponential`.
+
+They publish no μ. Ours are μ1 = μ3 = 1 with noise and redundancy as shares of all tokens, so that both estimators agree
+to first order; coverage and the synthetic share are not measured, and their terms are left out.
 
 Every token is lost at most once, in this order, so that 1 − Q is the sum of the losses:
 
-    epochs                             rows that repeat a document by its id (repeated passes)
-    duplicates                         rows with the text of another document
-    mojibake, unreadable, non_language corrupted windows of the rest (mix/corruption.py)
-    repetition                         runs of 13 words that the same document has had before (mix/repetition.py)
-    overlap                            runs of 13 words that another document has, too; one of them keeps it
+    epochs           rows that repeat a document by its id: not lost but worth less, by the decay of Muennighoff et al.
+                     2023 (mix/selection.py), so that two passes lose .016 and not .5
+    duplicates       documents with the text of another
+    near_duplicates  documents whose 3-grams are mostly those of another (mix/near_copies.py)
+    …                corrupted parts of the rest, by kind (mix/corruption.py)
+    repeated_lines   lines that many documents have (mix/repetition.py)
+    repetition       runs of 13 words that the same document has had before
+    overlap          runs of 13 words that another document has, too
 
-Differs from the paper: a window of 2,048 bytes is corrupted, not a whole sample; repetition counts in full, not by a
-decay (mix/selection.py has the decay, as effective units). Tokens are the dataset's count column, or bytes where it
-has none.
+Of documents that are alike one loses nothing: the least corrupted, then the longest. Of those with one text it is the
+one with the lowest hash of its id, so that components that share a text share the loss.
 
-Overlap is estimated from runs sampled by their hash, so that a run is in the sample in every document or in none.
-With `sampling_bits` b one run in 2^b is kept. All else is measured on every row.
+Differs from the paper: a part of a long document can be corrupted, not only a sample as a whole. Tokens are the
+dataset's count column, or bytes where it has none.
 
-A partial file (one for each part) is an `.npz` without pickled objects: for each row hashes of id and text, tokens,
-the losses, and how many runs; and the sampled runs. `combine` holds about 150 bytes a row and 60 bytes a sampled run.
+Each part of a dataset is noted in a file first (mix/scoring_rows.py), with the texts of a sample: of all documents up
+to SAMPLE_BYTES of text. Epochs and duplicates are counted on every row, all else is measured in the sample
+(mix/scoring_sample.py), with a 95 % interval (mix/scoring_interval.py). Memory: 60 bytes a row, and what the sample
+takes. Nothing depends on the order of parts or rows, beyond the last digits of sums.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,75 +44,111 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from corpusmill.documents.batch import TextBatch
-from corpusmill.documents.shards import atomic_file, read_batches
-from corpusmill.mix.corruption import KINDS, corruption
+from corpusmill.documents.errors import InputError
+from corpusmill.documents.shards import read_batches
+from corpusmill.mix.corruption import KINDS
 from corpusmill.mix.keys import id_hashes
-from corpusmill.mix.repetition import repetition
+from corpusmill.mix.quality_law import LAWS
+from corpusmill.mix.scoring_interval import bootstrap
+from corpusmill.mix.scoring_rows import Piece, Rows, Sampling, sampled_texts, write_rows
+from corpusmill.mix.scoring_sample import Measured, measure_sample
+from corpusmill.mix.selection import effective_units
 from corpusmill.mix.units import COUNT_COLUMNS
 
 DEFINITION = (
-    "Q is the share of the train split's tokens that are neither corrupted (mojibake, unreadable characters, text "
-    "that is no language) nor redundant (repeated passes, exact duplicates, repetition within a document, overlap with "
-    "another), after Subramanyam et al. 2025 (arXiv:2510.03313)."
+    "Q is the share of tokens that are neither corrupted nor redundant, after Subramanyam et al. 2025 "
+    "(arXiv:2510.03313): 1 minus the losses below. Repeated passes over a source lose what Muennighoff et al. 2023 "
+    "(arXiv:2305.16264) found them to be worth less than new text."
 )
+_REDUNDANT_FIRST = ("epochs", "duplicates", "near_duplicates")
+_REDUNDANT_LAST = ("repeated_lines", "repetition", "overlap")
+LOSSES = (*_REDUNDANT_FIRST, *KINDS, *_REDUNDANT_LAST)
+"""The parts of 1 − Q, in the order in which they are taken."""
+
+SAMPLE_BYTES = 128_000_000
+"""Text of which every document is measured; of more, a sample of half of it to all of it."""
 _BATCH_ROWS = 256
-_SAMPLED_TEXT_BYTES = 40_000_000
-"""Up to so much text, every run is kept: about 5 million runs, 160 MB in `combine`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class QualityScore:
     """Q and what it lost to what, each a share of all tokens.
 
-    documents   rows
-    tokens      in the unit of the count column, or bytes
+    q                  1 minus the losses
+    low, high          the ends of its 95 % interval; None where every document was measured
+    lost               loss -> share, for each of LOSSES
+    documents          rows
+    tokens             in `unit`
+    unit               the count column, or "bytes"
+    sampled_documents  different documents that were measured
+    components         the score of each component (or source) by itself; its duplicates are those in the whole
     """
 
     q: float
-    epochs: float
-    duplicates: float
-    mojibake: float
-    unreadable: float
-    non_language: float
-    repetition: float
-    overlap: float
+    low: float | None
+    high: float | None
+    lost: dict[str, float]
     documents: int
     tokens: int
+    unit: str
+    sampled_documents: int
+    components: dict[str, QualityScore] = field(default_factory=dict)
     definition: str = DEFINITION
 
     @property
     def corruption(self) -> float:
         """Share of tokens lost to corruption of any kind."""
-        return self.mojibake + self.unreadable + self.non_language
+        return math.fsum(self.lost[kind] for kind in KINDS)
 
     @property
     def redundancy(self) -> float:
         """Share of tokens lost to redundancy of any kind."""
-        return self.epochs + self.duplicates + self.repetition + self.overlap
+        return math.fsum(self.lost[name] for name in (*_REDUNDANT_FIRST, *_REDUNDANT_LAST))
+
+    @property
+    def exponential(self) -> float:
+        """The paper's other estimator, exp(−Δ), with weights of 1: never below `q`."""
+        return math.exp(-self.corruption - self.redundancy)
 
     def losses(self) -> dict[str, float]:
         """The parts of 1 − Q, in the order in which they are taken."""
-        return {name: getattr(self, name) for name in LOSSES}
+        return dict(self.lost)
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"corruption": self.corruption, "redundancy": self.redundancy}
+        """Plain data for the manifest and `corpusmill score --json`."""
+        return {
+            **self._own(),
+            "effective_tokens": {law.name: round(law.effective_tokens(self.tokens, self.q)) for law in LAWS},
+            "components": {name: score._own() for name, score in self.components.items()},
+            "definition": self.definition,
+        }
 
-
-LOSSES = ("epochs", "duplicates", *KINDS, "repetition", "overlap")
+    def _own(self) -> dict[str, Any]:
+        return {
+            "q": self.q,
+            "interval": None if self.low is None else [self.low, self.high],
+            "exponential": self.exponential,
+            "corruption": self.corruption,
+            "redundancy": self.redundancy,
+            **self.lost,
+            "documents": self.documents,
+            "tokens": self.tokens,
+            "unit": self.unit,
+            "sampled_documents": self.sampled_documents,
+        }
 
 
 def sampling_bits(text_bytes: int) -> int:
-    """How thinly runs are sampled in a dataset of so much text: the same for all its parts.
+    """Of a dataset of so much text, 1 document in 2^bits is measured.
 
-    >>> sampling_bits(1_000_000), sampling_bits(10**12)
-    (0, 15)
+    >>> sampling_bits(1_000_000), sampling_bits(20_000_000_000)
+    (0, 8)
     """
-    return max(0, (text_bytes // _SAMPLED_TEXT_BYTES).bit_length())
+    return max(0, ((text_bytes - 1) // SAMPLE_BYTES).bit_length())
 
 
 def score_part(part: Path, out: Path, *, bits: int = 0) -> None:
-    """Measures one Parquet file with the columns `id` and `text`, and writes what `combine` needs.
+    """Notes what `combine` needs of one Parquet file with the columns `id` and `text`.
 
     Args:
         bits: from `sampling_bits` of the whole dataset's text.
@@ -111,100 +157,149 @@ def score_part(part: Path, out: Path, *, bits: int = 0) -> None:
         StorageError: if the disk is full.
     """
     with pq.ParquetFile(part) as file:
-        counts = [name for name in dict.fromkeys(COUNT_COLUMNS.values()) if name in file.schema_arrow.names]
-        columns = ["id", "text", *counts[:1]]
-        pieces = [_measured(TextBatch(batch), bits) for batch in read_batches(file, _BATCH_ROWS, columns)]
-    joined: dict[str, Any] = {name: np.concatenate([piece[name] for piece in [_EMPTY, *pieces]]) for name in _EMPTY}
-    with atomic_file(out) as stream:
-        np.savez(stream, **joined)
+        names = file.schema_arrow.names
+        unit = next((name for name in COUNT_COLUMNS.values() if name in names), None)
+        write_rows(_pieces(file, unit), out, Sampling(share=2.0**-bits), unit or "bytes")
+
+
+def _pieces(file: pq.ParquetFile, unit: str | None) -> Iterator[Piece]:
+    label = next((name for name in ("component", "source") if name in file.schema_arrow.names), None)
+    columns = ["id", "text", *([unit] if unit else []), *([label] if label else [])]
+    for batch in read_batches(file, _BATCH_ROWS, columns):
+        yield Piece(
+            texts=batch.column("text"),
+            id_hash=id_hashes(batch.column("id")),
+            tokens=batch.column(unit).to_numpy().astype(np.int64) if unit else None,
+            components=batch.column(label) if label else None,
+        )
 
 
 def combine(partials: Sequence[Path]) -> QualityScore:
-    """The score of the dataset whose parts were measured, in any order."""
-    parts = [_loaded(path) for path in partials]
-    rows = {name: np.concatenate([part[name] for part in [_EMPTY, *parts]]) for name in _EMPTY}
-    tokens = rows["tokens"].astype(np.float64)
-    total = float(tokens.sum())
-    if total == 0:
-        nothing: dict[str, Any] = dict.fromkeys(LOSSES, 0.0)
-        return QualityScore(q=1.0, documents=len(tokens), tokens=0, **nothing)
-    unique, repeated_id = _unique_rows(rows["text_hash"], rows["id_hash"])
-    lost = {
-        "epochs": float(tokens[repeated_id].sum()),
-        "duplicates": float(tokens[~unique & ~repeated_id].sum()),
-    }
-    left = np.where(unique, tokens, 0.0)
-    for number, kind in enumerate(KINDS):
-        lost[kind] = float((left * rows["corrupted"][:, number]).sum())
-    left = left * (1 - rows["corrupted"].sum(axis=1))
-    lost["repetition"] = float((left * rows["repeated"]).sum())
-    left = left * (1 - rows["repeated"])
-    lost["overlap"] = float(left.sum()) * _overlap(rows, unique, left)
-    shares: dict[str, Any] = {name: value / total for name, value in lost.items()}
-    return QualityScore(q=1 - sum(shares.values()), documents=len(tokens), tokens=int(total), **shares)
+    """The score of the dataset whose parts were noted, in any order.
 
-
-_EMPTY: Mapping[str, NDArray[Any]] = {
-    "id_hash": np.empty(0, np.uint64),
-    "text_hash": np.empty(0, np.uint64),
-    "tokens": np.empty(0, np.int64),
-    "corrupted": np.empty((0, len(KINDS)), np.float64),
-    "repeated": np.empty(0, np.float64),
-    "runs": np.empty(0, np.int32),  # all of them
-    "sampled": np.empty(0, np.int32),  # how many of `run` are this row's
-    "run": np.empty(0, np.uint64),
-}
-
-
-def _measured(batch: TextBatch, bits: int) -> dict[str, NDArray[Any]]:
-    firsts, runs, repeated = repetition(batch.words)
-    sampled = (runs >> np.uint64(8)) & np.uint64((1 << bits) - 1) == 0  # the lowest bit is always set
-    before = np.concatenate([[0], np.cumsum(sampled)])[firsts]
-    counts = [name for name in batch.documents.schema.names if name not in ("id", "text")]
-    sizes = np.diff(batch.offsets)
-    return {
-        "id_hash": id_hashes(batch.documents.column("id")),
-        "text_hash": batch.document_hashes[0],
-        "tokens": (batch.documents.column(counts[0]).to_numpy() if counts else sizes).astype(np.int64),
-        "corrupted": corruption(batch.offsets, batch.text),
-        "repeated": repeated,
-        "runs": np.diff(firsts),
-        "sampled": np.diff(before).astype(np.int32),
-        "run": runs[sampled],
-    }
-
-
-def _loaded(path: Path) -> dict[str, NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in _EMPTY}
-
-
-def _unique_rows(
-    text_hash: NDArray[np.uint64], id_hash: NDArray[np.uint64]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which rows are the first with their text, and which repeat a row by text and id, in the order of the hashes."""
-    order = np.lexsort((id_hash, text_hash))
-    texts, ids = text_hash[order], id_hash[order]
-    same_text = np.zeros(len(order), np.bool_)
-    same_text[1:] = texts[1:] == texts[:-1]
-    same_id = same_text.copy()
-    same_id[1:] &= ids[1:] == ids[:-1]
-    unique, repeated_id = np.empty(len(order), np.bool_), np.empty(len(order), np.bool_)
-    unique[order], repeated_id[order] = ~same_text, same_id
-    return unique, repeated_id
-
-
-def _overlap(rows: Mapping[str, NDArray[Any]], unique: NDArray[np.bool_], left: NDArray[np.float64]) -> float:
-    """The share of the tokens that are `left` which stand in runs of another document.
-
-    Of the documents that share a run, the one with the smallest text hash keeps it.
+    Raises:
+        DamagedRunError: if they were not noted in one way.
+        InputError: if the sample is empty.
     """
-    row = np.repeat(np.arange(len(left)), rows["sampled"])
-    of_unique = unique[row]
-    row, run = row[of_unique], rows["run"][of_unique]
-    weight = left[row] / rows["runs"][row]
-    order = np.lexsort((rows["text_hash"][row], run))
-    again = np.zeros(len(order), np.bool_)
-    again[1:] = run[order][1:] == run[order][:-1]
-    total = float(weight.sum())
-    return float(weight[order][again].sum()) / total if total else 0.0
+    rows = Rows.read(partials)
+    documents = _documents(rows)
+    if documents.tokens.sum() > 0 and not documents.measured.any():
+        raise InputError(
+            f"the sample has none of the {len(rows):,} documents: a share of {rows.sampling.share:g} is too small"
+        )
+    wanted = documents.measured
+
+    measured = measure_sample(
+        lambda: (batch for _, batch in sampled_texts(partials, wanted)),
+        rows.text_hash[wanted],
+        by_similarity=rows.sampling.keys == "minhash" and rows.sampling.share < 1,
+    )
+    columns = _columns(documents.left[wanted], measured)
+    everything = np.ones(len(rows), np.bool_)
+    scores = {
+        name: _score(rows, documents, columns, rows.component == number, {})
+        for number, name in enumerate(rows.components)
+    }
+    return _score(rows, documents, columns, everything, scores if len(scores) > 1 else {})
+
+
+@dataclass(frozen=True, slots=True)
+class _Documents:
+    """What every row is known by, in tokens.
+
+    tokens    float64[n]
+    worth     float64[n]: what is left of them as repeated passes are worth less
+    lost      float64[n]: of that, what is lost to duplicates
+    left      float64[n]: what is left of a document and its repeated passes, at its first row; 0 elsewhere
+    measured  bool[n]: first rows that are in the sample
+    """
+
+    tokens: NDArray[np.float64]
+    worth: NDArray[np.float64]
+    lost: NDArray[np.float64]
+    left: NDArray[np.float64]
+    measured: NDArray[np.bool_]
+
+
+def _documents(rows: Rows) -> _Documents:
+    order = np.lexsort((rows.id_hash, rows.text_hash))
+    texts, ids = rows.text_hash[order], rows.id_hash[order]
+    new_text = np.ones(len(order), np.bool_)
+    new_text[1:] = texts[1:] != texts[:-1]
+    new_id = new_text.copy()
+    new_id[1:] |= ids[1:] != ids[:-1]
+    group = np.cumsum(new_text) - 1
+    stays = ids == ids[new_text][group] if len(order) else new_text  # the document whose id comes first
+    repeats, is_first, kept = (np.empty(len(order), np.bool_) for _ in range(3))
+    repeats[order], is_first[order], kept[order] = ~new_id, new_text, stays
+
+    tokens = rows.tokens.astype(np.float64)
+    labels = rows.component + 1
+    total, unique = (np.bincount(labels, weights, len(rows.components) + 1) for weights in (tokens, tokens * ~repeats))
+    factors = np.array(
+        [effective_units(one, all_) / all_ if all_ else 1.0 for one, all_ in zip(unique, total, strict=True)]
+    )
+    worth = tokens * factors[labels]
+    left = np.zeros(len(order))
+    left[order[new_text]] = np.bincount(group, (worth * kept)[order], int(new_text.sum()))
+    return _Documents(tokens, worth, np.where(kept, 0.0, worth), left, is_first & rows.sampled)
+
+
+# Columns of what is summed up over the sample, then those of LOSSES from the kinds of corruption on.
+_WEIGHT, _NEAR, _OTHERS, _PARTS = 0, 1, 2, 3
+
+
+def _columns(left: NDArray[np.float64], measured: Measured) -> NDArray[np.float64]:
+    rest = left * ~measured.is_near
+    parts = [left, left * measured.near, rest]
+    parts += [rest * share for share in measured.corrupted.T]
+    rest = rest * (1 - measured.corrupted.sum(axis=1))
+    for share in (measured.lines, measured.repetition, measured.overlap):
+        parts.append(rest * share)
+        rest = rest * (1 - share)
+    return np.stack(parts, axis=-1)
+
+
+def _shares(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of what is left after duplicates: lost to near duplicates, then to each of the other parts."""
+    near = np.minimum(1, sums[..., _NEAR] / np.maximum(sums[..., _WEIGHT], 1e-300))
+    parts = sums[..., _PARTS:] / np.maximum(sums[..., [_OTHERS]], 1e-300)
+    return np.concatenate([near[..., None], (1 - near[..., None]) * parts], axis=-1)
+
+
+def _score(
+    rows: Rows,
+    documents: _Documents,
+    columns: NDArray[np.float64],
+    own: NDArray[np.bool_],
+    components: dict[str, QualityScore],
+) -> QualityScore:
+    total = float(documents.tokens[own].sum())
+    lost = dict.fromkeys(LOSSES, 0.0)
+    own_columns = columns[own[documents.measured]]
+    low = high = None
+    if total:
+        worth = float(documents.worth[own].sum())
+        duplicates = float(documents.lost[own].sum())
+        left = (worth - duplicates) / total
+        shares = [(total - worth) / total, duplicates / total, *(left * _shares(own_columns.sum(axis=0)))]
+        lost = {name: max(0.0, float(share)) for name, share in zip(LOSSES, shares, strict=True)}
+        if rows.sampling.share < 1 and len(own_columns):
+            ends = bootstrap(
+                own_columns,
+                rows.key[documents.measured][own[documents.measured]],
+                lambda sums: 1 - _shares(sums).sum(axis=-1),
+                rows.sampling.share,
+            )
+            low, high = (left * end for end in ends)
+    return QualityScore(
+        q=max(0.0, 1 - math.fsum(lost.values())),
+        low=low,
+        high=high,
+        lost=lost,
+        documents=int(own.sum()),
+        tokens=int(total),
+        unit=rows.unit,
+        sampled_documents=len(own_columns),
+        components=components,
+    )
