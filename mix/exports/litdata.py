@@ -126,6 +126,7 @@ class LitData(Format):
 
     name = "litdata"
     needs_tokens = True
+    cuts_sequences = True
 
     def writer(self, place: Place, export: Export) -> Writer:
         return _TokensWriter(place, export)
@@ -184,6 +185,7 @@ class LitDataText(LitData):
 
     name = "litdata_text"
     needs_tokens = False
+    cuts_sequences = False
 
     def writer(self, place: Place, export: Export) -> Writer:
         return _TextWriter(place, export)

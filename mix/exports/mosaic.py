@@ -203,6 +203,7 @@ class MosaicTokens(Mosaic):
 
     name = "mosaic_tokens"
     needs_tokens = True
+    cuts_sequences = True
 
     def writer(self, place: Place, export: Export) -> Writer:
         return _TokensWriter(place, export)
