@@ -262,6 +262,45 @@ def init(
     typer.echo(f"wrote {path}; edit its paths, then: corpusmill plan {path}")
 
 
+@app.command()
+@answering
+def score(
+    dataset: Annotated[
+        list[str],
+        typer.Argument(
+            help="A dataset of ours, or Parquet, JSONL, CSV or text files; folders; globs; URLs.", metavar="DATASET..."
+        ),
+    ],
+    field: Annotated[str, typer.Option(help="The key or column that holds the text.")] = "text",
+    count: Annotated[
+        str | None,
+        typer.Option(help="The column that counts tokens, or `bytes`; default: n_tokens or such.", metavar="COLUMN"),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(help="Report each value of this column; default: component or source.", metavar="COLUMN"),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Of a dataset of ours.")] = "train",
+    sample: Annotated[
+        str | None,
+        typer.Option(
+            help="Documents to measure: a number, a share such as .1 or 10%, or all; default: 128 MB of text.",
+            metavar="SAMPLE",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a dataset: the share of its tokens that are neither corrupted nor redundant, and what it loses to what."""
+    from corpusmill.pipeline.score_command import score as score_dataset
+    from corpusmill.pipeline.score_command import score_as_text
+
+    told = score_dataset(dataset, field=field, count_column=count, by=by, split=split, sample=sample)
+    if as_json:
+        _print_json(told)
+    else:
+        typer.echo(score_as_text(told))
+
+
 @train.command("quality")
 @answering
 def train_quality(
