@@ -18,7 +18,7 @@ import yaml
 from corpusmill.mix.options import MixOptions
 from corpusmill.mix.quality_score import QualityScore
 from corpusmill.mix.selection import Selection
-from corpusmill.mix.shuffle import ShardReport, dataset_schema
+from corpusmill.mix.shuffle import ShardReport, dataset_schema, shard_pattern
 from corpusmill.mix.table import mix_table
 from corpusmill.mix.units import COUNT_COLUMNS, UNIT_NAMES
 
@@ -62,10 +62,10 @@ def dataset_card(
         + f", {_total(shards, 'validation', 'rows'):,} documents held out for validation. "
         + "Written by corpusmill: `manifest.json` says how, and `sha256sum -c SHA256SUMS` checks every file.\n",
         "## Mix\n",
-        f"| source | asked % | achieved % | {unit} | worth in new text | rows | epochs | available |\n"
+        f"| component | asked % | achieved % | {unit} | worth in new text | rows | epochs | available |\n"
         + "|---|---:|---:|---:|---:|---:|---:|---:|\n"
         + "\n".join(
-            f"| {escaped(row.source)} | {100 * row.asked:.2f} | {100 * row.achieved:.2f} | {row.units:,} "
+            f"| {escaped(row.component)} | {100 * row.asked:.2f} | {100 * row.achieved:.2f} | {row.units:,} "
             f"| {row.effective:,.0f} | {row.documents:,} | {row.epochs:.3f} | {row.available:,} |"
             for row in mix_table(selection)
         )
@@ -88,7 +88,7 @@ def dataset_card(
 
 def front_matter(options: MixOptions, selection: Selection, shards: Sequence[ShardReport]) -> dict[str, Any]:
     """What the Hub reads: licences, languages, size, which files make which split, and the columns."""
-    splits = [split for split in ("train", "validation") if any(shard.split == split for shard in shards)]
+    splits = list(selection.shards)
     rows = sum(shard.rows for shard in shards)
     languages = [
         language
@@ -104,12 +104,13 @@ def front_matter(options: MixOptions, selection: Selection, shards: Sequence[Sha
         "configs": [
             {
                 "config_name": "default",
-                "data_files": [{"split": split, "path": f"data/{split}-*.parquet"} for split in splits],
+                "data_files": [{"split": split, "path": shard_pattern(split)} for split in splits],
             }
         ],
         "dataset_info": {
             "features": [
-                {"name": field.name, "dtype": _feature(field.type)} for field in dataset_schema(selection.unit)
+                {"name": field.name, "dtype": _feature(field.type)}
+                for field in dataset_schema(selection.unit, components=selection.has_slices)
             ],
             "splits": [
                 {

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from corpusmill.mix.options import MixOptions
 from corpusmill.mix.selection import Selection
-from corpusmill.mix.shuffle import ShardReport, dataset_schema
+from corpusmill.mix.shuffle import ShardReport, dataset_schema, shard_pattern
 from corpusmill.mix.units import UNIT_NAMES
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
@@ -62,6 +62,7 @@ _DESCRIPTIONS = {
     "text": "The document.",
     "id": "The document's identifier; repeated passes over a source repeat it.",
     "source": "The source that the document comes from.",
+    "component": "What the document counts for in the mix.",
     "url": "Where it was published.",
     "language": "ISO 639 code.",
     "language_score": "Probability of the language, 0 to 1.",
@@ -72,7 +73,7 @@ _DESCRIPTIONS = {
 
 def croissant(options: MixOptions, selection: Selection, shards: Sequence[ShardReport]) -> dict[str, Any]:
     """The content of croissant.json."""
-    splits = [split for split in ("train", "validation") if any(shard.split == split for shard in shards)]
+    splits = list(selection.shards)
     licenses: Counter[str] = Counter()
     for shard in shards:
         licenses.update(shard.documents["license"])
@@ -106,7 +107,7 @@ def _file_set(split: str) -> dict[str, Any]:
         "@id": f"{split}-files",
         "name": f"{split}-files",
         "encodingFormat": "application/x-parquet",
-        "includes": f"data/{split}-*.parquet",
+        "includes": shard_pattern(split),
     }
 
 
@@ -124,7 +125,7 @@ def _record_set(split: str, selection: Selection, options: MixOptions) -> dict[s
                 "dataType": _data_type(field.type),
                 "source": {"fileSet": {"@id": f"{split}-files"}, "extract": {"column": field.name}},
             }
-            for field in dataset_schema(selection.unit)
+            for field in dataset_schema(selection.unit, components=selection.has_slices)
         ],
     }
 

@@ -48,9 +48,20 @@ def shuffle_keys(hashes: NDArray[np.uint64], seed: int, copy: int) -> NDArray[np
     return keyed(hashes, seed, f"shuffle/{copy}")
 
 
-def held_out(hashes: NDArray[np.uint64], seed: int, share: float) -> NDArray[np.bool_]:
-    """Which documents belong to the validation split."""
-    return below(keyed(hashes, seed, "validation"), int(share * KEYS))
+TRAIN, VALIDATION, HELD_OUT = range(3)
+"""What a document can be for; `splits_of` tells which."""
+
+
+def splits_of(group_hashes: NDArray[np.uint64], seed: int, validation: float, heldout: float) -> NDArray[np.int8]:
+    """The split of documents whose groups of near-duplicates have these hashes: a group is never divided.
+
+    Args:
+        validation, heldout: shares of the groups.
+    """
+    splits = np.full(len(group_hashes), TRAIN, np.int8)
+    splits[below(keyed(group_hashes, seed, "heldout"), int(heldout * KEYS))] = HELD_OUT
+    splits[below(keyed(group_hashes, seed, "validation"), int(validation * KEYS))] = VALIDATION
+    return splits
 
 
 def below(keys: NDArray[np.uint64], bound: int) -> NDArray[np.bool_]:

@@ -1,13 +1,14 @@
 """The last step of a dataset: its manifest, card, Croissant description and checksums; and its publication.
 
-`manifest.json`, schema version 1:
+`manifest.json`, schema version 2:
 
     schema_version, tool, tool_version, name
     unit            what `units` count; `unit_name` says it in words
     options         the mix as the recipe asks for it
     seed            int
     inputs          what the pipeline knows of sources, recipe, models and stages, as it hands it over
-    sources         for each: ratio asked and achieved, units, documents, epochs, effective units, passes, cut …
+    tokenizer       what counted tokens: name, fingerprint, vocab_size; null where none did
+    components      for each: source, ratio asked and achieved, units, documents, epochs, effective units, passes, cut …
     splits          for each: rows, bytes, characters, units, content hash
     shards          for each: name, rows, bytes, characters, units, sha256, content hash
     content_hash    of all rows of all shards; independent of order and sharding (documents/shards.py)
@@ -33,11 +34,11 @@ from corpusmill.mix.card import dataset_card
 from corpusmill.mix.croissant import croissant
 from corpusmill.mix.options import MixOptions
 from corpusmill.mix.quality_score import QualityScore
-from corpusmill.mix.selection import Selection
+from corpusmill.mix.selection import ComponentSelection, Selection, heldout_split
 from corpusmill.mix.shuffle import ShardReport
 from corpusmill.mix.units import UNIT_NAMES
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST, CARD, CROISSANT, CHECKSUMS = "manifest.json", "README.md", "croissant.json", "SHA256SUMS"
 
 
@@ -48,6 +49,7 @@ def finish(
     shards: Sequence[ShardReport],
     quality: QualityScore | None = None,
     inputs: Mapping[str, Any] | None = None,
+    tokenizer: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Writes what stands beside the shards, and returns the manifest. SHA256SUMS comes last: with it, all is there.
 
@@ -67,8 +69,9 @@ def finish(
         "options": options.as_dict(),
         "seed": selection.seed,
         "inputs": dict(inputs or {}),
-        "sources": [_source_entry(selection, name) for name in sorted(options.shares())],
-        "splits": {split: _split_entry(shards, split) for split in ("train", "validation")},
+        "tokenizer": dict(tokenizer) if tokenizer else None,
+        "components": [_component_entry(selection, chosen) for chosen in selection.components],
+        "splits": {split: _split_entry(shards, split) for split in selection.shards},
         "shards": [shard.as_dict() for shard in shards],
         "content_hash": _content_hash(shards),
         "quality": quality.as_dict() if quality else None,
@@ -118,15 +121,15 @@ def _json(data: Mapping[str, Any]) -> str:
 def _check_complete(folder: Path, selection: Selection, shards: Sequence[ShardReport]) -> None:
     names = {shard.name for shard in shards}
     missing = [shard.name for shard in shards if not (folder / shard.name).is_file()]
-    expected = selection.train_shards + selection.validation_shards
+    expected = sum(selection.shards.values())
     if missing or len(names) != expected or len(shards) != expected:
         raise DamagedRunError(
             f"{folder}: {len(names) - len(missing)} of {expected} shards are there, missing {missing or 'reports'}; "
             "run the same command again"
         )
-    for split, prefix in (("train", ""), ("validation", "validation_")):
+    for split in selection.shards:
         for key, counted in (("documents", "rows"), ("units", "units")):
-            chosen = sum(getattr(source, prefix + key) for source in selection.sources)
+            chosen = sum(_of_split(part, split, key) for part in selection.components)
             found = sum(getattr(shard, counted) for shard in shards if shard.split == split)
             if chosen != found:
                 raise DamagedRunError(
@@ -135,13 +138,17 @@ def _check_complete(folder: Path, selection: Selection, shards: Sequence[ShardRe
                 )
 
 
-def _source_entry(selection: Selection, name: str) -> dict[str, Any]:
-    source = selection.of(name)
-    return asdict(source) | {
-        "achieved_ratio": source.units / selection.units,
-        "epochs": source.epochs,
-        "effective_units": source.effective_units,
-    }
+def _of_split(chosen: ComponentSelection, split: str, key: str) -> int:
+    """A component's documents or units in a split."""
+    if split == "train":
+        return int(getattr(chosen, key))
+    if split == "validation":
+        return int(getattr(chosen, f"validation_{key}"))
+    return int(getattr(chosen, f"heldout_{key}")) if heldout_split(chosen.source) == split else 0
+
+
+def _component_entry(selection: Selection, chosen: ComponentSelection) -> dict[str, Any]:
+    return asdict(chosen) | {"achieved_ratio": chosen.units / selection.units, "epochs": chosen.epochs}
 
 
 def _split_entry(shards: Iterable[ShardReport], split: str) -> dict[str, Any]:

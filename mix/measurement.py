@@ -33,7 +33,7 @@ MEASUREMENT = pa.schema(
         pa.field("text_bytes", pa.int64(), nullable=False),
     ]
 )
-_ROW_GROUP_ROWS = 1 << 16
+ROW_GROUP_ROWS = 1 << 16
 _BATCH_ROWS = 256
 
 
@@ -45,7 +45,7 @@ def measure_part(part: Path, out: Path, options: MixOptions) -> Shard:
         StorageError: if the disk is full.
     """
     with pq.ParquetFile(part) as file:
-        return write_table(out, _measured(file, options), MEASUREMENT, row_group_rows=_ROW_GROUP_ROWS)
+        return write_table(out, _measured(file, options), MEASUREMENT, row_group_rows=ROW_GROUP_ROWS)
 
 
 def _measured(file: pq.ParquetFile, options: MixOptions) -> Iterator[pa.RecordBatch]:

@@ -15,14 +15,17 @@ A shard's columns (`dataset_schema`):
     text            string, not null
     id              string, not null    the document's; copies of a document share it
     source          string, not null    the recipe's name
+    component       string, not null    what the row counts for in the mix; only where that is not always the source
     url             string
     language        string
     language_score  float32
     quality         float32
-    n_tokens        int32, not null     n_words, n_bytes or n_characters where the mix counts those
+    n_tokens        int32, not null     n_words, n_bytes or n_characters where the mix counts those; n_bytes where it
+                                        counts documents
     license         string
 
-The schema's metadata has `corpusmill.unit`: `estimated_tokens` tells that n_tokens is an estimate.
+The schema's metadata has `corpusmill.unit`: `estimated_tokens` tells that n_tokens is an estimate; and, where tokens
+were counted, `corpusmill.tokenizer`, the fingerprint of what counted them.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -42,17 +45,18 @@ from numpy.typing import NDArray
 
 from corpusmill.documents.errors import DamagedRunError
 from corpusmill.documents.shards import ROW_GROUP_ROWS, atomic_file, storage_errors, write_table
-from corpusmill.mix.keys import held_out, range_starts, selection_keys, shuffle_keys
+from corpusmill.mix.keys import HELD_OUT, TRAIN, VALIDATION, range_starts, selection_keys, shuffle_keys, splits_of
 from corpusmill.mix.options import Unit
-from corpusmill.mix.selection import Selection, SourceSelection
+from corpusmill.mix.selection import Selection, heldout_split
 from corpusmill.mix.units import COUNT_COLUMNS
-
-Split = Literal["train", "validation"]
 
 RUN_BYTES = 64_000_000
 """Text of a run, about."""
+_PASSES = 1 << 20
+"""More than there are passes: a pass and a copy of a document in it make one number."""
 
 _CARRIED = ("text", "id", "source", "url", "language", "language_score", "quality", "license")
+_PLACED = ("id", "id_hash", "group_hash", "component", "copies", "units")
 _SCATTERED = pa.schema(
     [
         pa.field("shuffle_key", pa.uint64(), nullable=False),
@@ -62,6 +66,7 @@ _SCATTERED = pa.schema(
         pa.field("text", pa.large_string(), nullable=False),
         pa.field("id", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
+        pa.field("component", pa.string(), nullable=False),
         pa.field("url", pa.string()),
         pa.field("language", pa.string()),
         pa.field("language_score", pa.float32()),
@@ -82,7 +87,7 @@ class ShardReport:
     documents   by source, language and licence: `{"source": {"web": 12}, …}`; null is the empty name
     """
 
-    split: Split
+    split: str
     name: str
     rows: int
     file_bytes: int
@@ -101,36 +106,42 @@ class ShardReport:
         return cls(**data)
 
 
-def dataset_schema(unit: Unit) -> pa.Schema:
-    """The columns of a shard, for a mix that counts `unit`."""
+def dataset_schema(unit: Unit, *, components: bool = False) -> pa.Schema:
+    """The columns of a shard, for a mix that counts `unit`; with its components where they are not its sources."""
     count = COUNT_COLUMNS[unit]
     fields = {field.name: field for field in _SCATTERED}
     fields["text"] = pa.field("text", pa.string(), nullable=False)
     fields[count] = pa.field(count, pa.int32(), nullable=False)
-    return pa.schema([fields[name] for name in (*_CARRIED[:-1], count, "license")])
+    names = ["text", "id", "source", "component", "url", "language", "language_score", "quality", count, "license"]
+    return pa.schema([fields[name] for name in names if components or name != "component"])
 
 
-def shard_name(split: Split, index: int, selection: Selection) -> str:
+def shard_name(split: str, index: int, selection: Selection) -> str:
     """The path of a shard in the dataset's folder.
 
-    Readers sort names, and "train" comes before "validation": nanochat takes the last file as its validation set.
+    Readers sort names, and "train" comes before "validation": nanochat takes the last file as its validation set. So
+    held-out sets lie in a folder of their own.
     """
-    count = selection.train_shards if split == "train" else selection.validation_shards
-    return f"data/{split}-{index:05d}-of-{count:05d}.parquet"
+    return shard_pattern(split).replace("*", f"{index:05d}-of-{selection.shards[split]:05d}")
 
 
-def scatter(part: Path, measured: Path, source: str, selection: Selection, out: Path) -> None:
+def shard_pattern(split: str) -> str:
+    """The paths of all shards of a split, with a `*`."""
+    folder = "data" if split in ("train", "validation") else "heldout"
+    return f"{folder}/{split}-*.parquet"
+
+
+def scatter(part: Path, placed: Path, selection: Selection, out: Path) -> None:
     """Writes the selected documents of a curated part, with their copies, in runs that `gather` finds by shard.
 
     Row groups without a selected document are not read.
 
     Raises:
-        DamagedRunError: if the measurement is another part's.
+        DamagedRunError: if the placement is another part's.
         StorageError: if the disk is full.
     """
-    chosen = selection.of(source)
-    measurement = pq.read_table(measured, columns=["id", "id_hash", "units"])
-    rows = _PartRows.of(measurement, chosen, selection)
+    placement = pq.read_table(placed, columns=list(_PLACED))
+    rows = _PartRows.of(placement, selection)
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with (
         pq.ParquetFile(part) as file,
@@ -138,29 +149,43 @@ def scatter(part: Path, measured: Path, source: str, selection: Selection, out: 
         storage_errors(out),
         pa.ipc.new_file(stream, _SCATTERED, options=options) as writer,
     ):
-        if file.metadata.num_rows != len(measurement):
-            raise DamagedRunError(_mismatch(part, measured))
+        if file.metadata.num_rows != len(placement):
+            raise DamagedRunError(_mismatch(part, placed))
         for table, first in _pieces(file, rows.wanted):
-            ids = measurement.column("id").slice(first, len(table))
-            if not table.column("id").equals(ids):
-                raise DamagedRunError(_mismatch(part, measured))
-            for run in _runs(table, rows.piece(first, len(table)), chosen, selection):
+            its = placement.slice(first, len(table))
+            if not table.column("id").equals(its.column("id")):
+                raise DamagedRunError(_mismatch(part, placed))
+            table = table.append_column("component", its.column("component"))
+            for run in _runs(table, rows.piece(first, len(table)), selection):
                 for batch in run:
                     writer.write_batch(batch)
 
 
-def gather(split: Split, index: int, scattered: Sequence[Path], selection: Selection, folder: Path) -> ShardReport:
+def gather(
+    split: str,
+    index: int,
+    scattered: Sequence[Path],
+    selection: Selection,
+    folder: Path,
+    tokenizer: str | None = None,
+) -> ShardReport:
     """Writes one shard from the scattered files of every part, in any order, below the dataset's folder.
+
+    Args:
+        tokenizer: the fingerprint of what counted tokens.
 
     Raises:
         StorageError: if the disk is full.
     """
-    number = index if split == "train" else selection.train_shards + index
+    number = selection.first_shard(split) + index
     table = _in_order(_scattered_batches(scattered, number, selection))
-    schema = dataset_schema(selection.unit)
+    schema = dataset_schema(selection.unit, components=selection.has_slices)
     name = shard_name(split, index, selection)
     metadata = {"corpusmill.unit": selection.unit, "corpusmill.seed": str(selection.seed)}
-    shard = write_table(folder / name, _shard_batches(table, schema), schema, metadata=metadata)
+    if tokenizer is not None:
+        metadata["corpusmill.tokenizer"] = tokenizer
+    shard = write_table(folder / name, _shard_batches(table, schema, selection.unit), schema, metadata=metadata)
+    counted = ["source", "language", "license", *(["component"] if selection.has_slices else [])]
     return ShardReport(
         split=split,
         name=name,
@@ -171,30 +196,48 @@ def gather(split: Split, index: int, scattered: Sequence[Path], selection: Selec
         units=pc.sum(table.column("units")).as_py() or 0,
         sha256=shard.sha256,
         content_hash=shard.content_hash,
-        documents={column: _counts(table.column(column)) for column in ("source", "language", "license")},
+        documents={column: _counts(table.column(column)) for column in counted},
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _PartRows:
-    """What the measurement says of each row of a part (or of a piece of it), as parallel arrays."""
+    """What the placement says of each row of a part (or of a piece of it), as parallel arrays.
+
+    chosen      the number of the row's component among the selection's; -1: none
+    """
 
     hashes: NDArray[np.uint64]
     keys: NDArray[np.uint64]
-    held: NDArray[np.bool_]
+    splits: NDArray[np.int8]
+    chosen: NDArray[np.int64]
+    copies: NDArray[np.int64]
     units: NDArray[np.int64]
     wanted: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, measurement: pa.Table, chosen: SourceSelection, selection: Selection) -> _PartRows:
-        hashes = measurement.column("id_hash").to_numpy()
+    def of(cls, placement: pa.Table, selection: Selection) -> _PartRows:
+        hashes, groups, copies, units = (
+            placement.column(name).to_numpy() for name in ("id_hash", "group_hash", "copies", "units")
+        )
+        names = pa.array([chosen.component for chosen in selection.components])
+        chosen = pc.fill_null(pc.index_in(placement.column("component"), names), -1).to_numpy().astype(np.int64)
         keys = selection_keys(hashes, selection.seed)
-        held = held_out(hashes, selection.seed, selection.validation)
-        return cls(hashes, keys, held, measurement.column("units").to_numpy(), chosen.taken(keys, 0))
+        splits = splits_of(groups, selection.seed, selection.validation, selection.heldout)
+        wanted = (splits == HELD_OUT) & (chosen >= 0)
+        for number, component in enumerate(selection.components):  # later passes have nothing that the first has not
+            wanted |= (chosen == number) & component.taken(keys, 0)
+        return cls(hashes, keys, splits, chosen, copies.astype(np.int64), units, wanted)
 
     def piece(self, first: int, count: int) -> _PartRows:
-        rows = slice(first, first + count)
-        return _PartRows(self.hashes[rows], self.keys[rows], self.held[rows], self.units[rows], self.wanted[rows])
+        return _PartRows(*(getattr(self, name)[first : first + count] for name in self.__slots__))
+
+    def taken(self, copy: int, selection: Selection) -> NDArray[np.bool_]:
+        """Which rows the pass number `copy` takes; those of other splits go with the first."""
+        found = (self.splits == HELD_OUT) & (self.chosen >= 0) & (copy == 0)
+        for number, component in enumerate(selection.components):
+            found |= (self.chosen == number) & (self.splits == TRAIN) & component.taken(self.keys, copy)
+        return found | (self.wanted & (self.splits == VALIDATION)) if copy == 0 else found
 
 
 def _pieces(file: pq.ParquetFile, wanted: NDArray[np.bool_]) -> Iterator[tuple[pa.Table, int]]:
@@ -222,38 +265,47 @@ def _pieces(file: pq.ParquetFile, wanted: NDArray[np.bool_]) -> Iterator[tuple[p
         yield pa.Table.from_batches(waiting), first
 
 
-def _runs(
-    table: pa.Table, rows: _PartRows, chosen: SourceSelection, selection: Selection
-) -> Iterator[list[pa.RecordBatch]]:
-    """One run for each pass over the rows; validation documents go with the first."""
-    for copy in range(chosen.copies):
-        taken = chosen.taken(rows.keys, copy)
-        if copy:
-            taken &= ~rows.held
+def _runs(table: pa.Table, rows: _PartRows, selection: Selection) -> Iterator[list[pa.RecordBatch]]:
+    """A run for each time that a row can occur: each pass, and in it each copy of a document."""
+    most = int(rows.copies.max(initial=1))
+    for number in range(max(chosen.copies for chosen in selection.components) * most):
+        copy, again = divmod(number, most)
+        taken = rows.taken(copy, selection)
+        if again:
+            taken &= (rows.splits == TRAIN) & (rows.copies > again)
         places = np.flatnonzero(taken)
         if not len(places):
             continue
-        keys = shuffle_keys(rows.hashes[places], selection.seed, copy)
-        shards = _shards_of(keys, rows.held[places], selection)
+        occurrence = again * _PASSES + copy
+        keys = shuffle_keys(rows.hashes[places], selection.seed, occurrence)
+        shards = _shards_of(keys, rows.splits[places], rows.chosen[places], selection)
         order = np.lexsort((keys, shards))
         places, keys, shards = places[order], keys[order], shards[order]
         run = table.take(pa.array(places))
-        columns = {name: run.column(name) for name in _CARRIED}
+        columns = {name: run.column(name) for name in (*_CARRIED, "component")}
         columns["shuffle_key"] = pa.array(keys)
-        columns["copy"] = pa.array(np.full(len(places), copy, np.int32))
+        columns["copy"] = pa.array(np.full(len(places), occurrence, np.int32))
         columns["units"] = pa.array(rows.units[places])
         ready = pa.table([columns[name].cast(_SCATTERED.field(name).type) for name in _SCATTERED.names], _SCATTERED)
         ready = ready.combine_chunks()
-        borders = np.searchsorted(shards, np.arange(selection.train_shards + selection.validation_shards + 1))
+        borders = np.searchsorted(shards, np.arange(sum(selection.shards.values()) + 1))
         yield [_one_batch(ready.slice(start, end - start)) for start, end in pairwise(borders.tolist())]
 
 
-def _shards_of(keys: NDArray[np.uint64], held: NDArray[np.bool_], selection: Selection) -> NDArray[np.int64]:
-    """The number of each row's shard, train shards first."""
-    shards = np.searchsorted(range_starts(selection.train_shards), keys, side="right") - 1
-    if held.any():
-        within = np.searchsorted(range_starts(selection.validation_shards), keys[held], side="right") - 1
-        shards[held] = selection.train_shards + within
+def _shards_of(
+    keys: NDArray[np.uint64], splits: NDArray[np.int8], chosen: NDArray[np.int64], selection: Selection
+) -> NDArray[np.int64]:
+    """The number of each row's shard, counted over all splits."""
+    shards = np.zeros(len(keys), np.int64)
+    for split, count in selection.shards.items():
+        if split == "train":
+            own = splits == TRAIN
+        elif split == "validation":
+            own = splits == VALIDATION
+        else:
+            of_source = np.array([heldout_split(part.source) == split for part in selection.components])
+            own = (splits == HELD_OUT) & of_source[chosen]
+        shards[own] = selection.first_shard(split) + np.searchsorted(range_starts(count), keys[own], side="right") - 1
     return shards
 
 
@@ -263,7 +315,7 @@ def _one_batch(table: pa.Table) -> pa.RecordBatch:
 
 
 def _scattered_batches(scattered: Sequence[Path], number: int, selection: Selection) -> Iterator[pa.RecordBatch]:
-    shards = selection.train_shards + selection.validation_shards
+    shards = sum(selection.shards.values())
     for path in scattered:
         with pa.memory_map(str(path)) as stream, pa.ipc.open_file(stream) as reader:
             for batch in range(number, reader.num_record_batches, shards):
@@ -276,8 +328,12 @@ def _in_order(batches: Iterable[pa.RecordBatch]) -> pa.Table:
     return table.take(order).combine_chunks()
 
 
-def _shard_batches(table: pa.Table, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _shard_batches(table: pa.Table, schema: pa.Schema, unit: Unit) -> Iterator[pa.RecordBatch]:
     """The rows as batches of the shard's schema, small enough for 32-bit offsets."""
+
+    def count(rows: pa.Table) -> pa.ChunkedArray:
+        return pc.binary_length(rows.column("text")) if unit == "documents" else rows.column("units")
+
     sizes = np.cumsum(pc.binary_length(table.column("text")).to_numpy().astype(np.int64))
     start = 0
     while start < len(table):
@@ -285,7 +341,7 @@ def _shard_batches(table: pa.Table, schema: pa.Schema) -> Iterator[pa.RecordBatc
         end = int(np.searchsorted(sizes, base + _WRITE_BYTES, side="right"))
         end = min(max(end, start + 1), start + ROW_GROUP_ROWS)
         rows = table.slice(start, end - start)
-        columns = [rows.column("units" if field.name not in table.schema.names else field.name) for field in schema]
+        columns = [rows.column(name) if name in rows.column_names else count(rows) for name in schema.names]
         arrays = [column.combine_chunks().cast(field.type) for column, field in zip(columns, schema, strict=True)]
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
         start = end
@@ -296,5 +352,5 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _mismatch(part: Path, measured: Path) -> str:
-    return f"{measured}: does not measure the documents of {part}; remove both and run the same command again"
+def _mismatch(part: Path, placed: Path) -> str:
+    return f"{placed}: is not of the documents of {part}; remove both and run the same command again"

@@ -9,17 +9,18 @@ from corpusmill.mix.selection import Selection
 
 @dataclass(frozen=True, kw_only=True)
 class MixRow:
-    """One source of a mix.
+    """One component of a mix.
 
     asked       share of the budget, 0 to 1
     achieved    share of the train split's units, 0 to 1
     units       of the train split, repeated passes counted
     effective   what they are worth in units of new text (Muennighoff et al. 2023)
     documents   rows of the train split
-    epochs      passes over the source
+    epochs      passes over the component
     available   units of one pass
     """
 
+    component: str
     source: str
     asked: float
     achieved: float
@@ -31,19 +32,20 @@ class MixRow:
 
 
 def mix_table(selection: Selection) -> list[MixRow]:
-    """A row for each source of the mix, the largest first."""
+    """A row for each component of the mix, the largest first."""
     total = selection.units
     rows = [
         MixRow(
-            source=source.source,
-            asked=source.ratio,
-            achieved=source.units / total if total else 0.0,
-            units=source.units,
-            effective=source.effective_units,
-            documents=source.documents,
-            epochs=source.epochs,
-            available=source.available_units,
+            component=chosen.component,
+            source=chosen.source,
+            asked=chosen.ratio,
+            achieved=chosen.units / total if total else 0.0,
+            units=chosen.units,
+            effective=chosen.effective_units,
+            documents=chosen.documents,
+            epochs=chosen.epochs,
+            available=chosen.available_units,
         )
-        for source in selection.sources
+        for chosen in selection.components
     ]
-    return sorted(rows, key=lambda row: (-row.asked, row.source))
+    return sorted(rows, key=lambda row: (-row.asked, row.component))

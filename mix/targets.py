@@ -1,6 +1,6 @@
-"""How many units each source is to give: Hamilton's rounding, the policies for short sources, and their errors.
+"""How many units each component is to give: Hamilton's rounding, the policies for short ones, and their errors.
 
-A source can give `max_epochs` passes over its train documents, and is short when its share of the budget is more.
+A component can give `max_epochs` passes over its train documents, and is short when its share of the budget is more.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from corpusmill.mix.units import UNIT_NAMES
 
 @dataclass(frozen=True, kw_only=True)
 class Targets:
-    """What is asked of each source, in units of the train split.
+    """What is asked of each component, in units of the train split.
 
     budget  the recipe's, or the largest possible where the recipe has none
-    asked   source -> the ratio's part of the budget; they sum to the budget
-    aims    source -> the exact number that whole documents are to come close to, after the policy for short sources
+    asked   component -> the ratio's part of the budget; they sum to the budget
+    aims    component -> the exact number that whole documents are to come close to, after the policy for short ones
     """
 
     budget: int
@@ -44,112 +44,125 @@ def hamilton(total: int, shares: Mapping[str, Fraction]) -> dict[str, int]:
     return parts
 
 
-def largest_budget(shares: Mapping[str, Fraction], available: Mapping[str, int], max_epochs: float) -> int:
-    """The most units that keep the ratios with at most `max_epochs` passes over any source."""
-    passes = Fraction(str(max_epochs))
-    return min(floor(passes * available[source] / share) for source, share in shares.items())
+def largest_budget(shares: Mapping[str, Fraction], limits: Mapping[str, Fraction]) -> int:
+    """The most units that keep the ratios within what each component can give."""
+    return min(floor(limits[name] / share) for name, share in shares.items())
 
 
-def find_targets(options: MixOptions, available: Mapping[str, int]) -> Targets:
-    """What each source is to give, when one pass over it has `available` units of train documents.
+def find_targets(
+    options: MixOptions,
+    shares: Mapping[str, Fraction],
+    available: Mapping[str, int],
+    passes: Mapping[str, Fraction] | None = None,
+) -> Targets:
+    """What each component is to give, when one pass over it has `available` units of train documents.
 
     The aims are exact fractions and not Hamilton's whole numbers: those can shrink by one unit when the budget grows
     (the Alabama paradox), and then a larger dataset would not contain the smaller one.
 
+    Args:
+        shares: of the budget; they sum to 1.
+        passes: the most over each component; default: the mix's `max_epochs`.
+
     Raises:
         ShortSourceError: if the policy does not allow what the ratios ask.
     """
-    shares = options.shares()
-    largest = largest_budget(shares, available, options.max_epochs)
+    passes = passes or dict.fromkeys(shares, Fraction(str(options.max_epochs)))
+    limits = {name: passes[name] * available[name] for name in shares}
+    short = _Shortage(options, shares, available, passes, limits)
+    largest = largest_budget(shares, limits)
     budget = largest if options.budget is None else options.budget
     if budget == 0:
-        raise ShortSourceError(_nothing_message(options, shares, available))
-    wanted = {source: budget * share for source, share in shares.items()}
-    passes = Fraction(str(options.max_epochs))
-    limits = {source: passes * available[source] for source in shares}
+        raise ShortSourceError(short.of_everything())
+    wanted = {name: budget * share for name, share in shares.items()}
     aims = wanted
     if budget > largest:
         match options.when_short:
             case "error":
-                raise ShortSourceError(_short_message(options, budget, largest, wanted, limits, available))
+                raise ShortSourceError(short.of_some(budget, largest, wanted))
             case "renormalise":
                 if budget > sum(limits.values()):
-                    raise ShortSourceError(_exhausted_message(options, budget, limits))
+                    raise ShortSourceError(short.of_all(budget))
                 aims = _refilled(budget, shares, limits)
             case "repeat":
-                aims = {source: min(wanted[source], limits[source]) for source in shares}
+                aims = {name: min(wanted[name], limits[name]) for name in shares}
     return Targets(budget=budget, asked=hamilton(budget, shares), aims=aims)
 
 
 def _refilled(budget: int, shares: Mapping[str, Fraction], limits: Mapping[str, Fraction]) -> dict[str, Fraction]:
-    """Fills the budget in proportion to the shares, no source beyond its limit; the limits must suffice."""
+    """Fills the budget in proportion to the shares, no component beyond its limit; the limits must suffice."""
     aims: dict[str, Fraction] = {}
-    open_sources = dict(shares)
-    while open_sources:
-        scale = (budget - sum(aims.values(), Fraction())) / sum(open_sources.values(), Fraction())
-        full = [source for source, share in open_sources.items() if scale * share > limits[source]]
+    still = dict(shares)
+    while still:
+        scale = (budget - sum(aims.values(), Fraction())) / sum(still.values(), Fraction())
+        full = [name for name, share in still.items() if scale * share > limits[name]]
         if not full:
-            aims.update({source: scale * share for source, share in open_sources.items()})
+            aims.update({name: scale * share for name, share in still.items()})
             break
-        for source in full:
-            aims[source] = limits[source]
-            del open_sources[source]
-    return {source: aims[source] for source in shares}
+        for name in full:
+            aims[name] = limits[name]
+            del still[name]
+    return {name: aims[name] for name in shares}
 
 
-def _short_message(
-    options: MixOptions,
-    budget: int,
-    largest: int,
-    wanted: Mapping[str, Fraction],
-    limits: Mapping[str, Fraction],
-    available: Mapping[str, int],
-) -> str:
-    unit = UNIT_NAMES[options.unit]
-    short = [source for source in wanted if wanted[source] > limits[source]]
-    lines = [f"mix: a budget of {budget:,} {unit} asks more of some sources than they have:"]
-    for source in short:
-        asked, there = ceil(wanted[source]), floor(limits[source])
-        passes = "" if options.max_epochs == 1 else f" in {options.max_epochs:g} passes"
-        lines.append(
-            f"  {source}: asked {asked:,} ({100 * float(wanted[source] / budget):.4g} %), there are {there:,}{passes}, "
-            f"missing {asked - there:,}"
-        )
-    lines.append("Mend it in one of three ways:")
-    if largest:
-        lines.append(f"  budget: {largest}   (the largest that these ratios allow)")
-    else:
-        lines.append("  give the empty sources documents, or take them out of the ratios")
-    if all(available[source] for source in short):
-        needed = max(wanted[source] / available[source] for source in short)
-        lines.append(f"  max_epochs: {ceil(needed * 100) / 100:g}   (repeats what is short)")
-    else:
-        lines.append("  max_epochs cannot help a source that has no documents")
-    if budget <= sum(limits.values()):
-        aims = _refilled(budget, options.shares(), limits)
-        mix = ", ".join(f"{source} {100 * float(aim / budget):.4g} %" for source, aim in aims.items())
-        lines.append(f"  when_short: renormalise   (the others fill the budget: {mix})")
-    else:
-        total = floor(sum(limits.values()))
-        lines.append(
-            f"  when_short: renormalise with a budget of at most {total}   (all sources together have no more)"
-        )
-    return "\n".join(lines)
+@dataclass(frozen=True, slots=True)
+class _Shortage:
+    """What is said where components have less than is asked of them."""
 
+    options: MixOptions
+    shares: Mapping[str, Fraction]
+    available: Mapping[str, int]
+    passes: Mapping[str, Fraction]
+    limits: Mapping[str, Fraction]
 
-def _exhausted_message(options: MixOptions, budget: int, limits: Mapping[str, Fraction]) -> str:
-    total = floor(sum(limits.values()))
-    return (
-        f"mix.budget: {budget:,} {UNIT_NAMES[options.unit]} are more than all sources of the mix have together with "
-        f"max_epochs {options.max_epochs:g}, which is {total:,}; lower the budget to {total} or raise max_epochs"
-    )
+    def of_some(self, budget: int, largest: int, wanted: Mapping[str, Fraction]) -> str:
+        unit = UNIT_NAMES[self.options.unit]
+        short = [name for name in wanted if wanted[name] > self.limits[name]]
+        lines = [f"mix: a budget of {budget:,} {unit} asks more of some sources than they have:"]
+        for name in short:
+            asked, there = ceil(wanted[name]), floor(self.limits[name])
+            passes = "" if self.passes[name] == 1 else f" in {float(self.passes[name]):g} passes"
+            lines.append(
+                f"  {name}: asked {asked:,} ({100 * float(self.shares[name]):.4g} %), there are {there:,}{passes}, "
+                f"missing {asked - there:,}"
+            )
+        lines.append("Mend it in one of three ways:")
+        if largest:
+            lines.append(f"  budget: {largest}   (the largest that these ratios allow)")
+        else:
+            lines.append("  give the empty sources documents, or take them out of the ratios")
+        if all(self.available[name] for name in short):
+            needed = max(wanted[name] / self.available[name] for name in short)
+            lines.append(f"  max_epochs: {ceil(needed * 100) / 100:g}   (repeats what is short)")
+        else:
+            lines.append("  max_epochs cannot help a source that has no documents")
+        total = floor(sum(self.limits.values()))
+        if budget <= total:
+            aims = _refilled(budget, self.shares, self.limits)
+            mix = ", ".join(f"{name} {100 * float(aim / budget):.4g} %" for name, aim in aims.items())
+            lines.append(f"  when_short: renormalise   (the others fill the budget: {mix})")
+        else:
+            lines.append(
+                f"  when_short: renormalise with a budget of at most {total}   (all sources together have no more)"
+            )
+        return "\n".join(lines)
 
-
-def _nothing_message(options: MixOptions, shares: Mapping[str, Fraction], available: Mapping[str, int]) -> str:
-    empty = [source for source in shares if not available[source]]
-    if empty:
+    def of_all(self, budget: int) -> str:
+        total = floor(sum(self.limits.values()))
         return (
-            f"mix.ratios: no train document is left in {', '.join(empty)}, so that no budget keeps the ratios; give it "
-            "documents, lower `validation`, or take it out of the ratios"
+            f"mix.budget: {budget:,} {UNIT_NAMES[self.options.unit]} are more than all sources of the mix have "
+            f"together with max_epochs {self.options.max_epochs:g}, which is {total:,}; lower the budget to {total} or raise "
+            "max_epochs"
         )
-    return "mix.ratios: the sources have too little for one unit in these ratios; give them documents"
+
+    def of_everything(self) -> str:
+        empty = [name for name in self.shares if not self.available[name]]
+        if not empty:
+            return "mix.ratios: the sources have too little for one unit in these ratios; give them documents"
+        conditions = "".join(
+            f"; no document meets {part.where!r}" for name, part in self.options.slices.items() if name in empty
+        )
+        return (
+            f"mix.ratios: no train document is left in {', '.join(empty)}, so that no budget keeps the ratios"
+            f"{conditions}; give it documents, lower `validation`, or take it out of the ratios"
+        )

@@ -126,6 +126,54 @@ def run(
 
 @app.command()
 @answering
+def mix(
+    recipe: RecipeFile,
+    out: Annotated[
+        Path | None, typer.Option(help="The dataset's folder; default: `dataset` in the run's.", metavar="FOLDER")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what it would hold.")] = False,
+    resume: Annotated[
+        bool, typer.Option(help="Go on with what an interrupted mix left, or count and write everything anew.")
+    ] = True,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; default: one for each core.", metavar="NUMBER")
+    ] = None,
+    overrides: Overrides = None,
+    runs: Runs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Mix a dataset from a run that has ended: other ratios, budgets or presets by --set, read nothing again."""
+    from corpusmill.pipeline.executors import LocalExecutor
+    from corpusmill.pipeline.progress import progress_for
+    from corpusmill.pipeline.run import mix_recipe
+    from corpusmill.pipeline.summary import mix_summary
+
+    loaded = _recipe(recipe, overrides, runs)
+    if dry_run:
+        from corpusmill.pipeline.mix_command import plan_as_text, plan_mix
+
+        planned = plan_mix(loaded)
+        if as_json:
+            _print_json(planned.as_dict())
+        else:
+            typer.echo(plan_as_text(planned))
+        return
+    executor = LocalExecutor(workers if workers is not None else _cores())
+    progress = progress_for(sys.stderr)
+    try:
+        result = mix_recipe(loaded, executor, progress, out, fresh=not resume)
+    finally:
+        executor.close()
+        progress.close()
+    if as_json:
+        _print_json({"run": str(result.folder), **result.manifest["mix"]} if "mix" in result.manifest else {})
+    else:
+        typer.echo(mix_summary(result.manifest, result.folder, _width()))
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+@answering
 def plan(recipe: RecipeFile, overrides: Overrides = None, runs: Runs = None, as_json: AsJson = False) -> None:
     """Show what a run would read and do, and write nothing."""
     from corpusmill.pipeline.summary import plan_as_data, plan_as_text

@@ -127,17 +127,23 @@ def _told(row: Mapping[str, Any], run: Path, manifest: Mapping[str, Any]) -> dic
 
 def _in_dataset(row: Mapping[str, Any], run: Path, manifest: Mapping[str, Any]) -> dict[str, int] | None:
     """In which files of the dataset a kept document stands, and how often; None if it was not there to be taken."""
-    taken = {source["source"] for source in manifest["mix"]["sources"]} if "mix" in manifest else set()
+    datasets = manifest["mix"]["datasets"] if "mix" in manifest else []
+    taken = {part["source"] for dataset in datasets for part in dataset["components"]}
     if row["verdict"] != "kept" or row["source"] not in taken:
         return None
-    files = sorted((run / "dataset" / "data").glob("*.parquet"))
+    files = {
+        str(file): f"{dataset['stage']}/{file.name}" if dataset["stage"] else file.name
+        for dataset in datasets
+        for folder in ("data", "heldout")
+        for file in sorted((run / dataset["folder"] / folder).glob("*.parquet"))
+    }
     with duckdb.connect(config={"memory_limit": _MEMORY}) as base:
         found = base.sql(
             "select filename, count(*) from read_parquet($files, filename = true) where id = $id "
             "group by all order by all",
-            params={"files": [str(path) for path in files], "id": row["id"]},
+            params={"files": list(files), "id": row["id"]},
         ).fetchall()
-    return {Path(name).name: rows for name, rows in found}
+    return {files[name]: rows for name, rows in found}
 
 
 def _twin(row: Mapping[str, Any], run: Path) -> dict[str, Any] | None:

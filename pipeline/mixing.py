@@ -1,35 +1,60 @@
-"""The mix as tasks: measure every curated part, select, scatter, gather into shards, score, publish.
+"""The mix as tasks: measure every curated part, find near-duplicates, place, select, scatter, gather, score, publish.
 
-mix/measured/<source>/part-*.parquet     what the selection must know of each document
+mix/measured/<source>/part-*.parquet     units of each document
+mix/sketches/<source>/part-*.parquet     signatures; only where near-duplicates must not be divided among splits
+mix/groups.parquet                       near-duplicates, from all sketches
+mix/placed/<source>/part-*.parquet       what the selection must know of each document
+mix/totals.json                          what one pass over each component has: `corpusmill mix --dry-run` reads it
 mix/scattered/<source>/part-*.arrow      selected documents by shard; removed once the dataset stands
 .dataset-<fingerprint>/                  the dataset while it is built; renamed to `dataset` when it is complete
-mix/published.json                       which dataset stands at `dataset`
+mix/published/*.json                     which dataset stands where
+
+A mix with stages writes one dataset after the other, each to a folder of its stage's name below `dataset`.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from corpusmill.documents.shards import atomic_text, sha256_of
+import pyarrow as pa
+
+from corpusmill.documents.shards import atomic_text
+from corpusmill.mix.groups import find_groups, sketch_part
+from corpusmill.mix.licenses import count_licenses
 from corpusmill.mix.manifest import MANIFEST, finish, publish
 from corpusmill.mix.measurement import measure_part
 from corpusmill.mix.options import MixOptions
+from corpusmill.mix.placement import place_part
 from corpusmill.mix.quality_score import LOSSES, combine, sampling_bits, score_part
-from corpusmill.mix.selection import Selection, select
-from corpusmill.mix.shuffle import ShardReport, Split, gather, scatter, shard_name
+from corpusmill.mix.ratios import with_presets
+from corpusmill.mix.selection import Selection, Supplies, Totals, select_stages
+from corpusmill.mix.shuffle import ShardReport, gather, scatter, shard_name
+from corpusmill.mix.slices import Case, cases_by_source, check_cases
 from corpusmill.mix.table import mix_table
-from corpusmill.mix.units import load_tokenizer
+from corpusmill.mix.tokens import Tokens, load_tokens
 from corpusmill.pipeline.recipe import Recipe, build
 from corpusmill.pipeline.tasks import Counts, Outcome, Task, fingerprint
 
-LAYOUT = 1
-Parts = Mapping[str, Sequence[tuple[Path, Outcome]]]
-"""For each source its curated parts, with the outcomes of the tasks that wrote them."""
+LAYOUT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A curated part of a source, its ledger, and the outcome of the task that wrote it."""
+
+    documents: Path
+    ledger: Path
+    outcome: Outcome
+
+
+Parts = Mapping[str, Sequence[Part]]
+"""The parts of each source."""
 
 
 class Runner(Protocol):
@@ -47,160 +72,414 @@ class Measuring:
 
 
 @dataclass(frozen=True, slots=True)
-class Scattering:
+class Sketching:
+    part: Path
+    out: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    sketches: tuple[Path, ...]
+    out: Path
+    workspace: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
     part: Path
     measured: Path
+    ledger: Path
+    groups: Path | None
     source: str
+    cases: tuple[Case, ...]
+    copies: Mapping[int, int]
+    out: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Scattering:
+    part: Path
+    placed: Path
     selection: Selection
     out: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Gathering:
-    split: Split
+    split: str
     index: int
     scattered: tuple[Path, ...]
     selection: Selection
     folder: Path
     score: Path
+    tokenizer: str | None
 
 
 def mix_options(recipe: Recipe) -> MixOptions | None:
-    """The recipe's mix, checked against its sources; None where it has none.
+    """The recipe's mix with its presets, checked against its sources and stages; None where it has none.
 
     Raises:
-        RecipeError: if a value cannot be used, or a ratio names no source.
+        RecipeError: if a value cannot be used, a ratio names no source or slice, or a condition cannot be asked.
         InputError: if the tokenizer cannot be read.
     """
     if recipe.mix is None:
         return None
     given = {"seed": recipe.seed, "name": recipe.name, **recipe.mix}
     if isinstance(given.get("tokenizer"), str):
-        given["tokenizer"] = str(recipe.folder / given["tokenizer"])
+        name, equals, file = given["tokenizer"].rpartition("=")
+        given["tokenizer"] = f"{name}{equals}{recipe.folder / file}"
+    sources = [source.name for source in recipe.sources]
     options = build(MixOptions, given, f"{recipe.file}: mix")
-    options.check_sources([source.name for source in recipe.sources])
+    options = with_presets(options, [*sources, *options.slices])
+    for name, cases in cases_by_source(options, sources).items():
+        [source] = [source for source in recipe.sources if source.name == name]
+        measured = {f"{spec.name}.{item.name}": item.type for spec in source.stages for item in spec.build().measures}
+        check_cases(cases, pa.schema(measured.items()), name)
     if options.tokenizer is not None:
-        load_tokenizer(options.tokenizer)
+        load_tokens(options.tokenizer)
     return options
 
 
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """A mix of a run: its options, and the folder that it works in."""
+
+    folder: Path
+    options: MixOptions
+    parts: Parts
+
+    @property
+    def cases(self) -> dict[str, tuple[Case, ...]]:
+        return cases_by_source(self.options, self.parts)
+
+    def measuring(self) -> dict[str, list[Task]]:
+        """The tasks that count units, by source, in the order of its parts."""
+        options = self.options
+        counting = {"unit": options.unit, "tokenizer": tokens.fingerprint if (tokens := self.tokens()) else None}
+        return {
+            source: [
+                self._task(
+                    f"measure-{source}-{part.documents.stem}",
+                    measure,
+                    Measuring(part.documents, self._file("measured", source, part), options),
+                    (self._file("measured", source, part),),
+                    fingerprint(LAYOUT, counting, part.outcome.task.fingerprint),
+                    part.outcome.counts["bytes_out"],
+                )
+                for part in self.parts[source]
+            ]
+            for source in self.cases
+        }
+
+    def tokens(self) -> Tokens | None:
+        return load_tokens(self.options.tokenizer) if self.options.tokenizer is not None else None
+
+    def sketching(self) -> list[Task]:
+        """The tasks that make signatures; none where splits may divide near-duplicates, or there is one split."""
+        options = self.options
+        if options.split_by == "document" or not (options.validation or options.heldout):
+            return []
+        return [
+            self._task(
+                f"sketch-{source}-{part.documents.stem}",
+                sketch,
+                Sketching(part.documents, self._file("sketches", source, part)),
+                (self._file("sketches", source, part),),
+                fingerprint(LAYOUT, "sketch", part.outcome.task.fingerprint),
+                part.outcome.counts["bytes_out"],
+            )
+            for source in self.cases
+            for part in self.parts[source]
+        ]
+
+    def grouping(self, sketching: Sequence[Task]) -> Task:
+        """The task that finds near-duplicates."""
+        out = self.folder / "mix" / "groups.parquet"
+        workspace = self.folder / "mix" / "workspace"
+        sketches = tuple(task.arguments.out for task in sketching)
+        return self._task(
+            "groups",
+            group,
+            Grouping(sketches, out, workspace),
+            (out,),
+            fingerprint(LAYOUT, [task.fingerprint for task in sketching]),
+            sum(task.size for task in sketching),
+        )
+
+    def placing(self, measuring: Mapping[str, Sequence[Task]], grouping: Task | None) -> dict[str, list[Task]]:
+        """The tasks that place documents, by source, in the order of its parts."""
+        found: dict[str, list[Task]] = {}
+        for source, cases in self.cases.items():
+            for part, measured in zip(self.parts[source], measuring[source], strict=True):
+                out = self._file("placed", source, part)
+                work = Placing(
+                    part.documents,
+                    measured.arguments.out,
+                    part.ledger,
+                    grouping.arguments.out if grouping else None,
+                    source,
+                    cases,
+                    self.options.copies(),
+                    out,
+                )
+                wanted = fingerprint(
+                    LAYOUT, measured.fingerprint, grouping and grouping.fingerprint, cases, work.copies
+                )
+                found.setdefault(source, []).append(
+                    self._task(f"place-{source}-{part.documents.stem}", place, work, (out,), wanted, measured.size)
+                )
+        return found
+
+    def remember(self, totals: Totals, placing: Mapping[str, Sequence[Task]]) -> None:
+        """Keeps what was counted, for plans."""
+        kept = {"fingerprint": self._counted(placing), **totals.as_dict()}
+        atomic_text(self._totals, json.dumps(kept, indent=1) + "\n")
+
+    def remembered(self, placing: Mapping[str, Sequence[Task]]) -> Totals | None:
+        """What an earlier mix of these components counted; None if there was none."""
+        try:
+            kept = json.loads(self._totals.read_text())
+            return Totals.from_dict(kept) if kept["fingerprint"] == self._counted(placing) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # absent, cut short or somebody else's: it is counted again
+
+    @property
+    def _totals(self) -> Path:
+        return self.folder / "mix" / "totals.json"
+
+    def _counted(self, placing: Mapping[str, Sequence[Task]]) -> str:
+        options = self.options
+        tasks = {source: [task.fingerprint for task in own] for source, own in placing.items()}
+        return fingerprint(LAYOUT, options.seed, options.validation, options.heldout, tasks)
+
+    def _file(self, kind: str, source: str, part: Part) -> Path:
+        return self.folder / "mix" / kind / source / part.documents.name
+
+    def _task(
+        self, name: str, function: Any, arguments: Any, outputs: tuple[Path, ...], wanted: str, size: int
+    ) -> Task:
+        return Task(
+            key=f"mix/{name}",
+            function=f"{__name__}:{function.__name__}",
+            arguments=arguments,
+            outputs=outputs,
+            marker=self.folder / "mix" / "tasks" / f"{name}.json",
+            fingerprint=wanted,
+            size=size,
+        )
+
+    def remove_others(self, tasks: Sequence[Task]) -> None:
+        """Removes what was made of parts that are not in the mix any more."""
+        wanted = {path for task in tasks for path in (task.marker, *task.outputs)}
+        kinds = ("measured", "sketches", "placed")
+        stale = [path for kind in kinds for path in self.folder.glob(f"mix/{kind}/*/*")]
+        stale += [path for kind in ("measure", "sketch", "place") for path in self.folder.glob(f"mix/tasks/{kind}-*")]
+        for path in stale:
+            if path not in wanted:
+                path.unlink()
+
+
 def run_mix(
-    folder: Path, options: MixOptions, parts: Parts, runner: Runner, inputs: Mapping[str, Any]
+    folder: Path, options: MixOptions, parts: Parts, runner: Runner, inputs: Mapping[str, Any], final: Path
 ) -> dict[str, Any] | None:
-    """Writes the dataset of a run, or finds it written. Returns what the run's
-    manifest says of it; None if a task failed.
+    """Writes the datasets of a run, or finds them written. Returns what the run's manifest says of them; None if a task
+    failed.
 
     Raises:
         ShortSourceError: if a source is short and the policy is `error`.
+        RecipeError: if a licence is denied, or a condition fails on a document.
     """
-    measured = _measure(folder, options, parts, runner)
-    if measured is None:
+    if final == folder / "dataset":
+        _make_room(final, options)
+    mix = Mix(folder, options, parts)
+    measuring, sketching = mix.measuring(), mix.sketching()
+    grouping = mix.grouping(sketching) if sketching else None
+    placing = mix.placing(measuring, grouping)
+    counting = [task for own in measuring.values() for task in own] + sketching
+    placed = [task for own in placing.values() for task in own]
+    mix.remove_others([*counting, *placed])
+    if not _all_well(runner.run("mix: count", counting)):
         return None
-    selection = select({name: [task.arguments.out for task in tasks] for name, tasks in measured.items()}, options)
-    counted = {name: [task.fingerprint for task in tasks] for name, tasks in measured.items()}
-    wanted = fingerprint(LAYOUT, options, selection.as_dict(), counted)
-    published = folder / "mix" / "published.json"
-    final = folder / "dataset"
-    if not _stands(published, final, wanted):
-        building = folder / f".dataset-{wanted}"
-        for older in folder.glob(".dataset-*"):
-            if older != building and older.name != ".dataset-retired":
-                shutil.rmtree(older)
-        shards = _shuffle(folder, building, measured, selection, wanted, runner)
-        if shards is None:
+    if grouping is not None and not _all_well(runner.run("mix: near-duplicates", [grouping])):
+        return None
+    ended = runner.run("mix: place", placed)
+    if not _all_well(ended):
+        return None
+    options.licenses.check(_licenses(ended))
+    supplies = Supplies({source: [task.arguments.out for task in own] for source, own in placing.items()}, options)
+    mix.remember(supplies.totals(), placing)
+    selections = select_stages(supplies, options)
+    tokens = mix.tokens()
+    documents = {source: [task.fingerprint for task in own] for source, own in placing.items()}
+    told = []
+    for stage, asked in options.datasets().items():
+        wanted = fingerprint(LAYOUT, asked, selections[stage].as_dict(), documents)
+        dataset = _Dataset(mix, asked, selections[stage], wanted, final / stage if stage else final, tokens)
+        if not dataset.stands() and not dataset.write(placing, runner, inputs):
             return None
+        told.append({"stage": stage, **dataset.told()})
+    _remove_spent(folder, final)
+    return {"datasets": told}
+
+
+@dataclass(frozen=True, slots=True)
+class _Dataset:
+    """One dataset on its way to its place."""
+
+    mix: Mix
+    options: MixOptions
+    selection: Selection
+    wanted: str
+    final: Path
+    tokens: Tokens | None
+
+    @property
+    def _published(self) -> Path:
+        return self.mix.folder / "mix" / "published" / f"{fingerprint(str(self.final))}.json"
+
+    @property
+    def _building(self) -> Path:
+        return self.final.with_name(f".{self.final.name}-{self.wanted}")
+
+    def stands(self) -> bool:
+        try:
+            kept = json.loads(self._published.read_text())
+            manifest = json.loads((self.final / MANIFEST).read_text())
+            return bool(kept["fingerprint"] == self.wanted) and all(
+                (self.final / shard["name"]).stat().st_size == shard["file_bytes"] for shard in manifest["shards"]
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            # Absent, cut short or somebody else's: it is made again.
+            return False
+
+    def write(self, placing: Mapping[str, Sequence[Task]], runner: Runner, inputs: Mapping[str, Any]) -> bool:
+        """Writes it and puts it in its place; False if a task failed."""
+        for older in self.final.parent.glob(f".{self.final.name}-*"):
+            if older != self._building and not older.name.endswith("-retired"):
+                shutil.rmtree(older)
+        shards = self._shuffle(placing, runner)
+        if shards is None:
+            return False
         reports = [ShardReport.from_dict(outcome.counts["shard"]) for outcome in shards]
         score = combine([done.task.arguments.score for done in shards if done.task.arguments.split == "train"])
-        finish(building, options, selection, reports, score, inputs)
-        publish(building, final)
-        atomic_text(published, json.dumps({"fingerprint": wanted}))
-    _remove_spent(folder)
-    return _told(final, options, selection)
+        counted = self.tokens and {
+            "name": self.tokens.name,
+            "fingerprint": self.tokens.fingerprint,
+            "vocab_size": self.tokens.vocab_size,
+        }
+        finish(self._building, self.options, self.selection, reports, score, inputs, counted)
+        publish(self._building, self.final)
+        atomic_text(self._published, json.dumps({"fingerprint": self.wanted}))
+        return True
 
-
-def _measure(folder: Path, options: MixOptions, parts: Parts, runner: Runner) -> dict[str, list[Task]] | None:
-    counting = options.measuring()
-    tokenizer = sha256_of(Path(options.tokenizer)) if options.tokenizer else None
-    tasks = {
-        source: [
-            Task(
-                key=f"mix/measure/{source}/{path.stem}",
-                function="corpusmill.pipeline.mixing:measure",
-                arguments=Measuring(path, folder / "mix" / "measured" / source / path.name, options),
-                outputs=(folder / "mix" / "measured" / source / path.name,),
-                marker=folder / "mix" / "tasks" / f"measure-{source}-{path.stem}.json",
-                fingerprint=fingerprint(LAYOUT, {**counting, "tokenizer": tokenizer}, outcome.task.fingerprint),
-                size=outcome.counts["bytes_out"],
+    def _shuffle(self, placing: Mapping[str, Sequence[Task]], runner: Runner) -> list[Outcome] | None:
+        """Scatters every part and gathers every shard; the outcomes of the gathering, or None if a task failed."""
+        folder, selection = self.mix.folder, self.selection
+        sources = {chosen.source for chosen in selection.components}
+        scattering = [
+            self._task(
+                f"scatter-{source}-{task.arguments.part.stem}",
+                scatter_part,
+                Scattering(task.arguments.part, task.arguments.out, selection, out),
+                (out,),
+                (task.fingerprint,),
+                task.size,
             )
-            for path, outcome in found
+            for source, tasks in placing.items()
+            if source in sources
+            for task in tasks
+            for out in [folder / "mix" / "scattered" / source / f"{task.arguments.part.stem}.arrow"]
         ]
-        for source, found in parts.items()
-    }
-    every = [task for found in tasks.values() for task in found]
-    _remove_others(folder, every)
-    ended = runner.run("mix: count", every)
-    return tasks if _all_well(ended) else None
+        if not _all_well(runner.run("mix: scatter", scattering)):
+            return None
+        scattered = tuple(task.arguments.out for task in scattering)
+        splits = [(split, index) for split, count in selection.shards.items() for index in range(count)]
+        counted = self.tokens.fingerprint if self.tokens else None
+        gathering = [
+            self._task(
+                f"gather-{split}-{index:05d}",
+                gather_shard,
+                Gathering(split, index, scattered, selection, self._building, score, counted),
+                (self._building / shard_name(split, index, selection), score),
+                (split, index),
+                selection.text_bytes // len(splits),
+            )
+            for split, index in splits
+            for score in [folder / "mix" / "scores" / f"{split}-{index:05d}.npz"]
+        ]
+        gathered = runner.run("mix: gather", gathering)
+        return gathered if _all_well(gathered) else None
+
+    def _task(
+        self, name: str, function: Any, arguments: Any, outputs: tuple[Path, ...], depends: tuple[Any, ...], size: int
+    ) -> Task:
+        wanted = fingerprint(LAYOUT, self.wanted, str(self.final), *depends)
+        return self.mix._task(name, function, arguments, outputs, wanted, size)
+
+    def told(self) -> dict[str, Any]:
+        """What the run's manifest says of it."""
+        manifest = json.loads((self.final / MANIFEST).read_text())
+        rows = [
+            [
+                row.component,
+                f"{row.asked:.2%}",
+                f"{row.achieved:.2%}",
+                f"{row.units:,}",
+                f"{row.effective:,.0f}",
+                f"{row.documents:,}",
+                f"{row.epochs:.2f}",
+                f"{row.available:,}",
+            ]
+            for row in mix_table(self.selection)
+        ]
+        return {
+            "folder": os.path.relpath(self.final, self.mix.folder),
+            "max_epochs": self.options.max_epochs,
+            "unit": manifest["unit_name"],
+            "budget": self.options.budget,
+            "table": {"head": TABLE_HEAD, "rows": rows},
+            "components": manifest["components"],
+            "splits": {name: split["rows"] for name, split in manifest["splits"].items()},
+            "shards": len(manifest["shards"]),
+            "content_hash": manifest["content_hash"],
+            "quality": {
+                "q": manifest["quality"]["q"],
+                "definition": manifest["quality"]["definition"],
+                "parts": {name: manifest["quality"][name] for name in LOSSES},
+            },
+        }
 
 
-def _shuffle(
-    folder: Path,
-    building: Path,
-    measured: Mapping[str, Sequence[Task]],
-    selection: Selection,
-    wanted: str,
-    runner: Runner,
-) -> list[Outcome] | None:
-    """Scatters every part and gathers every shard; the outcomes of the gathering, or None if a task failed."""
-    scattering = [
-        Task(
-            key=f"mix/scatter/{source}/{task.arguments.part.stem}",
-            function="corpusmill.pipeline.mixing:scatter_part",
-            arguments=Scattering(task.arguments.part, task.arguments.out, source, selection, out),
-            outputs=(out,),
-            marker=folder / "mix" / "tasks" / f"scatter-{source}-{task.arguments.part.stem}.json",
-            fingerprint=fingerprint(LAYOUT, wanted, task.fingerprint),
-            size=task.size,
-        )
-        for source, tasks in measured.items()
-        if source in {chosen.source for chosen in selection.sources}
-        for task in tasks
-        for out in [folder / "mix" / "scattered" / source / f"{task.arguments.part.stem}.arrow"]
-    ]
-    if not _all_well(runner.run("mix: scatter", scattering)):
-        return None
-    scattered = tuple(task.arguments.out for task in scattering)
-    splits: list[tuple[Split, int]] = [("train", index) for index in range(selection.train_shards)]
-    splits += [("validation", index) for index in range(selection.validation_shards)]
-    gathering = [
-        Task(
-            key=f"mix/gather/{split}/{index:05d}",
-            function="corpusmill.pipeline.mixing:gather_shard",
-            arguments=Gathering(split, index, scattered, selection, building, score),
-            outputs=(building / shard_name(split, index, selection), score),
-            marker=folder / "mix" / "tasks" / f"gather-{split}-{index:05d}.json",
-            fingerprint=fingerprint(LAYOUT, wanted, split, index),
-            size=selection.text_bytes // len(splits),
-        )
-        for split, index in splits
-        for score in [folder / "mix" / "scores" / f"{split}-{index:05d}.npz"]
-    ]
-    gathered = runner.run("mix: gather", gathering)
-    return gathered if _all_well(gathered) else None
+TABLE_HEAD = ["component", "asked", "achieved", "units", "worth in new text", "documents", "epochs", "available"]
 
 
-def _remove_others(folder: Path, tasks: Sequence[Task]) -> None:
-    """Removes measurements of parts that are not in the mix any more."""
-    wanted = {path for task in tasks for path in (task.marker, *task.outputs)}
-    for path in (*folder.glob("mix/measured/*/*"), *folder.glob("mix/tasks/measure-*")):
-        if path not in wanted:
-            path.unlink()
+def _licenses(placed: Sequence[Outcome]) -> dict[str, dict[str, int]]:
+    """Documents by component and licence."""
+    sums: dict[str, dict[str, int]] = {}
+    for outcome in placed:
+        for component, licenses in outcome.counts["licenses"].items():
+            own = sums.setdefault(component, {})
+            for name, documents in licenses.items():
+                own[name] = own.get(name, 0) + documents
+    return sums
 
 
-def _remove_spent(folder: Path) -> None:
+def _make_room(final: Path, options: MixOptions) -> None:
+    """Removes datasets of an older mix that lie where this one's will: a dataset of stages has none of its own."""
+    stages = options.datasets()
+    if "" not in stages and (final / MANIFEST).is_file():
+        shutil.rmtree(final)
+    for other in final.glob(f"*/{MANIFEST}"):
+        if other.parent.name not in stages:
+            shutil.rmtree(other.parent)
+
+
+def _remove_spent(folder: Path, final: Path) -> None:
     """Removes what only served to build the dataset, markers first; a run that was killed here left the rest to us."""
     for marker in (*folder.glob("mix/tasks/scatter-*"), *folder.glob("mix/tasks/gather-*")):
         marker.unlink()
-    for spent in (folder / "mix" / "scattered", folder / "mix" / "scores", *folder.glob(".dataset-*")):
+    stale = [*final.parent.glob(f".{final.name}-*"), *final.glob(".*-*")]
+    for spent in (folder / "mix" / "scattered", folder / "mix" / "scores", folder / "mix" / "workspace", *stale):
         shutil.rmtree(spent, ignore_errors=True)
 
 
@@ -209,60 +488,34 @@ def _all_well(outcomes: Sequence[Outcome]) -> bool:
 
 
 def measure(work: Measuring) -> Counts:
-    """A task: what the selection must know of each document of a part."""
+    """A task: the units of each document of a part."""
     return {"rows": measure_part(work.part, work.out, work.options).rows}
+
+
+def sketch(work: Sketching) -> Counts:
+    """A task: the signature of each document of a part."""
+    return {"rows": sketch_part(work.part, work.out).rows}
+
+
+def group(work: Grouping) -> Counts:
+    """A task: near-duplicates among all documents of the mix."""
+    return find_groups(work.sketches, work.out, work.workspace).as_dict()
+
+
+def place(work: Placing) -> Counts:
+    """A task: what the selection must know of each document of a part."""
+    place_part(work.part, work.measured, work.ledger, work.groups, work.cases, work.copies, work.out)
+    return {"licenses": {name: dict(own) for name, own in count_licenses(work.part, work.out, work.source).items()}}
 
 
 def scatter_part(work: Scattering) -> Counts:
     """A task: the selected documents of a part, by shard."""
-    scatter(work.part, work.measured, work.source, work.selection, work.out)
+    scatter(work.part, work.placed, work.selection, work.out)
     return {}
 
 
 def gather_shard(work: Gathering) -> Counts:
     """A task: one shard in its order, and what it adds to the dataset's score."""
-    report = gather(work.split, work.index, work.scattered, work.selection, work.folder)
+    report = gather(work.split, work.index, work.scattered, work.selection, work.folder, work.tokenizer)
     score_part(work.folder / report.name, work.score, bits=sampling_bits(work.selection.text_bytes))
     return {"shard": report.as_dict()}
-
-
-def _stands(published: Path, final: Path, wanted: str) -> bool:
-    try:
-        kept = json.loads(published.read_text())
-        manifest = json.loads((final / MANIFEST).read_text())
-        return bool(kept["fingerprint"] == wanted) and all(
-            (final / shard["name"]).stat().st_size == shard["file_bytes"] for shard in manifest["shards"]
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        # Absent, cut short or somebody else's: it is made again.
-        return False
-
-
-def _told(final: Path, options: MixOptions, selection: Selection) -> dict[str, Any]:
-    """What the run's manifest says of the dataset."""
-    manifest = json.loads((final / MANIFEST).read_text())
-    rows = [
-        [
-            row.source,
-            f"{row.asked:.2%}",
-            f"{row.achieved:.2%}",
-            f"{row.units:,}",
-            f"{row.documents:,}",
-            f"{row.epochs:.2f}",
-            f"{row.available:,}",
-        ]
-        for row in mix_table(selection)
-    ]
-    return {
-        "unit": manifest["unit_name"],
-        "table": {"head": ["source", "asked", "achieved", "units", "documents", "epochs", "available"], "rows": rows},
-        "sources": manifest["sources"],
-        "documents": sum(split["rows"] for split in manifest["splits"].values()),
-        "shards": len(manifest["shards"]),
-        "content_hash": manifest["content_hash"],
-        "quality": {
-            "q": manifest["quality"]["q"],
-            "definition": manifest["quality"]["definition"],
-            "parts": {name: manifest["quality"][name] for name in LOSSES},
-        },
-    }

@@ -52,7 +52,7 @@ def render(manifest: Mapping[str, Any], folder: Path) -> str:
         manifest=manifest,
         folder=folder,
         sources=sources,
-        mix=_mix(manifest.get("mix")),
+        datasets=[_dataset(dataset) for dataset in manifest.get("mix", {}).get("datasets", [])],
         counted=counted,
         share=share,
     )
@@ -72,12 +72,12 @@ def shown(text: object, characters: int = _SHOWN_CHARACTERS) -> Markup:
     return Markup(safe + more)  # all of it was escaped above
 
 
-def _mix(mix: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if mix is None:
-        return None
-    parts = [{"name": loss_name(name), "value": value} for name, value in mix["quality"]["parts"].items()]
-    held_out = sum(source["validation_documents"] for source in mix["sources"])
-    return {**mix, "losses": parts, "validation": held_out, "train": mix["documents"] - held_out}
+def _dataset(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    parts = [{"name": loss_name(name), "value": value} for name, value in dataset["quality"]["parts"].items()]
+    splits = dataset["splits"]
+    heldout = sum(rows for name, rows in splits.items() if name not in ("train", "validation"))
+    held = {"validation": splits.get("validation", 0), "heldout": heldout}
+    return {**dataset, "losses": parts, "train": splits["train"], **held}
 
 
 def _source(name: str, source: Mapping[str, Any], manifest: Mapping[str, Any], run: Path) -> dict[str, Any]:

@@ -26,11 +26,10 @@ import yaml
 from corpusmill.dedup.contract import Step
 from corpusmill.documents.errors import CorpusmillError, RecipeError, ShortSourceError, StorageError, UsageError
 from corpusmill.documents.shards import ContentHash, atomic_text, remove_partial_files, storage_errors
-from corpusmill.mix.options import MixOptions
 from corpusmill.pipeline.executors import Executor
 from corpusmill.pipeline.extraction import Extraction
 from corpusmill.pipeline.manifest import failures, run_manifest, write_manifest
-from corpusmill.pipeline.mixing import Parts, mix_options, run_mix
+from corpusmill.pipeline.mixing import Part, Parts, mix_options, run_mix
 from corpusmill.pipeline.plan import SourcePlan, plan_sources
 from corpusmill.pipeline.recipe import Recipe, StageSpec
 from corpusmill.pipeline.tasks import Outcome, Task
@@ -100,22 +99,104 @@ def run_recipe(recipe: Recipe, executor: Executor, progress: Progress) -> RunRes
         short: CorpusmillError | None = None
         if options is not None:
             try:
-                mix = run_mix(folder, options, _curated(options, sources), runner, manifest)
+                mix = run_mix(folder, options, _curated(sources), runner, manifest, folder / "dataset")
                 manifest |= {"mix": mix} if mix is not None else {}
             except (ShortSourceError, RecipeError) as error:
                 # What is curated stands; the funnel and the ledger show where the documents went.
                 short = error
                 manifest["mix_error"] = str(error)
             manifest["failed"] = failures(runner.failed)
-        atomic_text(folder / "recipe.yaml", yaml.safe_dump(dict(recipe.resolved), sort_keys=False, allow_unicode=True))
-        write_manifest(folder, manifest)
-        from corpusmill.pipeline.report import write_report
-
-        write_report(folder)
+        _tell(folder, recipe, manifest)
         # Where tasks have failed, what they would have given may be all that the mix lacks.
         if short is not None and not runner.failed:
             raise short
     return RunResult(folder, manifest, tuple(runner.failed))
+
+
+def _tell(folder: Path, recipe: Recipe, manifest: dict[str, Any]) -> None:
+    """Writes what is known of a run: its recipe, its manifest and its report."""
+    from corpusmill.pipeline.report import write_report
+
+    atomic_text(folder / "recipe.yaml", yaml.safe_dump(dict(recipe.resolved), sort_keys=False, allow_unicode=True))
+    write_manifest(folder, manifest)
+    write_report(folder)
+
+
+def curated_parts(recipe: Recipe) -> tuple[Parts, dict[str, Any]]:
+    """The curated parts of a run that has ended, and its manifest, without doing anything.
+
+    Raises:
+        UsageError: if the recipe has not been run to its end.
+    """
+    folder = recipe.runs / recipe.name
+    plans = plan_sources(recipe, folder)
+    sources = [_Progressing(plan, {}, None, [], []) for plan in plans]
+    done = _Done(recipe)
+    _Phases(sources, done).run()
+    _merge_ledgers(sources, done)
+    manifest = run_manifest(recipe, [(s.plan, s.maps, s.barriers) for s in sources], [])
+    manifest["content_hash"] = _content_hash(sources)
+    return _curated(sources), manifest
+
+
+def mix_recipe(
+    recipe: Recipe, executor: Executor, progress: Progress, out: Path | None = None, *, fresh: bool = False
+) -> RunResult:
+    """Mixes the curated sources of a run that has ended.
+
+    Args:
+        out: the dataset's folder; the run's own stays as it is. None: in the place of the run's own, which the run's
+            manifest and report then tell of.
+        fresh: forget what an interrupted mix has left.
+
+    Raises:
+        UsageError: if the recipe has no mix, or has not been run to its end.
+        CorpusmillError: as `run_recipe`.
+    """
+    folder = recipe.runs / recipe.name
+    options = mix_options(recipe)
+    if options is None:
+        raise UsageError(f"{recipe.file}: has no `mix`; say in it which ratios the dataset is to have")
+    with _locked(folder), _leaving_nothing_partial(folder, executor):
+        remove_partial_files(folder)
+        parts, manifest = curated_parts(recipe)
+        if fresh:
+            for left in ("tasks", "published"):
+                shutil.rmtree(folder / "mix" / left, ignore_errors=True)
+        runner = _Runner(folder, executor, progress, [], [], tells=out is None)
+        mix = run_mix(folder, options, parts, runner, manifest, out or folder / "dataset")
+        manifest |= {"mix": mix} if mix is not None else {}
+        manifest["failed"] = failures(runner.failed)
+        if out is None:
+            _tell(folder, recipe, manifest)
+    return RunResult(folder, manifest, tuple(runner.failed))
+
+
+class _Runs(Protocol):
+    """What the phases need of a runner."""
+
+    def run(self, title: str, tasks: Sequence[Task]) -> list[Outcome]:
+        """Outcomes in the order of `tasks`."""
+
+
+class _Done:
+    """Takes the place of a runner where everything has been done."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+
+    def run(self, title: str, tasks: Sequence[Task]) -> list[Outcome]:
+        """The outcomes of an earlier run."""
+        outcomes = []
+        for task in tasks:
+            counts = task.done()
+            if counts is None:
+                raise UsageError(
+                    f"{self._recipe.file}: {task.key} has not been done yet, or from other inputs; first "
+                    f"`corpusmill run {self._recipe.file}`, with the same --runs and --set"
+                )
+            outcomes.append(Outcome(task, counts, reused=True))
+        return outcomes
 
 
 class _Runner:
@@ -128,8 +209,11 @@ class _Runner:
         progress: Progress,
         stages: Sequence[StageSpec],
         extractions: Sequence[Extraction],
+        *,
+        tells: bool = True,
     ) -> None:
         self._folder = folder
+        self._tells = tells  # whether the run's manifest tells of what these tasks write
         self._executor = executor
         self._progress = progress
         self._stages, self._extractions = stages, extractions
@@ -140,7 +224,7 @@ class _Runner:
         """Outcomes in the order of `tasks`; what an earlier run did is taken from its markers."""
         done = {task.key: Outcome(task, counts, reused=True) for task in tasks if (counts := task.done()) is not None}
         waiting = [task for task in tasks if task.key not in done]
-        if waiting:  # from here on it would tell of other files than those that are there
+        if waiting and self._tells:  # from here on it would tell of other files than those that are there
             (self._folder / "manifest.json").unlink(missing_ok=True)
         if waiting and self._cold:
             warm_up(self._stages, self._executor, self._progress.say, self._extractions)
@@ -163,7 +247,7 @@ class _Phases:
     A source whose barrier has to wait for another's stays behind until that has been decided.
     """
 
-    def __init__(self, sources: Sequence[_Progressing], runner: _Runner) -> None:
+    def __init__(self, sources: Sequence[_Progressing], runner: _Runs) -> None:
         self._sources = sources
         self._runner = runner
         self._decided: dict[tuple[str, int], Outcome] = {}
@@ -251,20 +335,19 @@ class _Phases:
         return failed
 
 
-def _merge_ledgers(sources: Sequence[_Progressing], runner: _Runner) -> None:
+def _merge_ledgers(sources: Sequence[_Progressing], runner: _Runs) -> None:
     tasks = [task for source in sources for task in source.plan.ledger_tasks(source.parts).values()]
     runner.run("ledger", tasks)
 
 
-def _curated(options: MixOptions, sources: Sequence[_Progressing]) -> Parts:
-    """The curated parts of the sources that the mix names."""
+def _curated(sources: Sequence[_Progressing]) -> Parts:
+    """The curated parts of every source."""
     return {
         source.plan.name: [
-            (source.plan.documents(len(source.plan.phases) - 1, part), outcome)
+            Part(source.plan.documents(len(source.plan.phases) - 1, part), source.plan.merged_ledger(part), outcome)
             for part, outcome in source.parts.items()
         ]
         for source in sources
-        if source.plan.name in options.ratios
     }
 
 

@@ -5,6 +5,7 @@ Plain text, aligned, no wider than it is told where reasons can be cut off; the 
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -120,27 +121,39 @@ def _left_out(number: int, noun: str) -> list[str]:
 def summary(manifest: Mapping[str, Any], folder: Path, width: int = WIDTH) -> str:
     """What a finished run came to: each source's funnel, the mix, Q, and where things are."""
     blocks = [*_funnels(manifest["sources"], width)]
-    mix = manifest.get("mix")
-    if mix:
-        blocks += [_mix(mix, manifest["recipe"].get("mix") or {}), _q(mix["quality"], width)]
+    datasets = manifest["mix"]["datasets"] if "mix" in manifest else []
+    blocks += _datasets(datasets, width)
     if manifest["alarms"]:
         blocks.append("\n".join(f"alarm: {alarm['source']}: {alarm['told']}" for alarm in manifest["alarms"]))
     if "mix_error" in manifest:
         blocks.append(f"no mix: {manifest['mix_error']}")
-    if manifest["failed"]:
-        blocks.append(
-            f"{counted(len(manifest['failed']), 'task')} failed; run the same command again to try only what failed:\n"
-            + "\n".join(f"  {item['task']}: {item['error'].strip().splitlines()[-1]}" for item in manifest["failed"])
-        )
+    blocks += _failures(manifest)
     places = [f"report:   {folder / 'report' / 'index.html'}"]
-    if mix:
-        held_out = sum(source["validation_documents"] for source in mix["sources"])
-        parts = f"{counted(mix['documents'] - held_out, 'document')} for training"
-        if held_out:
-            parts += f", {held_out:,} for validation"
-        places.insert(0, f"dataset:  {folder / 'dataset'}  ({parts}, {counted(mix['shards'], 'shard')})")
-    blocks.append("\n".join(places))
+    blocks.append("\n".join([*_places(datasets, folder), *places]))
     return "\n\n".join(blocks)
+
+
+def mix_summary(manifest: Mapping[str, Any], folder: Path, width: int = WIDTH) -> str:
+    """What `corpusmill mix` came to: the datasets, Q, and where they are."""
+    datasets = manifest["mix"]["datasets"] if "mix" in manifest else []
+    blocks = [*_datasets(datasets, width), *_failures(manifest)]
+    return "\n\n".join([*blocks, *(["\n".join(_places(datasets, folder))] if datasets else [])])
+
+
+def _datasets(datasets: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+    return [block for dataset in datasets for block in (_mix(dataset), _q(dataset["quality"], width))]
+
+
+def _failures(manifest: Mapping[str, Any]) -> list[str]:
+    if not manifest["failed"]:
+        return []
+    told = [f"  {item['task']}: {item['error'].strip().splitlines()[-1]}" for item in manifest["failed"]]
+    number = counted(len(told), "task")
+    return ["\n".join([f"{number} failed; run the same command again to try only what failed:", *told])]
+
+
+def _places(datasets: Sequence[Mapping[str, Any]], folder: Path) -> list[str]:
+    return [f"dataset:  {place(folder, dataset)}  ({_rows(dataset)})" for dataset in datasets]
 
 
 _HEAD = ("stage", "came", "dropped", "share")
@@ -186,11 +199,28 @@ def _why(stage: Mapping[str, Any], room: int) -> str:
     return head + listed(rewrites(stage), room - len(head), "count")
 
 
-def _mix(mix: Mapping[str, Any], options: Mapping[str, Any]) -> str:
-    lines = [f"mix, in {mix['unit']}", _indented(table(mix["table"]["head"], mix["table"]["rows"]))]
-    most = float(options.get("max_epochs") or 1)
-    used_up = [source["source"] for source in mix["sources"] if source["epochs"] >= _NEARLY * most]
-    if options.get("budget") is None and used_up:
+def place(folder: Path, dataset: Mapping[str, Any]) -> Path:
+    """Where a dataset of a run lies."""
+    return Path(os.path.normpath(folder / dataset["folder"]))
+
+
+def _rows(dataset: Mapping[str, Any]) -> str:
+    splits = dataset["splits"]
+    parts = [f"{counted(splits['train'], 'document')} for training"]
+    if splits.get("validation"):
+        parts.append(f"{splits['validation']:,} for validation")
+    heldout = sum(rows for name, rows in splits.items() if name not in ("train", "validation"))
+    if heldout:
+        parts.append(f"{heldout:,} held out by source")
+    return ", ".join([*parts, counted(dataset["shards"], "shard")])
+
+
+def _mix(dataset: Mapping[str, Any]) -> str:
+    title = f"mix of {dataset['stage']}" if dataset["stage"] else "mix"
+    lines = [f"{title}, in {dataset['unit']}", _indented(table(dataset["table"]["head"], dataset["table"]["rows"]))]
+    most = float(dataset["max_epochs"])
+    used_up = [part["component"] for part in dataset["components"] if part["epochs"] >= _NEARLY * most]
+    if dataset["budget"] is None and used_up:
         passes = "once" if most == 1 else f"{most:g} times"
         lines.append(f"  no budget was set: {' and '.join(used_up)}, read {passes}, set the size")
     return "\n".join(lines)
@@ -235,12 +265,19 @@ def plan_as_data(recipe: Recipe) -> dict[str, Any]:
         }
     options = mix_options(recipe)
     mix = options and {
-        "ratios": dict(options.ratios),
+        "datasets": {
+            stage: {
+                "ratios": asked.as_dict()["ratios"],
+                "budget": asked.budget,
+                "max_epochs": asked.max_epochs,
+                "when_short": asked.when_short,
+            }
+            for stage, asked in options.datasets().items()
+        },
+        "slices": {name: part.where for name, part in options.slices.items()},
         "unit": options.unit,
-        "budget": options.budget,
-        "max_epochs": options.max_epochs,
-        "when_short": options.when_short,
         "validation": options.validation,
+        "heldout": options.heldout,
     }
     return {"run": str(folder), "seed": recipe.seed, "sources": sources, "mix": mix}
 
@@ -257,15 +294,36 @@ def plan_as_text(data: Mapping[str, Any], width: int = WIDTH) -> str:
                 lines += _filled("", f"then over all of {name}: {', '.join(phase['barriers'])}", width)
         blocks.append("\n".join(lines))
     mix = data["mix"]
-    if mix:
-        ratios = ", ".join(f"{name} {part:.1%}" for name, part in mix["ratios"].items())
-        budget = f"{mix['budget']:,}" if mix["budget"] is not None else "as many as the ratios allow"
-        most = "1 pass" if mix["max_epochs"] == 1 else f"{mix['max_epochs']:g} passes"
-        rules = f"at most {most} over a source; when one is short: {mix['when_short']}"
-        lines = _filled("ratios", ratios, width) + _filled("budget", f"{budget}, in {mix['unit']}; {rules}", width)
+    for stage, dataset in mix["datasets"].items() if mix else ():
+        budget = f"{dataset['budget']:,}" if dataset["budget"] is not None else "as many as the ratios allow"
+        most = "1 pass" if dataset["max_epochs"] == 1 else f"{dataset['max_epochs']:g} passes"
+        rules = f"at most {most} over a source; when one is short: {dataset['when_short']}"
+        lines = _filled("ratios", _ratios(dataset["ratios"]), width)
+        lines += _filled("budget", f"{budget}, in {mix['unit']}; {rules}", width)
+        for name, where in mix["slices"].items():
+            lines += _filled("slice", f"{name}: {where}", width)
         lines += _filled("held out", f"{mix['validation']:.1%} of the documents, for validation", width)
-        blocks.append("\n".join(["mix", *lines]))
+        if mix["heldout"]:
+            lines += _filled("", f"{mix['heldout']:.1%} of each source's, as a set of its own", width)
+        blocks.append("\n".join([f"mix of {stage}" if stage else "mix", *lines]))
     return "\n\n".join(blocks)
+
+
+def _ratios(ratios: Mapping[str, Any]) -> str:
+    parts = []
+    for name, given in ratios.items():
+        if not isinstance(given, Mapping):
+            parts.append(f"{name} {given:.1%}")
+            continue
+        balance = given["balance"] + (f" {given['temperature']:g}" if given["balance"] == "temperature" else "")
+        if given["by"]:
+            inner = f" by {given['by']} ({balance})"
+        elif isinstance(given["of"], Mapping):
+            inner = f" ({_ratios(given['of'])})"
+        else:
+            inner = f" ({' and '.join(given['of'])}, {balance})" if given["of"] else ""
+        parts.append(f"{name} {given['share']:.1%}{inner}")
+    return ", ".join(parts)
 
 
 def _nothing(phase: Mapping[str, Any]) -> str:

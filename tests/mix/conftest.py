@@ -17,8 +17,10 @@ from corpusmill.documents.schema import DOCUMENT, document_id
 from corpusmill.documents.shards import write_table
 from corpusmill.mix.measurement import measure_part
 from corpusmill.mix.options import MixOptions
+from corpusmill.mix.placement import place_part
 from corpusmill.mix.selection import Selection, select
 from corpusmill.mix.shuffle import ShardReport, gather, scatter
+from corpusmill.mix.slices import cases_by_source
 
 Documents = list[dict[str, Any]]
 
@@ -34,7 +36,7 @@ class Built:
 
     def rows(self, split: str = "train") -> list[dict[str, Any]]:
         """All rows of a split in reading order."""
-        return [row for path in sorted(self.folder.glob(f"data/{split}-*")) for row in pq.read_table(path).to_pylist()]
+        return [row for path in sorted(self.folder.glob(f"*/{split}-*")) for row in pq.read_table(path).to_pylist()]
 
 
 def make_documents(source: str, count: int, seed: int = 1, longest: int = 400) -> Documents:
@@ -68,26 +70,32 @@ def build(
 ) -> Built:
     """Mixes the documents, each source's parts cut at the given rows, tasks in the given or the opposite order."""
     parts: dict[str, list[Path]] = {}
-    measured: dict[str, list[Path]] = {}
+    placed: dict[str, list[Path]] = {}
+    divided = cases_by_source(options, sources)
     for source, documents in sources.items():
         borders = [0, *sorted((cuts or {}).get(source, [])), len(documents)]
-        parts[source], measured[source] = [], []
+        parts[source], placed[source] = [], []
         for number, (start, end) in enumerate(pairwise(borders)):
             part = write_part(folder / f"{source}-{number}.parquet", documents[start:end])
-            measure_part(part, folder / f"{source}-{number}.measured", options)
+            measured, place = (folder / f"{source}-{number}.{kind}" for kind in ("measured", "placed"))
+            measure_part(part, measured, options)
+            place_part(part, measured, None, None, divided.get(source, ()), {}, place)
             parts[source].append(part)
-            measured[source].append(folder / f"{source}-{number}.measured")
+            placed[source].append(place)
     step = -1 if backwards else 1
-    selection = select({source: files[::step] for source, files in measured.items()}, options)
+    selection = select({source: files[::step] for source, files in placed.items()}, options)
     scattered = []
-    for source in options.shares():
-        for part, measurement in zip(parts[source], measured[source], strict=True):
+    for source in divided:
+        for part, place in zip(parts[source], placed[source], strict=True):
             out = part.with_suffix(".scattered")
-            scatter(part, measurement, source, selection, out)
+            scatter(part, place, selection, out)
             scattered.append(out)
     dataset = folder / "dataset"
-    shards = [gather("train", i, scattered[::step], selection, dataset) for i in range(selection.train_shards)]
-    shards += [gather("validation", i, scattered, selection, dataset) for i in range(selection.validation_shards)]
+    shards = [
+        gather(split, index, scattered[::step], selection, dataset)
+        for split, count in selection.shards.items()
+        for index in range(count)
+    ]
     return Built(dataset, options, selection, shards)
 
 

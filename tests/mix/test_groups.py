@@ -38,7 +38,7 @@ from corpusmill.mix.groups import (
     sketch_part,
     write_groups,
 )
-from corpusmill.mix.keys import held_out
+from corpusmill.mix.keys import VALIDATION, splits_of
 
 VOCABULARY = [f"{a}{b}{c}" for a in "bdfgk" for b in "aeiou" for c in "lmnrst"]
 
@@ -326,7 +326,7 @@ def test_no_pair_of_revisions_or_licences_that_are_alike_is_in_two_splits(realda
     assert len(alike) > 1000
     assert all(found[one] == found[two] for one, two in alike)
     for seed in range(5):
-        split, by_id = (held_out(hashes, seed, 0.2) for hashes in (found, ids))
+        split, by_id = (splits_of(hashes, seed, 0.2, 0.0) == VALIDATION for hashes in (found, ids))
         assert not any(split[one] != split[two] for one, two in alike)
         assert sum(by_id[one] != by_id[two] for one, two in alike) > 100
     # Nor is everything one group: the terms of one service are not those of another.

@@ -7,7 +7,19 @@ import pyarrow as pa
 import pytest
 
 from corpusmill.documents.schema import document_id
-from corpusmill.mix.keys import KEYS, below, held_out, id_hashes, keyed, range_starts, selection_keys, shuffle_keys
+from corpusmill.mix.keys import (
+    HELD_OUT,
+    KEYS,
+    TRAIN,
+    VALIDATION,
+    below,
+    id_hashes,
+    keyed,
+    range_starts,
+    selection_keys,
+    shuffle_keys,
+    splits_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +52,13 @@ def test_known_keys_never_change() -> None:
     assert shuffle_keys(hashes, 0, 1).tolist() == [14848430729383181562]
 
 
-def test_the_held_out_share_is_as_asked_and_a_larger_share_contains_a_smaller(hashes: np.ndarray) -> None:
-    small, large = held_out(hashes, 1, 0.01), held_out(hashes, 1, 0.1)
-    assert 0.008 < small.mean() < 0.012
-    assert 0.095 < large.mean() < 0.105
-    assert not (small & ~large).any()
-    assert not held_out(hashes, 1, 0.0).any()
+def test_the_held_out_shares_are_as_asked_and_a_larger_one_contains_a_smaller(hashes: np.ndarray) -> None:
+    small, large = (splits_of(hashes, 1, share, 0.2) for share in (0.01, 0.1))
+    assert 0.008 < (small == VALIDATION).mean() < 0.012
+    assert 0.095 < (large == VALIDATION).mean() < 0.105
+    assert not ((small == VALIDATION) & (large != VALIDATION)).any()
+    assert 0.19 < (small == HELD_OUT).mean() < 0.21
+    assert (splits_of(hashes, 1, 0.0, 0.0) == TRAIN).all()
 
 
 def test_below_takes_bounds_from_nothing_to_everything() -> None:

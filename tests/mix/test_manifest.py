@@ -67,7 +67,7 @@ def test_the_manifest_says_what_the_shards_hold(mixed: Built, finished: dict[str
     assert finished["splits"]["train"]["rows"] == len(mixed.rows())
     assert finished["splits"]["train"]["units"] == mixed.selection.units
     assert finished["inputs"] == {"recipe": "abc"}
-    assert sum(source["achieved_ratio"] for source in finished["sources"]) == pytest.approx(1)
+    assert sum(component["achieved_ratio"] for component in finished["components"]) == pytest.approx(1)
     assert finished["options"]["ratios"] == mixed.options.ratios
     assert finished["quality"]["q"] < 1
 
@@ -116,7 +116,7 @@ def test_the_cards_front_matter_has_what_the_hub_reads(mixed: Built, finished: d
 def test_the_card_shows_the_mix_and_the_score(mixed: Built, finished: dict[str, Any], quality: QualityScore) -> None:
     text = (mixed.folder / "README.md").read_text()
     for row in mix_table(mixed.selection):
-        assert f"| {row.source} | {100 * row.asked:.2f} | {100 * row.achieved:.2f} | {row.units:,} |" in text
+        assert f"| {row.component} | {100 * row.asked:.2f} | {100 * row.achieved:.2f} | {row.units:,} |" in text
     assert f"Q = {quality.q:.3f}." in text
     assert "estimated tokens (UTF-8 bytes / 4)" in text
 

@@ -16,10 +16,25 @@ from hypothesis import strategies as st
 from corpusmill.documents.errors import RecipeError, ShortSourceError
 from corpusmill.documents.schema import document_id
 from corpusmill.documents.shards import write_table
-from corpusmill.mix.keys import held_out, id_hashes, selection_keys
-from corpusmill.mix.measurement import MEASUREMENT
+from corpusmill.mix.keys import TRAIN, id_hashes, selection_keys, splits_of
 from corpusmill.mix.options import MixOptions
+from corpusmill.mix.placement import PLACEMENT
 from corpusmill.mix.selection import Selection, effective_units, select, shard_count
+
+
+def placement(ids: pa.Array, hashes: Any, units: Any, component: str, copies: Any = 1) -> pa.RecordBatch:
+    """Placements of documents of which each is alone, with four bytes a unit."""
+    count = len(ids)
+    columns = [
+        ids,
+        pa.array(hashes, pa.uint64()),
+        pa.array(units, pa.int64()),
+        pa.array(np.asarray(units) * 4, pa.int64()),
+        pa.array([component] * count),
+        pa.array(hashes, pa.uint64()),
+        pa.array(np.zeros(count, np.int32) + copies, pa.int32()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=PLACEMENT)
 
 
 class Source:
@@ -31,26 +46,24 @@ class Source:
         self.name = name
         self.hashes = id_hashes(ids)
         self.units = random.integers(0, longest, count)
-        batch = pa.RecordBatch.from_arrays(
-            [ids, pa.array(self.hashes), pa.array(self.units), pa.array(self.units * 4)], schema=MEASUREMENT
-        )
+        batch = placement(ids, self.hashes, self.units, name)
         self.files = []
         for number in range(files):
             start, end = number * count // files, (number + 1) * count // files
             self.files.append(folder / f"{name}-{number}")
-            write_table(self.files[-1], [batch.slice(start, end - start)], MEASUREMENT)
+            write_table(self.files[-1], [batch.slice(start, end - start)], PLACEMENT)
 
     def train_in_order(self, options: MixOptions) -> list[tuple[int, int]]:
         """(key, units) of the train documents in the order in which they are taken."""
         keys = selection_keys(self.hashes, options.seed)
-        train = ~held_out(self.hashes, options.seed, options.validation)
+        train = splits_of(self.hashes, options.seed, options.validation, options.heldout) == TRAIN
         return sorted(zip(keys[train].tolist(), self.units[train].tolist(), strict=True))
 
     def copies(self, selection: Selection) -> np.ndarray[Any, Any]:
         """How often each document is in the train split."""
         chosen = selection.of(self.name)
         keys = selection_keys(self.hashes, selection.seed)
-        train = ~held_out(self.hashes, selection.seed, selection.validation)
+        train = splits_of(self.hashes, selection.seed, selection.validation, selection.heldout) == TRAIN
         return sum(chosen.taken(keys, copy) & train for copy in range(chosen.copies)) + np.zeros(len(keys), np.int64)
 
 
@@ -104,7 +117,7 @@ def test_a_larger_budget_contains_a_smaller_one(sources: dict[str, Source], one:
     for source in sources.values():
         few, many = (source.copies(selection) for selection in selections)
         assert (few <= many).all()
-    assert all(a.validation_documents <= b.validation_documents for a, b in zip(*(s.sources for s in selections)))
+    assert all(a.validation_documents <= b.validation_documents for a, b in zip(*(s.components for s in selections)))
 
 
 def test_the_order_of_files_and_sources_changes_nothing(sources: dict[str, Source]) -> None:
@@ -115,18 +128,18 @@ def test_the_order_of_files_and_sources_changes_nothing(sources: dict[str, Sourc
 
 def test_achieved_ratios_are_within_half_a_document_of_each_source(sources: dict[str, Source]) -> None:
     selection = chosen(sources, budget=20_000, max_epochs=2)
-    for source in selection.sources:
+    for source in selection.components:
         assert abs(source.units - source.ratio * 20_000) <= 50
 
 
 def test_asked_units_are_hamiltons_and_sum_to_the_budget(sources: dict[str, Source]) -> None:
     selection = chosen(sources, budget=10_001, max_epochs=2)
-    assert [source.asked for source in selection.sources] == [3000, 1000, 6001]
+    assert [source.asked for source in selection.components] == [3000, 1000, 6001]
 
 
 def test_no_source_is_read_more_often_than_max_epochs(sources: dict[str, Source]) -> None:
     selection = chosen(sources, max_epochs=2)
-    assert max(source.epochs for source in selection.sources) == 2
+    assert max(source.epochs for source in selection.components) == 2
     assert selection.of("math").passes == 2
     assert int(selection.of("math").cut, 16) == 0
 
@@ -198,8 +211,7 @@ def test_memory_does_not_grow_with_the_number_of_documents(tmp_path: Path) -> No
         hashes = random.integers(0, 1 << 64, count, np.uint64)
         units = random.integers(1, 1000, count)
         ids = pa.array(np.arange(count)).cast(pa.string())
-        table = pa.Table.from_arrays([ids, pa.array(hashes), pa.array(units), pa.array(units * 4)], schema=MEASUREMENT)
-        write_table(tmp_path / name, table.to_batches(), MEASUREMENT, row_group_rows=1 << 16)
+        write_table(tmp_path / name, [placement(ids, hashes, units, "web")], PLACEMENT, row_group_rows=1 << 16)
     budget = int(units.sum() * 0.613)
     run = [sys.executable, "-c", MEMORY, str(tmp_path / "small"), str(tmp_path / "large"), str(budget)]
     achieved, grown = map(int, subprocess.run(run, check=True, capture_output=True, text=True).stdout.split())
@@ -210,8 +222,7 @@ def test_memory_does_not_grow_with_the_number_of_documents(tmp_path: Path) -> No
 def test_a_budget_that_reaches_only_empty_documents_is_refused(tmp_path):
     ids = pa.array([document_id("web", "f", row) for row in range(41)], pa.string())
     units = pa.array([0] * 40 + [70])
-    batch = pa.RecordBatch.from_arrays([ids, pa.array(id_hashes(ids)), units, units], schema=MEASUREMENT)
-    write_table(tmp_path / "web", [batch], MEASUREMENT)
+    write_table(tmp_path / "web", [placement(ids, id_hashes(ids), units, "web")], PLACEMENT)
     options = MixOptions(ratios={"web": 1.0}, budget=3, validation=0)
     with pytest.raises(RecipeError, match="raise it"):
         select({"web": [tmp_path / "web"]}, options)

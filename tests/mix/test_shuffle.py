@@ -16,8 +16,10 @@ from corpusmill.mix import shuffle
 from corpusmill.mix.keys import id_hashes, shuffle_keys
 from corpusmill.mix.measurement import measure_part
 from corpusmill.mix.options import MixOptions, Unit
+from corpusmill.mix.placement import place_part
 from corpusmill.mix.selection import select
 from corpusmill.mix.shuffle import dataset_schema, gather, scatter
+from corpusmill.mix.slices import cases_by_source
 from tests.mix.conftest import Built, build, make_documents, write_part
 
 SOURCES = {"web": make_documents("web", 260), "code": make_documents("code", 60)}
@@ -54,7 +56,7 @@ def test_another_seed_gives_another_order_and_other_documents(builder: Callable[
 def test_the_dataset_has_exactly_what_was_selected(mixed: Built) -> None:
     for split, prefix in (("train", ""), ("validation", "validation_")):
         rows = mixed.rows(split)
-        for source in mixed.selection.sources:
+        for source in mixed.selection.components:
             own = [row for row in rows if row["source"] == source.source]
             assert len(own) == getattr(source, prefix + "documents")
             assert sum(row["n_tokens"] for row in own) == getattr(source, prefix + "units")
@@ -70,7 +72,7 @@ def test_no_document_is_in_two_splits_and_validation_has_each_once(mixed: Built)
 
 
 def test_copies_of_a_document_differ_by_one_at_most_and_lie_apart(mixed: Built) -> None:
-    for source in mixed.selection.sources:
+    for source in mixed.selection.components:
         places = [place for place, row in enumerate(mixed.rows()) if row["source"] == source.source]
         ids = [row["id"] for row in mixed.rows() if row["source"] == source.source]
         copies = Counter(ids)
@@ -84,7 +86,7 @@ def test_copies_of_a_document_differ_by_one_at_most_and_lie_apart(mixed: Built) 
 
 def test_rows_are_in_the_order_of_their_shuffle_keys(whole: Built) -> None:
     ids = pa.array([row["id"] for row in whole.rows()], pa.string())
-    copies = range(max(source.copies for source in whole.selection.sources))
+    copies = range(max(source.copies for source in whole.selection.components))
     keys_of_copies = [shuffle_keys(id_hashes(ids), OPTIONS.seed, copy).tolist() for copy in copies]
     # Each row has the key of one of its document's copies, so the smallest that still ascends must always be there.
     last = -1
@@ -109,7 +111,7 @@ def test_every_row_group_is_one_that_readers_like(mixed: Built) -> None:
 def test_names_sort_with_validation_last_and_shards_come_in_eights(mixed: Built) -> None:
     names = sorted(path.name for path in (mixed.folder / "data").iterdir())
     train = [name for name in names if name.startswith("train")]
-    assert len(train) == mixed.selection.train_shards
+    assert len(train) == mixed.selection.shards["train"]
     assert len(train) % 8 == 0
     assert names == [*train, *(name for name in names if name.startswith("validation-"))]
     assert names[0] == f"train-00000-of-{len(train):05d}.parquet"
@@ -146,8 +148,8 @@ def test_row_groups_without_a_selected_document_are_not_read(tmp_path: Path, mon
     documents = make_documents("web", 200)
     part = write_part(tmp_path / "part.parquet", documents, row_group_rows=1)
     options = MixOptions(ratios={"web": 1.0}, unit="words", budget=500, validation=0, shard_bytes=10**6)
-    measure_part(part, tmp_path / "measured", options)
-    selection = select({"web": [tmp_path / "measured"]}, options)
+    placed = placement(part, options)
+    selection = select({"web": [placed]}, options)
     read: list[int] = []
     original = pq.ParquetFile.iter_batches
 
@@ -156,20 +158,28 @@ def test_row_groups_without_a_selected_document_are_not_read(tmp_path: Path, mon
         return original(file, *arguments, **keywords)
 
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", spying)
-    scatter(part, tmp_path / "measured", "web", selection, tmp_path / "scattered")
+    scatter(part, placed, selection, tmp_path / "scattered")
     report = gather("train", 0, [tmp_path / "scattered"], selection, tmp_path)
     assert len(read) == report.rows == selection.of("web").documents < 100
     taken = {row["id"] for row in pq.read_table(tmp_path / report.name).to_pylist()}
     assert taken == {documents[index]["id"] for index in read}
 
 
+def placement(part: Path, options: MixOptions) -> Path:
+    """The placement of the only part of `web`."""
+    measured, placed = part.with_suffix(".measured"), part.with_suffix(".placed")
+    measure_part(part, measured, options)
+    place_part(part, measured, None, None, cases_by_source(options, ["web"])["web"], {}, placed)
+    return placed
+
+
 @pytest.mark.parametrize("count", [99, 100])
-def test_a_measurement_of_another_part_is_refused(tmp_path: Path, count: int) -> None:
+def test_a_placement_of_another_part_is_refused(tmp_path: Path, count: int) -> None:
     part = write_part(tmp_path / "part.parquet", make_documents("web", 100))
     other = write_part(tmp_path / "other.parquet", make_documents("law", count))
     options = MixOptions(ratios={"web": 1.0})
-    measure_part(other, tmp_path / "measured", options)
-    selection = select({"web": [tmp_path / "measured"]}, options)
-    with pytest.raises(DamagedRunError, match=r"does not measure the documents of .*part\.parquet; remove both"):
-        scatter(part, tmp_path / "measured", "web", selection, tmp_path / "scattered")
+    placed = placement(other, options)
+    selection = select({"web": [placed]}, options)
+    with pytest.raises(DamagedRunError, match=r"is not of the documents of .*part\.parquet; remove both"):
+        scatter(part, placed, selection, tmp_path / "scattered")
     assert not (tmp_path / "scattered").exists()

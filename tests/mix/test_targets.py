@@ -9,8 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpusmill.documents.errors import ShortSourceError
-from corpusmill.mix.options import MixOptions
-from corpusmill.mix.targets import find_targets, hamilton, largest_budget
+from corpusmill.mix.options import MixOptions, exact_shares
+from corpusmill.mix.targets import Targets, find_targets, hamilton, largest_budget
+
+
+def targets(mix: MixOptions, available: dict[str, int]) -> Targets:
+    return find_targets(mix, dict(sorted(exact_shares(mix.ratios).items())), available)
+
 
 weights = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 10**6), min_size=1)
 
@@ -32,21 +37,21 @@ def test_the_largest_budget_fits_and_one_unit_more_does_not(
     given_weights: dict[str, int], available: dict[str, int], hundredths: int
 ) -> None:
     shares = {name: Fraction(weight, sum(given_weights.values())) for name, weight in given_weights.items()}
-    largest = largest_budget(shares, available, hundredths / 100)
+    largest = largest_budget(shares, {name: Fraction(hundredths, 100) * available[name] for name in shares})
     fits = [all(budget * shares[s] <= Fraction(hundredths, 100) * available[s] for s in shares) for budget in
             (largest, largest + 1)]  # fmt: skip
     assert fits == [True, False]
 
 
 def test_without_a_budget_the_largest_is_taken() -> None:
-    targets = find_targets(options(), {"web": 900, "code": 100})
-    assert targets.budget == 400
-    assert targets.asked == {"code": 100, "web": 300}
+    found = targets(options(), {"web": 900, "code": 100})
+    assert found.budget == 400
+    assert found.asked == {"code": 100, "web": 300}
 
 
 def test_a_short_source_is_an_error_that_says_what_is_missing_and_three_ways_to_mend_it() -> None:
     with pytest.raises(ShortSourceError) as raised:
-        find_targets(options(budget=1000), {"web": 2000, "code": 100})
+        targets(options(budget=1000), {"web": 2000, "code": 100})
     assert str(raised.value) == (
         "mix: a budget of 1,000 UTF-8 bytes asks more of some sources than they have:\n"
         "  code: asked 250 (25 %), there are 100, missing 150\n"
@@ -59,13 +64,13 @@ def test_a_short_source_is_an_error_that_says_what_is_missing_and_three_ways_to_
 
 @pytest.mark.parametrize("mend", [{"budget": 400}, {"max_epochs": 2.5}, {"when_short": "renormalise"}])
 def test_each_mend_that_the_error_names_works(mend: dict[str, Any]) -> None:
-    targets = find_targets(options(**({"budget": 1000} | mend)), {"web": 2000, "code": 100})
-    assert sum(targets.aims.values()) == targets.budget
+    found = targets(options(**({"budget": 1000} | mend)), {"web": 2000, "code": 100})
+    assert sum(found.aims.values()) == found.budget
 
 
 def test_the_error_offers_no_mend_that_cannot_work() -> None:
     with pytest.raises(ShortSourceError) as raised:
-        find_targets(options(budget=1000), {"web": 700, "code": 0})
+        targets(options(budget=1000), {"web": 700, "code": 0})
     assert "give the empty sources documents, or take them out of the ratios" in str(raised.value)
     assert "max_epochs cannot help a source that has no documents" in str(raised.value)
     assert "when_short: renormalise with a budget of at most 700   (all sources together have no more)" in str(
@@ -75,33 +80,33 @@ def test_the_error_offers_no_mend_that_cannot_work() -> None:
 
 def test_renormalise_fills_the_budget_from_the_others_in_proportion() -> None:
     mix = options(ratios={"a": 0.5, "b": 0.3, "c": 0.2}, budget=1000, when_short="renormalise")
-    targets = find_targets(mix, {"a": 100, "b": 5000, "c": 5000})
-    assert targets.aims == {"a": 100, "b": 540, "c": 360}
-    assert targets.asked == {"a": 500, "b": 300, "c": 200}
+    found = targets(mix, {"a": 100, "b": 5000, "c": 5000})
+    assert found.aims == {"a": 100, "b": 540, "c": 360}
+    assert found.asked == {"a": 500, "b": 300, "c": 200}
 
 
 def test_renormalise_that_fills_a_second_source_goes_on_with_the_rest() -> None:
     mix = options(ratios={"a": 0.5, "b": 0.3, "c": 0.2}, budget=1000, when_short="renormalise")
-    assert find_targets(mix, {"a": 100, "b": 400, "c": 5000}).aims == {"a": 100, "b": 400, "c": 500}
+    assert targets(mix, {"a": 100, "b": 400, "c": 5000}).aims == {"a": 100, "b": 400, "c": 500}
 
 
 def test_renormalise_beyond_all_sources_together_is_an_error() -> None:
     with pytest.raises(ShortSourceError, match="which is 300; lower the budget to 300 or raise max_epochs"):
-        find_targets(options(budget=1000, when_short="renormalise"), {"web": 200, "code": 100})
+        targets(options(budget=1000, when_short="renormalise"), {"web": 200, "code": 100})
 
 
 def test_repeat_gives_its_passes_and_leaves_the_dataset_smaller() -> None:
     mix = options(budget=1000, when_short="repeat", max_epochs=2)
-    assert find_targets(mix, {"web": 2000, "code": 100}).aims == {"code": 200, "web": 750}
+    assert targets(mix, {"web": 2000, "code": 100}).aims == {"code": 200, "web": 750}
 
 
 def test_max_epochs_bounds_every_policy() -> None:
     available = {"web": 2000, "code": 100}
-    assert find_targets(options(budget=800, max_epochs=2), available).aims["code"] == 200
+    assert targets(options(budget=800, max_epochs=2), available).aims["code"] == 200
     with pytest.raises(ShortSourceError, match=r"there are 200 in 2 passes, missing 1"):
-        find_targets(options(budget=801, max_epochs=2), available)
+        targets(options(budget=801, max_epochs=2), available)
 
 
 def test_no_documents_at_all_is_an_error_that_names_the_source() -> None:
     with pytest.raises(ShortSourceError, match="no train document is left in code"):
-        find_targets(options(), {"web": 2000, "code": 0})
+        targets(options(), {"web": 2000, "code": 0})
