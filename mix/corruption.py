@@ -1,203 +1,44 @@
-"""How much of a document is corrupted: a compiled walk over its characters, window by window.
-
-Three kinds, in this order where several meet:
+"""How much of each document is corrupted, and how.
 
     mojibake      UTF-8 that was read as Latin-1 or cp1252, such as "fÃ¼r" or "donâ€™t"
     unreadable    replacement characters, control characters, private-use and non-characters
     non_language  runs of letters and digits that no language has: long words without a vowel, digests, base64
+    garbled       words that no other document has, where most are known: random vocabulary, misread words
+    shuffled      sound words in an order that is no order
+    boilerplate   lines of menus, buttons and notices
+    truncated     the sentence in which the text breaks off
 
-A token (what stands between white space; an ideograph is one of its own) with a defect counts with all its bytes. A
-window of about WINDOW_BYTES counts as lost in proportion to its share of such bytes, wholly from RUINED on: text of
-which every fiftieth word is garbled is not what anybody wants to train on, and a book with one bad page has lost a
-page. Subramanyam et al. 2025 (arXiv:2510.03313) count a sample as corrupted as a whole; windows do the same for long
-texts.
-
-What this does not see: random but pronounceable words, shuffled words, mojibake of other code pages than these two.
+A document is judged in windows of about 2,048 bytes, so a book with one bad page loses a page. A window can be lost in
+part; what one kind has taken of it is not taken by the next, in the order above.
 """
 
 from __future__ import annotations
 
-from string import ascii_lowercase, ascii_uppercase, digits
-
 import numpy as np
-from numba import int64, uint8, uint32
 from numpy.typing import NDArray
 
-from corpusmill.documents.codepoints import CLASSES, SOLO, SPACE
-from corpusmill.documents.compiled import frozen, inlined, kernel
-from corpusmill.documents.segmentation import decoded, width
+from corpusmill.documents.batch import TextBatch
+from corpusmill.mix.characters import windows_of
+from corpusmill.mix.evidence import Evidence, streams_of
 
-KINDS = ("mojibake", "unreadable", "non_language")
-
-WINDOW_BYTES = 2048
-"""Bytes without white space that are judged together."""
-RUINED = 0.02
-"""Share of a window's bytes in mojibake or unreadable tokens from which all of it is lost."""
-NON_LANGUAGE_NATURAL = 0.03
-"""Share of a window's bytes that code, tables and formulas may have in non-language runs."""
-NON_LANGUAGE_RUINED = 0.08
-"""Share from which all of the window is lost."""
-
-_LONG_WITHOUT_VOWEL = 6  # letters; "rhythm" has a y, and "strncpy" is what NON_LANGUAGE_NATURAL is for
-_LONG_DIGEST = 32  # letters and digits: MD5 in hexadecimal and longer
-_LONG_MIXED_DIGEST = 20  # small and capital letters and digits: base64
-
-_SPACE, _SOLO = SPACE, SOLO
-_SMALL, _CAPITAL, _DIGIT, _VOWEL = 1, 2, 4, 8
+KINDS = ("mojibake", "unreadable", "non_language", "garbled", "shuffled", "boilerplate", "truncated")
 
 
-def _ascii_kinds() -> NDArray[np.uint8]:
-    kinds = np.zeros(256, np.uint8)
-    for characters, kind in ((ascii_lowercase, _SMALL), (ascii_uppercase, _CAPITAL), (digits, _DIGIT)):
-        kinds[list(characters.encode())] = kind
-    kinds[list(b"aeiouyAEIOUY")] |= _VOWEL
-    return frozen(kinds)
+def corrupted_shares(batch: TextBatch, evidence: Evidence | None = None) -> NDArray[np.float64]:
+    """float64[documents, kinds]: the share of each document's bytes without white space that is lost to each of KINDS.
 
-
-_ASCII = _ascii_kinds()  # 0: neither letter nor digit
-_CP1252 = frozen(
-    np.array([ord(bytes([byte]).decode("cp1252", "replace")) for byte in range(0x80, 0xA0)], np.uint32)
-)  # the character of each byte from 0x80 to 0x9F; 0xFFFD where there is none
-_TYPOGRAPHIC = frozen(
-    np.array([chr(byte) in "\x85\x91\x92\x93\x94\x96\x97\xa0\xab\xad\xb4\xb7\xbb" for byte in range(256)])
-)
-"""Continuation bytes that stand for quotes, dashes, dots and spaces: they follow any letter in sound text, too."""
-
-
-@inlined
-def continuation_byte(code: np.uint32) -> int:
-    """The byte from 0x80 to 0xBF that Latin-1 or cp1252 shows as this character; 0 if there is none."""
-    if uint32(0x80) <= code <= uint32(0xBF):
-        return int64(code)
-    if code < uint32(0x152) or code > uint32(0x2122) or code == uint32(0xFFFD):
-        return 0
-    for byte in range(32):
-        if _CP1252[byte] == code:
-            return 0x80 + byte
-    return 0
-
-
-@kernel
-def mojibake_length(text: NDArray[np.uint8], position: int, end: int) -> int:
-    """Bytes of the mojibake character that begins at `position`; 0 if none does.
-
-    It is a lead byte (U+00C2 to U+00F4) and as many continuation bytes as that asks for. In sound text a capital "Â" or
-    "Ã" hardly meets any of those; after other letters, quotes and dashes do not count alone ("è…»", "daß“").
+    Args:
+        evidence: what a first pass over the dataset found (`evidence.Gathering`); without it `garbled` and `shuffled`
+            are not looked for.
     """
-    if text[position] != 0xC3 or position + 1 >= end:
-        return 0
-    lead = int64(text[position + 1]) + int64(0x40)
-    if lead < 0xC2 or lead > 0xF4:
-        return 0
-    needed = 1 if lead < 0xE0 else 2 if lead < 0xF0 else 3
-    sure = lead <= 0xC3
-    probe = position + 2
-    for number in range(needed):
-        if probe >= end:
-            return 0
-        byte = continuation_byte(decoded(text, probe))
-        if byte == 0 or (number == 0 and ((lead == 0xE0 and byte < 0xA0) or (lead == 0xF0 and byte < 0x90))):
-            return 0
-        sure |= not _TYPOGRAPHIC[byte]
-        probe += width(text[probe])
-    return probe - position if sure else 0
-
-
-@inlined
-def is_unreadable(code: np.uint32) -> bool:
-    """Whether a character that is no white space says nothing to a reader."""
-    if code < uint32(0x20) or uint32(0x7F) <= code < uint32(0xA0) or code == uint32(0xFFFD):
-        return True
-    if uint32(0xE000) <= code <= uint32(0xF8FF) or uint32(0xFDD0) <= code <= uint32(0xFDEF):
-        return True
-    return (code & uint32(0xFFFE)) == uint32(0xFFFE) or code >= uint32(0xF0000)
-
-
-@kernel
-def non_language_length(text: NDArray[np.uint8], position: int, end: int) -> int:
-    """Bytes of the run of ASCII letters and digits at `position`, negative where it is like no word of a language."""
-    seen = uint8(0)
-    capitals = 0
-    probe = position
-    while probe < end:
-        kind = _ASCII[text[probe]]
-        if kind == 0:
-            break
-        seen |= kind
-        capitals += (kind & uint8(_CAPITAL)) != 0
-        probe += 1
-    length = probe - position
-    letters = seen & uint8(_SMALL | _CAPITAL)
-    has_digits = (seen & uint8(_DIGIT)) != 0
-    no_vowel = (seen & uint8(_VOWEL)) == 0 and not has_digits and capitals <= 1 and length >= _LONG_WITHOUT_VOWEL
-    mixed = length >= _LONG_MIXED_DIGEST and letters == uint8(_SMALL | _CAPITAL) and has_digits
-    digest = length >= _LONG_DIGEST and letters != 0 and has_digits
-    return -length if no_vowel or mixed or digest else length
-
-
-@inlined
-def add_window(lost: NDArray[np.float64], window: int, garbled: int, unreadable: int, strange: int) -> None:
-    """Adds to `lost` the bytes of a window that are lost to each kind."""
-    to_mojibake = min(1.0, garbled / (RUINED * window))
-    to_unreadable = min(1.0 - to_mojibake, unreadable / (RUINED * window))
-    beyond = (strange / window - NON_LANGUAGE_NATURAL) / (NON_LANGUAGE_RUINED - NON_LANGUAGE_NATURAL)
-    lost[0] += to_mojibake * window
-    lost[1] += to_unreadable * window
-    lost[2] += min(1.0 - to_mojibake - to_unreadable, max(0.0, beyond)) * window
-
-
-@kernel
-def find_corruption(
-    offsets: NDArray[np.int32], text: NDArray[np.uint8], classes: NDArray[np.uint8], lost: NDArray[np.float64]
-) -> None:
-    """Fills float64[documents, 3]: the share of each document's bytes without white space that is lost to each kind."""
-    for document in range(offsets.shape[0] - 1):
-        position = offsets[document]
-        end = offsets[document + 1]
-        lost[document] = 0.0
-        total = 0
-        window = garbled = unreadable = strange = 0
-        while position < end:
-            # One token: mojibake (1), unreadable (2), or neither, with the bytes of its runs that are no language.
-            start = position
-            defect = 0
-            while position < end:
-                byte = text[position]
-                if _ASCII[byte]:
-                    run = non_language_length(text, position, end)
-                    strange -= min(run, 0)
-                    position += abs(run)
-                    continue
-                length = mojibake_length(text, position, end)
-                if length:
-                    defect = 1
-                    position += length
-                    continue
-                code = decoded(text, position)
-                kind = classes[code]
-                if kind & _SPACE or (kind & _SOLO and position > start):
-                    break
-                position += width(byte)
-                if is_unreadable(code) and defect == 0:
-                    defect = 2
-                if kind & _SOLO:
-                    break
-            size = position - start
-            garbled += size if defect == 1 else 0
-            unreadable += size if defect == 2 else 0
-            window += size
-            while position < end and classes[decoded(text, position)] & _SPACE:
-                position += width(text[position])
-            if window >= WINDOW_BYTES or (position >= end and window > 0):
-                add_window(lost[document], window, garbled, unreadable, strange)
-                total += window
-                window = garbled = unreadable = strange = 0
-        if total:
-            lost[document] /= total
-
-
-def corruption(offsets: NDArray[np.int32], text: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """float64[documents, 3]: the share of each document that is lost to each of KINDS."""
-    lost = np.empty((len(offsets) - 1, len(KINDS)), np.float64)
-    find_corruption(offsets, text, CLASSES, lost)
-    return lost
+    windows = windows_of(batch.offsets, batch.text)
+    losses = np.zeros((len(windows.documents), len(KINDS)))
+    losses[:, :3] = windows.losses
+    if evidence is not None:
+        judged = evidence.judged(streams_of(batch, windows))
+        losses[:, 3] = judged[:, 0] * (1 - losses[:, :3].sum(axis=1))
+        losses[:, 4] = judged[:, 1] * (1 - losses[:, :4].sum(axis=1))
+    shares = np.zeros((len(batch), len(KINDS)))
+    np.add.at(shares, windows.documents, losses * windows.sizes[:, None])
+    totals = np.bincount(windows.documents, windows.sizes, len(batch))
+    return shares / np.maximum(totals, 1)[:, None]
