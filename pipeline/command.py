@@ -69,6 +69,13 @@ class Engine(StrEnum):
     FASTTEXT = "fasttext"
 
 
+class Parting(StrEnum):
+    """What an export keeps apart."""
+
+    SOURCE = "source"
+    COMPONENT = "component"
+
+
 def answering(command: Command) -> Command:
     """Turns our errors and the user's Ctrl-C into a line on stderr and their exit code."""
 
@@ -332,7 +339,7 @@ def score(
     sample: Annotated[
         str | None,
         typer.Option(
-            help="Documents to measure: a number, a share such as .1 or 10%, or all; default: 128 MB of text.",
+            help="Documents to measure: a number, a share such as .1 or 10%, or all; default: 64 MB of text.",
             metavar="SAMPLE",
         ),
     ] = None,
@@ -347,6 +354,60 @@ def score(
         _print_json(told)
     else:
         typer.echo(score_as_text(told))
+
+
+@app.command()
+@answering
+def export(
+    dataset: Annotated[Path, typer.Argument(help="A finished dataset's folder.", metavar="DATASET")],
+    to: Annotated[
+        list[str],
+        typer.Option(help="Formats: nanotron, megatron, olmo, mosaic, litdata, jsonl …; commas, or repeated."),
+    ],
+    out: Annotated[Path, typer.Option(help="Where to write; each format has its own folder there.", metavar="FOLDER")],
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(help="A tokenizer.json, or NAME=FILE of tiktoken; for formats that hold tokens.", metavar="SPEC"),
+    ] = None,
+    split: Annotated[list[str] | None, typer.Option(help="Only this split. Repeatable.", metavar="NAME")] = None,
+    by: Annotated[Parting | None, typer.Option(help="Keep sources or components apart, with their weights.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; default: one for each core.", metavar="NUMBER")
+    ] = None,
+    eos: Annotated[
+        str | None, typer.Option(help="The token that ends a document; default: the tokenizer's own.", metavar="TOKEN")
+    ] = None,
+    sequence_length: Annotated[
+        int, typer.Option(help="Of the trainer, for formats that are cut to it.", metavar="TOKENS")
+    ] = 2048,
+    as_json: AsJson = False,
+) -> None:
+    """Write a dataset as the files of other trainers, or go on with that, and show the lines to paste into them."""
+    from corpusmill.pipeline.executors import LocalExecutor
+    from corpusmill.pipeline.export_command import ExportOptions, export_as_text
+    from corpusmill.pipeline.export_command import export as write_exports
+    from corpusmill.pipeline.progress import progress_for
+
+    options = ExportOptions(
+        to=tuple(name.strip() for names in to for name in names.split(",")),
+        out=out,
+        tokenizer=tokenizer,
+        splits=tuple(split or ()),
+        by=None if by is None else "component" if by is Parting.COMPONENT else "source",
+        eos=eos,
+        sequence_length=sequence_length,
+    )
+    executor, progress = LocalExecutor(workers if workers is not None else _cores()), progress_for(sys.stderr)
+    try:
+        exported = write_exports(dataset, options, executor, progress)
+    finally:
+        executor.close()
+        progress.close()
+    if as_json:
+        _print_json(exported.formats)
+    else:
+        typer.echo(export_as_text(exported, out))
+    raise typer.Exit(exported.exit_code)
 
 
 @train.command("quality")

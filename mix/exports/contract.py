@@ -17,7 +17,7 @@ A shard in which a group has no document has no writer for it, so no empty file 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,14 +165,22 @@ class Group:
         return sum(part.text_bytes for part in self.written)
 
 
+def in_order(splits: Collection[str]) -> list[str]:
+    """Splits as people look for them.
+
+    >>> in_order(["heldout_web", "validation", "train"])
+    ['train', 'validation', 'heldout_web']
+    """
+    usual = ("train", "validation")
+    return sorted(splits, key=lambda split: (usual.index(split) if split in usual else len(usual), split))
+
+
 def shares(groups: Sequence[Group]) -> dict[str, dict[Group, float]]:
-    """For each split, `train` and `validation` first, its groups with their shares of its tokens.
+    """For each split its groups with their shares of its tokens.
 
     With these weights a trainer that reads as many tokens as the split has reads every group about once.
     """
-    order = {"train": 0, "validation": 1}
-    splits = sorted({group.split for group in groups}, key=lambda split: (order.get(split, 2), split))
-    own = {split: [group for group in groups if group.split == split] for split in splits}
+    own = {split: [group for group in groups if group.split == split] for split in in_order({g.split for g in groups})}
     totals = {split: sum(group.tokens for group in found) for split, found in own.items()}
     return {split: {group: group.tokens / totals[split] for group in found} for split, found in own.items()}
 
@@ -250,7 +258,8 @@ class Format(ABC):
 
     @abstractmethod
     def finish(self, export: Export, groups: Sequence[Group]) -> Finished:
-        """Writes what belongs to the whole. It may be called again after a kill, with the same groups.
+        """Writes what belongs to the whole. It may be called again after a kill, with the same groups, which come split
+        by split (`in_order`), then by name.
 
         Raises:
             StorageError: if the disk is full.

@@ -25,19 +25,21 @@ import json
 import shlex
 import shutil
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from corpusmill.documents.shards import atomic_file, atomic_text
-from corpusmill.mix.exports.contract import Documents, Export, Finished, Format, Group, Place, Writer, shares
+from corpusmill.mix.exports.contract import Documents, Export, Finished, Format, Group, Place, Writer
 
 HEADER, VERSION = b"MMIDIDX\x00\x00", 1
 _SMALL_VOCABULARY = 65_500
 _TYPE_CODES = {"<u2": 8, "<i4": 4}
 _COPY_BYTES = 1 << 24
+_OPTIONS = {"train": "train", "validation": "valid"}  # what Megatron calls our splits; all others are its test split
+_NEMO = {"valid": "validation"}
 
 
 class Megatron(Format):
@@ -52,29 +54,16 @@ class Megatron(Format):
     def finish(self, export: Export, groups: Sequence[Group]) -> Finished:
         kind = _id_type(export.token_facts.vocab_size)
         files = [path for group in groups for path in _join(group, kind)]
-        blends: dict[str, list[str]] = {}
-        for split, weights in shares(groups).items():
-            prefixes = {str(_prefix(group).resolve()): weight for group, weight in weights.items()}
-            blends[split] = (
-                [part for prefix, weight in prefixes.items() for part in (f"{weight:.6f}", prefix)]
-                if len(prefixes) > 1
-                else list(prefixes)
-            )
-        held_out = [group for group in groups if group.split not in ("train", "validation")]
-        if held_out:
-            total = sum(group.tokens for group in held_out)
-            blends["test"] = [
-                part for group in held_out for part in (f"{group.tokens / total:.6f}", str(_prefix(group).resolve()))
-            ]
-        told = {"train": blends.get("train"), "valid": blends.get("validation"), "test": blends.get("test")}
+        by_option: dict[str, list[Group]] = {}
+        for group in groups:
+            by_option.setdefault(_OPTIONS.get(group.split, "test"), []).append(group)
+        blends = {option: _blend(own) for option, own in by_option.items()}
         blend = export.folder / "blend.json"
-        atomic_text(blend, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-        options = {"train": "train", "validation": "valid", "test": "test"}
-        paste = ["# Megatron-LM: these, or --per-split-data-args-path " + shlex.quote(str(blend.resolve()))]
-        known = {split: option for split, option in options.items() if split in blends}
-        paste += [f"--{option}-data-path {shlex.join(blends[split])}" for split, option in known.items()]
-        paste += ["# NeMo: PreTrainingDataModule(paths=…)"]
-        paste.append(json.dumps({split: blends[split] for split in known}, ensure_ascii=False))
+        atomic_text(blend, _json({option: blends.get(option) for option in (*_OPTIONS.values(), "test")}, indent=1))
+        paste = [f"# Megatron-LM; or all at once: --per-split-data-args-path {shlex.quote(str(blend.resolve()))}"]
+        paste += [f"--{option}-data-path {shlex.join(own)}" for option, own in blends.items()]
+        named = {_NEMO.get(option, option): own for option, own in blends.items()}
+        paste += ["# NeMo: PreTrainingDataModule(paths=...)", _json(named).rstrip()]
         return Finished(files=(*files, blend), paste=tuple(paste))
 
 
@@ -93,6 +82,20 @@ class _Writer(Writer):
 
     def end(self) -> dict[str, Any]:
         return {}
+
+
+def _blend(groups: Sequence[Group]) -> list[str]:
+    """Weights and prefixes in turn; of a single dataset the prefix alone."""
+    prefixes = [str(_prefix(group).resolve()) for group in groups]
+    if len(groups) == 1:
+        return prefixes
+    total = sum(group.tokens for group in groups)
+    weights = [f"{group.tokens / total:.6f}" for group in groups]
+    return [part for pair in zip(weights, prefixes, strict=True) for part in pair]
+
+
+def _json(data: Mapping[str, Any], indent: int | None = None) -> str:
+    return json.dumps(data, indent=indent, ensure_ascii=False) + "\n"
 
 
 def _join(group: Group, kind: str) -> tuple[Path, Path]:

@@ -37,15 +37,15 @@ class Nanotron(Format):
         facts = export.token_facts
         paste = []
         for split, weights in shares(groups).items():
-            folders = [json.dumps(str(group.folder.resolve())) for group in weights]
-            paste += [f"# {split}: data_stages[…].data.dataset", "dataset_folder:"]
-            paste += [f"  - {folder}" for folder in folders]
-            paste.append("dataset_weights:")
-            paste += [f"  - {weight:.6f}" for weight in weights.values()]
+            paste += [f"# {split}", "dataset:", "  dataset_folder:"]
+            paste += [f"    - {_quoted(str(group.folder.resolve()))}" for group in weights]
+            paste.append("  dataset_weights:")
+            paste += [f"    - {weight:.6f}" for weight in weights.values()]
+            # All three, and the name as it stands in the metadata: nanotron then asks no hub for the tokenizer.
             paste += [
-                f"tokenizer_name: {json.dumps(_plain(facts.name), ensure_ascii=False)}",
-                f"vocab_size: {facts.vocab_size}",
-                f"token_size_in_bytes: {facts.id_bytes}",
+                f"  tokenizer_name: {_quoted(_plain(facts.name))}",
+                f"  vocab_size: {facts.vocab_size}",
+                f"  token_size_in_bytes: {facts.id_bytes}",
             ]
         return Finished(paste=tuple(paste))
 
@@ -78,6 +78,11 @@ def in_short(tokens: int) -> str:
     exponent = floor(log10(tokens)) if tokens else 0
     value = tokens / 10 ** (exponent // 3 * 3)
     return f"{value:.{2 - exponent % 3}f} {_PREFIXES[exponent // 3]}T"
+
+
+def _quoted(text: str) -> str:
+    """A string for YAML, which reads JSON's."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _plain(name: str) -> str:

@@ -28,7 +28,17 @@ from numpy.typing import NDArray
 
 from corpusmill.documents.batch import text_buffers
 from corpusmill.documents.shards import atomic_text
-from corpusmill.mix.exports.contract import Documents, Export, Finished, Format, Group, Place, Writer, shares
+from corpusmill.mix.exports.contract import (
+    Documents,
+    Export,
+    Finished,
+    Format,
+    Group,
+    Place,
+    TokenFacts,
+    Writer,
+    shares,
+)
 
 _GZIP_LEVEL = 6
 
@@ -43,33 +53,43 @@ class Olmo(Format):
         return _Writer(place, export)
 
     def finish(self, export: Export, groups: Sequence[Group]) -> Finished:
-        facts = export.token_facts
-        tokenizer = (
-            f"TokenizerConfig(vocab_size={facts.vocab_size}, eos_token_id={facts.eos_id}, pad_token_id={facts.eos_id})"
-        )
-        kind = np.dtype(facts.id_type).name
-        rest = f"tokenizer={tokenizer}, dtype=NumpyDatasetDType.{kind}, sequence_length=…, work_dir=…)"
         files, paste = [], []
         for split, weights in shares(groups).items():
+            patterns = {group: str(group.folder.resolve() / "*.npy") for group in weights}
             paste.append(f"# {split}")
-            patterns = [str(group.folder.resolve() / "*.npy") for group in weights]
-            paste.append(f"NumpyFSLDatasetConfig.glob({', '.join(map(repr, patterns))}, {rest}")
             if export.by is None:
-                continue
-            path = export.folder / f"{split}_mixture.yaml"
-            sources = [
-                {"source_name": group.name, "target_ratio": weight, "paths": [pattern]}
-                for (group, weight), pattern in zip(weights.items(), patterns, strict=True)
-            ]
-            # JSON is YAML.
-            atomic_text(path, json.dumps({"sources": sources}, indent=1, ensure_ascii=False) + "\n")
-            files.append(path)
-            total = sum(group.tokens for group in weights)
-            paste.append(
-                f"NumpyFSLDatasetConfig.from_src_mix(SourceMixtureDatasetConfig(source_list=SourceMixtureList.from_yaml("
-                f"{str(path.resolve())!r}), requested_tokens={total}, global_batch_size=…), {rest}"
-            )
+                paste += ["NumpyFSLDatasetConfig.glob(", *(f"    {pattern!r}," for pattern in patterns.values())]
+            else:
+                sources = [
+                    {"source_name": group.name, "target_ratio": weight, "paths": [patterns[group]]}
+                    for group, weight in weights.items()
+                ]
+                path = export.folder / f"{split}_mixture.yaml"
+                # JSON is YAML.
+                atomic_text(path, json.dumps({"sources": sources}, indent=1, ensure_ascii=False) + "\n")
+                files.append(path)
+                paste += [
+                    "NumpyFSLDatasetConfig.from_src_mix(",
+                    "    SourceMixtureDatasetConfig(",
+                    f"        source_list=SourceMixtureList.from_yaml({str(path.resolve())!r}),",
+                    f"        requested_tokens={sum(group.tokens for group in weights)},",
+                    "        global_batch_size=...,",
+                    "    ),",
+                ]
+            paste += _rest(export.token_facts)
         return Finished(files=tuple(files), paste=tuple(paste))
+
+
+def _rest(facts: TokenFacts) -> list[str]:
+    """What OLMo-core must be told of the ids, whatever the paths."""
+    return [
+        f"    tokenizer=TokenizerConfig(vocab_size={facts.vocab_size}, eos_token_id={facts.eos_id}, "
+        f"pad_token_id={facts.eos_id}),",
+        f"    dtype=NumpyDatasetDType.{np.dtype(facts.id_type).name},",
+        "    sequence_length=...,",
+        "    work_dir=...,",
+        ")",
+    ]
 
 
 class _Writer(Writer):
