@@ -362,7 +362,7 @@ def export(
     dataset: Annotated[Path, typer.Argument(help="A finished dataset's folder.", metavar="DATASET")],
     to: Annotated[
         list[str],
-        typer.Option(help="Formats: nanotron, megatron, olmo, mosaic, litdata, jsonl …; commas, or repeated."),
+        typer.Option(help="Formats, such as nanotron,megatron,olmo,jsonl. Repeatable."),
     ],
     out: Annotated[Path, typer.Option(help="Where to write; each format has its own folder there.", metavar="FOLDER")],
     tokenizer: Annotated[
