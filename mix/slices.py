@@ -147,7 +147,7 @@ def components(rows: pa.Table, cases: Sequence[Case]) -> pa.StringArray:
     with _connection() as database:
         database.register("rows", numbered)
         try:
-            found = database.execute(f"SELECT {choice} AS component FROM rows ORDER BY __row").to_arrow_table()
+            found = database.sql(f"SELECT {choice} AS component FROM rows ORDER BY __row").to_arrow_table()
         except duckdb.Error as error:
             conditions = "; ".join(f"{case.leaf}: {case.where}" for case in cases if case.where)
             raise RecipeError(f"mix.slices: {conditions}: fails on a document: {_first_line(error)}") from error
