@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+
 from tests.small_corpus import corpusmill, write_recipe
 
 # Before any of Hugging Face's libraries is imported: nothing is looked up, everything is on this disk.
@@ -44,6 +45,10 @@ class Dataset:
     def rows(self, split: str) -> list[dict[str, Any]]:
         paths = sorted(self.folder.glob(f"data/{split}-*.parquet"))
         return [row for path in paths for row in pq.read_table(path).to_pylist()]
+
+    def rows_of_shards(self, split: str) -> list[int]:
+        """How many rows each shard of a split has."""
+        return [pq.read_metadata(path).num_rows for path in sorted(self.folder.glob(f"data/{split}-*.parquet"))]
 
     def texts(self, split: str) -> list[str]:
         return [row["text"] for row in self.rows(split)]

@@ -1,9 +1,10 @@
 """How each trainer reads its data, in a few lines each: what it opens, in which order, and what a rank gets.
 
 The rules are those of the trainers' own loaders: nanochat `dataset.py` and `dataloader.py`; levanter
-`data/sharded_datasource.py`; Megatron-LM `core/datasets/indexed_dataset.py`; OLMo-core `data/numpy_dataset.py`;
-mosaicml-streaming `base/format/mds` and llm-foundry `data/text_data.py`; litdata `streaming/item_loader.py`. None of
-them is imported here: each reader follows the documented layout alone, and takes nothing that is ours for granted.
+`data/sharded_datasource.py`; datatrove's `utils/dataset.py`, which nanotron reads through; Megatron-LM
+`core/datasets/indexed_dataset.py`; OLMo-core `data/numpy_dataset.py`; mosaicml-streaming `base/format/mds` and
+llm-foundry `data/text_data.py`; litdata `streaming/item_loader.py`. None of them is imported here: each reader follows
+the documented layout alone, and takes nothing that is ours for granted.
 """
 
 from __future__ import annotations
@@ -174,3 +175,13 @@ def olmo_core(tokens: Path, bounds: Path, kind: type[np.unsignedinteger[Any]]) -
     assert rows[-1][1] == len(data)
     assert all(end == start for (_, end), (start, _) in pairwise(rows))
     return [np.array(data[start:end]) for start, end in rows]
+
+
+def nanotron(tokens: Path) -> list[np.ndarray]:
+    """The documents of a `.ds` file: `.ds.metadata` tells the size of a token, `.ds.index` where documents end."""
+    name, size = tokens.with_name(tokens.name + ".metadata").read_text().splitlines()[0].rsplit("|", 1)
+    assert name
+    data = np.memmap(tokens, {"2": np.uint16, "4": np.uint32}[size], "r")
+    ends = np.fromfile(tokens.with_name(tokens.name + ".index"), np.uint64).astype(np.int64)
+    assert ends[-1] == len(data)
+    return [np.array(data[start:end]) for start, end in pairwise([0, *ends.tolist()])]
