@@ -65,7 +65,7 @@ _REDUNDANT_LAST = ("repeated_lines", "repetition", "overlap")
 LOSSES = (*_REDUNDANT_FIRST, *KINDS, *_REDUNDANT_LAST)
 """The parts of 1 − Q, in the order in which they are taken."""
 
-SAMPLE_BYTES = 128_000_000
+SAMPLE_BYTES = 64_000_000
 """Text of which every document is measured; of more, a sample of half of it to all of it."""
 _BATCH_ROWS = 256
 
@@ -142,7 +142,7 @@ def sampling_bits(text_bytes: int) -> int:
     """Of a dataset of so much text, 1 document in 2^bits is measured.
 
     >>> sampling_bits(1_000_000), sampling_bits(20_000_000_000)
-    (0, 8)
+    (0, 9)
     """
     return max(0, ((text_bytes - 1) // SAMPLE_BYTES).bit_length())
 
@@ -192,6 +192,7 @@ def combine(partials: Sequence[Path]) -> QualityScore:
     measured = measure_sample(
         lambda: (batch for _, batch in sampled_texts(partials, wanted)),
         rows.text_hash[wanted],
+        int(rows.text_bytes[wanted].sum()),
         by_similarity=rows.sampling.keys == "minhash" and rows.sampling.share < 1,
     )
     columns = _columns(documents.left[wanted], measured)

@@ -6,6 +6,7 @@ One row for each row of the part:
     text_hash  uint64, not null    of the text's bytes
     key        uint64, not null    rows of one key are in the sample together: see below
     tokens     int64, not null     the row's count, or its text's bytes where there is none
+    text_bytes int64, not null
     component  string              what the row is reported under, if anything
     sampled    bool, not null      whether the row is in the sample
     text       string              null where it is not
@@ -47,13 +48,14 @@ ROWS = pa.schema(
         pa.field("text_hash", pa.uint64(), nullable=False),
         pa.field("key", pa.uint64(), nullable=False),
         pa.field("tokens", pa.int64(), nullable=False),
+        pa.field("text_bytes", pa.int64(), nullable=False),
         pa.field("component", pa.string()),
         pa.field("sampled", pa.bool_(), nullable=False),
         pa.field("text", pa.string()),
     ]
 )
 
-_NUMBERS = ("id_hash", "text_hash", "key", "tokens")
+_NUMBERS = ("id_hash", "text_hash", "key", "tokens", "text_bytes")
 _KEYS, _SHARE, _UNIT = "corpusmill.keys", "corpusmill.share", "corpusmill.unit"
 _ROWS_AT_ONCE = 1 << 16
 _NGRAM = 3
@@ -117,12 +119,13 @@ def _noted(piece: Piece, sampling: Sampling) -> pa.RecordBatch:
     key = piece.key
     if key is None:
         key = _minhash_keys(batch, text_hash) if sampling.keys == "minhash" else text_hash
-    taken = sampling.taken(key)
+    taken, sizes = sampling.taken(key), np.diff(batch.offsets).astype(np.int64)
     columns = [
         pa.array(piece.id_hash),
         pa.array(text_hash),
         pa.array(key),
-        pa.array(np.diff(batch.offsets).astype(np.int64) if piece.tokens is None else piece.tokens),
+        pa.array(sizes if piece.tokens is None else piece.tokens),
+        pa.array(sizes),
         pa.nulls(count, pa.string()) if piece.components is None else piece.components,
         pa.array(taken),
         piece.texts if taken.all() else pc.if_else(pa.array(taken), piece.texts, pa.scalar(None, pa.string())),
@@ -149,6 +152,7 @@ class Rows:
     text_hash: NDArray[np.uint64]
     key: NDArray[np.uint64]
     tokens: NDArray[np.int64]
+    text_bytes: NDArray[np.int64]
     component: NDArray[np.int64]
     components: tuple[str, ...]
     sampled: NDArray[np.bool_]
@@ -185,8 +189,11 @@ class Rows:
         return len(self.tokens)
 
 
-_KIND: dict[str, Any] = {**dict.fromkeys(_NUMBERS[:3], np.uint64), "tokens": np.int64, "component": np.int64}
-_KIND["sampled"] = np.bool_
+_KIND: dict[str, Any] = {
+    **dict.fromkeys(_NUMBERS[:3], np.uint64),
+    **dict.fromkeys((*_NUMBERS[3:], "component"), np.int64),
+    "sampled": np.bool_,
+}
 
 
 def sampled_texts(parts: Sequence[Path], wanted: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.int64], TextBatch]]:

@@ -1,9 +1,9 @@
-"""What is wrong with the documents of a sample: two passes over their texts.
+"""What is wrong with the documents of a sample: three passes over their texts.
 
-The first pass gathers what a document is judged by: the evidence of corruption (mix/evidence.py), MinHash signatures
-and the hashes of lines. The second measures each document, and what needs all of them (near copies, overlap) is
-settled then. Memory: 260 bytes a document, 8 bytes a line of four words and more, and 40 bytes a run of which 1 in
-2^`run_bits` is kept, never the texts.
+The first gathers MinHash signatures and the hashes of lines; the second the evidence by which corruption is judged
+(mix/evidence.py), from documents that are no copies; the third measures each document, and what needs all of them
+(near copies, overlap) is settled then. Memory: 50 MB, 260 bytes a document, 8 bytes a line of four words and more, and
+40 bytes a run, of which 1 in 2^`run_bits` is kept. Never the texts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.compiled import frozen, kernel
-from corpusmill.mix.corruption import KINDS, corruption
+from corpusmill.mix import evidence
+from corpusmill.mix.corruption import KINDS, corrupted_shares
+from corpusmill.mix.keys import KEYS, below, keyed
 from corpusmill.mix.near_copies import VALUES, near_copies, near_signatures
 from corpusmill.mix.repetition import RepeatedLines, line_hashes, repetition
 
@@ -56,57 +58,108 @@ def run_bits(text_bytes: int) -> int:
     return max(0, (text_bytes // _KEPT_RUN_BYTES).bit_length())
 
 
-def measure_sample(texts: Texts, text_hash: NDArray[np.uint64], *, by_similarity: bool) -> Measured:
+def measure_sample(texts: Texts, text_hash: NDArray[np.uint64], text_bytes: int, *, by_similarity: bool) -> Measured:
     """Measures the documents.
 
     Args:
         text_hash: of each document; all differ.
+        text_bytes: of all of them.
         by_similarity: whether a pair of similarity J had a chance of J only to be in the sample together.
     """
-    count = len(text_hash)
-    signatures, worded = np.empty((count, VALUES), np.uint16), np.empty(count, np.bool_)
-    sizes = np.empty(count, np.int64)
-    hashes = [np.empty(0, np.uint64)]
-    start = 0
-    for batch in texts():
-        own = slice(start, start + len(batch))
-        hashes.append(line_hashes(batch))  # finds the words, which the signatures then use
-        signatures[own], worded[own] = near_signatures(batch)
-        sizes[own] = np.diff(batch.offsets)
-        start += len(batch)
-    lines = RepeatedLines.among(np.concatenate(hashes), count)
-    del hashes
+    sketches = _sketched(texts, len(text_hash))
+    order = np.lexsort((text_hash, -sketches.sizes))
+    twins, _ = near_copies(sketches.signatures, sketches.worded, order)
+    share = min(1.0, evidence.SAMPLED_TEXT_BYTES / max(1, text_bytes))
+    known = _evidence(texts, (twins < 0) & below(keyed(text_hash, 0, "evidence"), int(share * KEYS)))
+    found = _findings(texts, len(text_hash), known, sketches.lines, run_bits(text_bytes))
 
-    corrupted, in_lines, repeated = np.empty((count, len(KINDS))), np.empty(count), np.empty(count)
-    runs_of, kept_of, bits = np.empty(count, np.int64), np.empty(count, np.int64), run_bits(int(sizes.sum()))
-    kept_runs = [np.empty(0, np.uint64)]
-    start = 0
-    for batch in texts():
-        own = slice(start, start + len(batch))
-        corrupted[own] = corruption(batch.offsets, batch.text)
-        in_lines[own], others = lines.shares(batch)
-        firsts, runs, repeated[own] = repetition(batch.words, others)
-        runs_of[own] = np.diff(firsts)
-        kept = (runs >> np.uint64(8)) & np.uint64((1 << bits) - 1) == 0  # the lowest bit is always set
-        kept_runs.append(runs[kept])
-        kept_of[own] = np.diff(np.concatenate([[0], np.cumsum(kept)])[firsts])
-        start += len(batch)
-
-    order = np.lexsort((text_hash, -sizes, np.round(corrupted.sum(axis=1), 6)))  # the preferred first
-    twins, similarity = near_copies(signatures, worded, order)
+    order = np.lexsort((text_hash, -sketches.sizes, np.round(found.corrupted.sum(axis=1), 6)))  # the preferred first
+    twins, similarity = near_copies(sketches.signatures, sketches.worded, order)
     is_near = twins >= 0
-    runs = np.concatenate(kept_runs)
-    kept_firsts, again = np.concatenate([[0], np.cumsum(kept_of)]), np.empty(count, np.int64)
-    table = np.zeros(1 << (2 * len(runs)).bit_length(), np.uint64)
-    count_again(frozen(kept_firsts), frozen(runs), frozen(order), frozen(is_near), table, again)
     return Measured(
         near=np.where(is_near, 1 / np.maximum(similarity, 0.5) if by_similarity else 1.0, 0.0),
         is_near=is_near,
-        corrupted=corrupted,
-        lines=in_lines,
-        repetition=repeated,
-        overlap=again * float(1 << bits) / np.maximum(runs_of, 1),
+        corrupted=found.corrupted,
+        lines=found.in_lines,
+        repetition=found.repeated,
+        overlap=_again(found, order, is_near) / np.maximum(found.expected, 1e-9),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sketches:
+    """What the first pass makes of the documents: MinHash signatures, which have words, bytes; and repeated lines."""
+
+    signatures: NDArray[np.uint16]
+    worded: NDArray[np.bool_]
+    sizes: NDArray[np.int64]
+    lines: RepeatedLines
+
+
+def _sketched(texts: Texts, count: int) -> _Sketches:
+    signatures, worded = np.empty((count, VALUES), np.uint16), np.empty(count, np.bool_)
+    sizes, hashes = np.empty(count, np.int64), [np.empty(0, np.uint64)]
+    for own, batch in _placed(texts):
+        hashes.append(line_hashes(batch))  # finds the words, which the signatures then use
+        signatures[own], worded[own] = near_signatures(batch)
+        sizes[own] = np.diff(batch.offsets)
+    return _Sketches(signatures, worded, sizes, RepeatedLines.among(np.concatenate(hashes), count))
+
+
+def _evidence(texts: Texts, witnesses: NDArray[np.bool_]) -> evidence.Evidence:
+    """What some of the documents tell. Copies must not be among them: they vouch for each other, whatever they say."""
+    gathering = evidence.Gathering()
+    for own, batch in _placed(texts):
+        if witnesses[own].any():
+            gathering.add(batch.kept(witnesses[own]))
+    return gathering.evidence()
+
+
+@dataclass(frozen=True, slots=True)
+class _Findings:
+    """What the third pass finds in each document.
+
+    runs      uint64[k]: hashes of those kept, document after document
+    kept      int64[n]: how many of these are the document's
+    expected  float64[n]: how many of its runs would be kept on average
+    """
+
+    corrupted: NDArray[np.float64]
+    in_lines: NDArray[np.float64]
+    repeated: NDArray[np.float64]
+    runs: NDArray[np.uint64]
+    kept: NDArray[np.int64]
+    expected: NDArray[np.float64]
+
+
+def _findings(texts: Texts, count: int, known: evidence.Evidence, lines: RepeatedLines, bits: int) -> _Findings:
+    corrupted, in_lines, repeated = np.empty((count, len(KINDS))), np.empty(count), np.empty(count)
+    kept_of, expected, kept_runs = np.empty(count, np.int64), np.empty(count), [np.empty(0, np.uint64)]
+    for own, batch in _placed(texts):
+        corrupted[own] = corrupted_shares(batch, known)
+        in_lines[own], others = lines.shares(batch)
+        firsts, runs, repeated[own] = repetition(batch.words, others)
+        kept = (runs >> np.uint64(8)) & np.uint64((1 << bits) - 1) == 0  # the lowest bit is always set
+        kept_runs.append(runs[kept])
+        kept_of[own] = np.diff(np.concatenate([[0], np.cumsum(kept)])[firsts])
+        expected[own] = np.diff(firsts) / (1 << bits)
+    return _Findings(corrupted, in_lines, repeated, np.concatenate(kept_runs), kept_of, expected)
+
+
+def _again(found: _Findings, order: NDArray[np.int64], is_near: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How many kept runs of each document a document has, too, that is preferred and no near copy."""
+    firsts, again = np.concatenate([[0], np.cumsum(found.kept)]), np.empty(len(order), np.int64)
+    table = np.zeros(1 << (2 * len(found.runs)).bit_length(), np.uint64)
+    count_again(frozen(firsts), frozen(found.runs), frozen(order), frozen(is_near), table, again)
+    return again
+
+
+def _placed(texts: Texts) -> Iterator[tuple[slice, TextBatch]]:
+    """The batches, and which places their documents have in the sample."""
+    start = 0
+    for batch in texts():
+        yield slice(start, start + len(batch)), batch
+        start += len(batch)
 
 
 @kernel
