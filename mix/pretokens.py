@@ -28,8 +28,8 @@ from corpusmill.documents.segmentation import decoded, width
 GPT2, GPT2_DIGITS, CL100K, O200K = range(4)
 
 LETTER, MARK, NUMBER, WHITE, UPPER, LOWER, BREAK, UNKNOWN = (1 << bit for bit in range(8))
-"""Classes of characters: \\p{L}, \\p{M}, \\p{N}, \\s, the capitals of O200K [\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}], its small
-letters [\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}], [\\r\\n], and what is not assigned."""
+"""Classes of characters: \\p{L}, \\p{M}, \\p{N}, \\s, the two of O200K (capitals, or small letters, each with letters
+that have no case and marks), [\\r\\n], and what is not assigned."""
 
 _CLASSES_OF_CATEGORY = {
     "Lu": LETTER | UPPER, "Lt": LETTER | UPPER, "Ll": LETTER | LOWER, "Lm": LETTER | UPPER | LOWER,
