@@ -32,8 +32,8 @@ for _character, _letter in _SHORT.items():
 _ESCAPES = frozen(_ESCAPES)
 
 
-def json_rows(rows: pa.RecordBatch, *, text: bool = True) -> Records:
-    """One JSON object without a line break for each row; without the text if that is not wanted."""
+def json_rows(rows: pa.RecordBatch, *, text: bool = True, end: bytes = b"") -> Records:
+    """One JSON object in a line for each row, and `end` behind it; without the text if that is not wanted."""
     names = [name for name in _TOP if name in rows.schema.names and (text or name != "text")]
     others = [name for name in rows.schema.names if name not in _TOP]
     return joined(
@@ -42,7 +42,7 @@ def json_rows(rows: pa.RecordBatch, *, text: bool = True) -> Records:
             *_members(rows, names),
             b', "metadata": {' if names else b'"metadata": {',
             *_members(rows, others),
-            b"}}",
+            b"}}" + end,
         ]
     )
 

@@ -18,7 +18,6 @@ import zstandard
 
 from corpusmill.mix.exports.contract import Documents, Export, Finished, Format, Group, Place, Writer
 from corpusmill.mix.exports.json_rows import json_rows
-from corpusmill.mix.exports.records import joined, of_ends
 
 _ZSTD_LEVEL = 3
 _GZIP_LEVEL = 6
@@ -31,8 +30,7 @@ class _LinesWriter(Writer):
         self._open.enter_context(self._lines)
 
     def write(self, documents: Documents) -> None:
-        rows = json_rows(documents.rows)
-        self._lines.write(joined([of_ends(rows.ends, rows.data), b"\n"]).data.data)
+        self._lines.write(json_rows(documents.rows, end=b"\n").data.data)
 
 
 class JsonLines(Format):
@@ -45,17 +43,31 @@ class JsonLines(Format):
         return _LinesWriter(place, export, self.suffix)
 
     def finish(self, export: Export, groups: Sequence[Group]) -> Finished:
-        paste = []
-        for group in groups:
-            pattern = f"*{self.suffix}"
-            named = f"{group.split}, {group.name}" if group.name else group.split
-            paste.append(
-                f"# {named}: {group.documents:,} documents. datatrove: "
-                f"JsonlReader({json.dumps(str(group.folder.resolve()))}, glob_pattern={json.dumps(pattern)})"
-            )
-            key = "train_urls" if group.split == "train" else "validation_urls"
-            paste.append(f"{key}: [{json.dumps(str(group.folder.resolve() / pattern))}]  # levanter")
+        paste = ["# datatrove"]
+        paste += [f"JsonlReader({json.dumps(str(group.folder.resolve()))})" for group in groups]
+        paste += ["# levanter", "data:"]
+        if export.by is None:
+            return Finished(paste=(*paste, *self._urls(groups, "  ")))
+        paste.append("  configs:")
+        by_name = {name: [group for group in groups if group.name == name] for name in _names(groups)}
+        for name, own in by_name.items():
+            paste += [f"    {json.dumps(name)}:", *self._urls(own, "      ")]
+        paste.append("  train_weights:")
+        train = {group.name: group.text_bytes for group in groups if group.split == "train"}
+        paste += [f"    {json.dumps(name)}: {train.get(name, 0) / max(1, sum(train.values())):.6f}" for name in by_name]
         return Finished(paste=tuple(paste))
+
+    def _urls(self, groups: Sequence[Group], margin: str) -> list[str]:
+        """Patterns of the files for training and for validation; levanter takes held-out sets as more of the latter."""
+        lines = []
+        for key in ("train_urls", "validation_urls"):
+            found = [
+                str(group.folder.resolve() / f"*{self.suffix}")
+                for group in groups
+                if (group.split == "train") == (key == "train_urls")
+            ]
+            lines.append(f"{margin}{key}: {json.dumps(found)}")
+        return lines
 
 
 class JsonLinesGzip(JsonLines):
@@ -63,6 +75,10 @@ class JsonLinesGzip(JsonLines):
 
     name = "jsonl_gz"
     suffix = ".jsonl.gz"
+
+
+def _names(groups: Sequence[Group]) -> list[str | None]:
+    return list(dict.fromkeys(group.name for group in groups))
 
 
 def _compressed(stream: IO[bytes], suffix: str) -> gzip.GzipFile | zstandard.ZstdCompressionWriter:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 import zstandard
 from datatrove.pipeline.readers import JsonlReader
 
@@ -59,4 +60,16 @@ def test_groups_have_folders_of_their_own(tmp_path: Path) -> None:
     for source in ("web", "code", "math"):
         lines = [json.loads(line) for path in sorted((out / "train" / source).iterdir()) for line in lines_of(path)]
         assert [line["text"] for line in lines] == [row["text"] for row in EVERY if row["source"] == source]
-        assert any(str(out / "train" / source) in line for line in finished.paste)
+    told = yaml.safe_load("\n".join(finished.paste[finished.paste.index("# levanter") :]))
+    assert told["data"]["configs"]["web"] == {
+        "train_urls": [str(out / "train/web/*.jsonl.zst")], "validation_urls": [],
+    }  # fmt: skip
+    sizes = {s: sum(len(row["text"].encode()) for row in EVERY if row["source"] == s) for s in ("code", "math", "web")}
+    shares = {source: size / sum(sizes.values()) for source, size in sizes.items()}
+    assert told["data"]["train_weights"] == pytest.approx(shares, abs=1e-6)
+
+
+def test_levanters_lines_to_paste_are_its_configuration(tmp_path: Path) -> None:
+    out, finished = export_by_hand(tmp_path, "jsonl", SHARDS)
+    told = yaml.safe_load("\n".join(finished.paste[finished.paste.index("# levanter") :]))
+    assert told == {"data": {"train_urls": [str(out / "train/*.jsonl.zst")], "validation_urls": []}}
