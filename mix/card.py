@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-import pyarrow as pa
 import yaml
 
-from corpusmill.mix.options import MixOptions
-from corpusmill.mix.quality_score import QualityScore
-from corpusmill.mix.selection import Selection
-from corpusmill.mix.shuffle import ShardReport, dataset_schema, shard_pattern
-from corpusmill.mix.table import mix_table
-from corpusmill.mix.units import COUNT_COLUMNS, UNIT_NAMES
+from corpusmill.mix.licenses import is_unstated, spdx_name
+from corpusmill.mix.markdown import escaped, table
+from corpusmill.mix.quality_score import LOSSES
+from corpusmill.mix.shuffle import shard_pattern
+from corpusmill.mix.units import COUNT_COLUMNS
 
 _HUB_LICENSES = """
     apache-2.0 mit openrail afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc
@@ -40,6 +38,8 @@ _SPDX_TO_HUB = {
     "gfdl-1.3": "gfdl",
     "lppl-1.3": "lppl-1.3c",
 }
+_NO_NAME = re.compile(r"[^a-z0-9.-]+")  # what the Hub's license_name may not have
+_NAME_LENGTH = 96
 _LANGUAGE_CODE = re.compile(r"[a-z]{2,3}")
 _LANGUAGE_SHARE = 0.01
 """Languages with fewer of the documents are left out of the front matter; the manifest has them all."""
@@ -48,57 +48,65 @@ _SIZES = [(10**power, name) for power, name in ((3, "1K"), (4, "10K"), (5, "100K
                                                (9, "1B"), (10, "10B"), (11, "100B"), (12, "1T"))]  # fmt: skip
 
 
-def dataset_card(
-    options: MixOptions, selection: Selection, shards: Sequence[ShardReport], quality: QualityScore | None
-) -> str:
-    """The text of README.md."""
-    front = yaml.safe_dump(front_matter(options, selection, shards), sort_keys=False, allow_unicode=True, width=120)
-    unit = UNIT_NAMES[options.unit]
-    count = COUNT_COLUMNS[options.unit]
+def dataset_card(manifest: Mapping[str, Any]) -> str:
+    """The text of README.md, from the dataset's manifest."""
+    front = yaml.safe_dump(front_matter(manifest), sort_keys=False, allow_unicode=True, width=120)
+    unit, splits = manifest["unit_name"], manifest["splits"]
+    held = [f"{sums['rows']:,} in `{name}`" for name, sums in splits.items() if name != "train"]
     parts = [
-        f"---\n{front}---\n",
-        f"# {escaped(options.name)}\n",
-        f"{selection.units:,} {unit} in {_total(shards, 'train', 'rows'):,} rows for training"
-        + f", {_total(shards, 'validation', 'rows'):,} documents held out for validation. "
-        + "Written by corpusmill: `manifest.json` says how, and `sha256sum -c SHA256SUMS` checks every file.\n",
-        "## Mix\n",
-        f"| component | asked % | achieved % | {unit} | worth in new text | rows | epochs | available |\n"
-        + "|---|---:|---:|---:|---:|---:|---:|---:|\n"
-        + "\n".join(
-            f"| {escaped(row.component)} | {100 * row.asked:.2f} | {100 * row.achieved:.2f} | {row.units:,} "
-            f"| {row.effective:,.0f} | {row.documents:,} | {row.epochs:.3f} | {row.available:,} |"
-            for row in mix_table(selection)
-        )
-        + "\n",
+        f"# {escaped(manifest['name'])}",
+        f"{splits['train']['units']:,} {unit} in {splits['train']['rows']:,} rows for training"
+        + (f"; held out are {', '.join(held)}" if held else "")
+        + ". Written by corpusmill: `manifest.json` says how, DATASHEET.md answers the usual questions, and "
+        "`corpusmill verify` checks that all of it is so (`sha256sum -c SHA256SUMS` the files alone).",
+        "## Mix",
+        table(
+            ("component", "asked %", "achieved %", unit, "worth in new text", "rows", "epochs", "available"),
+            [
+                (
+                    entry["component"],
+                    f"{100 * entry['ratio']:.2f}",
+                    f"{100 * entry['achieved_ratio']:.2f}",
+                    entry["units"],
+                    round(entry["effective_units"]),
+                    entry["documents"],
+                    f"{entry['epochs']:.3f}",
+                    entry["available_units"],
+                )
+                for entry in sorted(manifest["components"], key=lambda entry: (-entry["ratio"], entry["component"]))
+            ],
+        ),
         "A row's `id` is its document's; repeated passes over a source repeat it. The order is random with seed "
-        + f"{selection.seed}. `{count}` counts {unit}. What repetition is worth follows Muennighoff et al. 2023 "
-        + "(arXiv:2305.16264).\n",
-        "## Quality\n",
-        _quality_section(quality),
-        "## Licences\n",
-        "| licence | rows |\n|---|---:|\n"
-        + "\n".join(
-            f"| {escaped(name) or 'not stated'} | {rows:,} |"
-            for name, rows in _counted(shards, "license").most_common(_LISTED_LICENSES)
-        )
-        + "\n",
+        f"{manifest['seed']}. {_counting(manifest)} What repetition is worth follows Muennighoff et al. 2023 "
+        "(arXiv:2305.16264).",
+        "## Quality",
+        *_quality_section(manifest["quality"]),
+        "## Licences",
+        table(
+            ("source", "licence", "rows"),
+            [
+                (source, name or "not stated", rows)
+                for source, licenses in manifest["licenses"].items()
+                for name, rows in list(licenses.items())[:_LISTED_LICENSES]
+            ],
+        ),
     ]
-    return "\n".join(parts)
+    return f"---\n{front}---\n\n" + "\n\n".join(parts) + "\n"
 
 
-def front_matter(options: MixOptions, selection: Selection, shards: Sequence[ShardReport]) -> dict[str, Any]:
+def front_matter(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What the Hub reads: licences, languages, size, which files make which split, and the columns."""
-    splits = list(selection.shards)
-    rows = sum(shard.rows for shard in shards)
+    splits = {name: sums for name, sums in manifest["splits"].items() if sums["rows"]}
+    rows = sum(sums["rows"] for sums in splits.values())
     languages = [
         language
-        for language, documents in _counted(shards, "language").most_common()
+        for language, documents in value_counts(manifest, "language").most_common()
         if _LANGUAGE_CODE.fullmatch(language) and documents >= _LANGUAGE_SHARE * rows
     ]
     return {
-        "pretty_name": " ".join(options.name.split()),
+        "pretty_name": " ".join(manifest["name"].split()),
         **({"language": languages} if languages else {}),
-        **hub_licenses(_counted(shards, "license")),
+        **hub_licenses(value_counts(manifest, "license")),
         "task_categories": ["text-generation"],
         "size_categories": [size_category(rows)],
         "configs": [
@@ -108,36 +116,39 @@ def front_matter(options: MixOptions, selection: Selection, shards: Sequence[Sha
             }
         ],
         "dataset_info": {
-            "features": [
-                {"name": field.name, "dtype": _feature(field.type)}
-                for field in dataset_schema(selection.unit, components=selection.has_slices)
-            ],
+            "features": [{"name": item["name"], "dtype": _FEATURES[item["type"]]} for item in manifest["columns"]],
             "splits": [
-                {
-                    "name": split,
-                    "num_bytes": _total(shards, split, "text_bytes"),
-                    "num_examples": _total(shards, split, "rows"),
-                }
-                for split in splits
+                {"name": name, "num_bytes": sums["text_bytes"], "num_examples": sums["rows"]}
+                for name, sums in splits.items()
             ],
-            "download_size": sum(shard.file_bytes for shard in shards),
-            "dataset_size": sum(shard.text_bytes for shard in shards),
+            "download_size": sum(sums["file_bytes"] for sums in splits.values()),
+            "dataset_size": sum(sums["text_bytes"] for sums in splits.values()),
         },
     }
 
 
 def hub_licenses(documents: Counter[str]) -> dict[str, Any]:
-    """The Hub's `license` for licences as documents state them (SPDX).
+    """The Hub's `license` for licences as documents state them (SPDX), and its `license_name` for a single other one.
 
     >>> hub_licenses(Counter({"MIT": 3, "GPL-3.0-or-later": 1}))
     {'license': ['gpl-3.0', 'mit']}
     """
-    names = set()
-    for stated in documents:
-        plain = _SPDX_SUFFIXES.sub("", stated.lower())
-        plain = _SPDX_TO_HUB.get(plain, plain)
-        names.add("unknown" if not plain else plain if plain in HUB_LICENSES else "other")
-    return {"license": sorted(names) if len(names) > 1 else next(iter(names), "unknown")}
+    names = {stated: _hub_license(stated) for stated in documents}
+    found = sorted(set(names.values()))
+    if len(found) > 1:
+        return {"license": found}
+    if found == ["other"]:
+        own = _NO_NAME.sub("-", min(names).lower()).strip("-")[:_NAME_LENGTH]
+        return {"license": "other", "license_name": own or "other"}
+    return {"license": found[0] if found else "unknown"}
+
+
+def _hub_license(stated: str) -> str:
+    if is_unstated(stated):
+        return "unknown"
+    plain = _SPDX_SUFFIXES.sub("", spdx_name(stated).lower())
+    plain = _SPDX_TO_HUB.get(plain, plain)
+    return plain if plain in HUB_LICENSES else "other"
 
 
 def size_category(rows: int) -> str:
@@ -154,28 +165,36 @@ def size_category(rows: int) -> str:
     return f"n>{_SIZES[-1][1]}"
 
 
-def escaped(text: str) -> str:
-    """`text` as one line of Markdown that shows what it says: at most 200 characters, no markup, no HTML."""
-    return re.sub(r"([\\`*_\[\]<>|#&!~$])", r"\\\1", " ".join(text.split())[:200])
-
-
-def _quality_section(quality: QualityScore | None) -> str:
-    if quality is None:
-        return "Not scored.\n"
-    rows = "\n".join(f"| {name} | {100 * share:.2f} |" for name, share in quality.losses().items())
-    return f"Q = {quality.q:.3f}. {quality.definition}\n\n| lost to | % |\n|---|---:|\n{rows}\n"
-
-
-def _counted(shards: Iterable[ShardReport], column: str) -> Counter[str]:
+def value_counts(manifest: Mapping[str, Any], column: str) -> Counter[str]:
+    """Rows of all splits by the values of a column; null is the empty name."""
     counts: Counter[str] = Counter()
-    for shard in shards:
-        counts.update(shard.documents[column])
+    for shard in manifest["shards"]:
+        counts.update(shard["documents"][column])
     return counts
 
 
-def _total(shards: Iterable[ShardReport], split: str, key: str) -> int:
-    return sum(getattr(shard, key) for shard in shards if shard.split == split)
+def _counting(manifest: Mapping[str, Any]) -> str:
+    """What the count column counts, in a sentence."""
+    column, counted = COUNT_COLUMNS[manifest["unit"]], manifest["unit_name"]
+    if manifest["unit"] == "documents":
+        return f"`{column}` counts UTF-8 bytes."
+    tokenizer = manifest["tokenizer"]
+    by = (
+        f" with the tokenizer {escaped(tokenizer['name'])} ({tokenizer['vocab_size']:,} entries, fingerprint "
+        f"`{tokenizer['fingerprint'][:16]}`)"
+        if tokenizer
+        else ""
+    )
+    return f"`{column}` counts {counted}{by}."
 
 
-def _feature(kind: pa.DataType) -> str:
-    return {pa.string(): "string", pa.float32(): "float32", pa.int32(): "int32"}[kind]
+def _quality_section(quality: Mapping[str, Any] | None) -> list[str]:
+    if quality is None:
+        return ["Not scored."]
+    interval = quality.get("interval")
+    told = f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
+    losses = [(name, f"{100 * quality[name]:.2f}") for name in LOSSES]
+    return [f"Q = {quality['q']:.3f}{told}. {quality['definition']}", table(("lost to", "%"), losses)]
+
+
+_FEATURES = {"string": "string", "float": "float32", "int32": "int32"}

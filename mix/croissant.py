@@ -7,15 +7,11 @@ fields are read by column.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import pyarrow as pa
-
-from corpusmill.mix.options import MixOptions
-from corpusmill.mix.selection import Selection
-from corpusmill.mix.shuffle import ShardReport, dataset_schema, shard_pattern
-from corpusmill.mix.units import UNIT_NAMES
+from corpusmill.mix.licenses import is_unstated, spdx_name
+from corpusmill.mix.shuffle import shard_pattern
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
 
@@ -71,33 +67,38 @@ _DESCRIPTIONS = {
 }
 
 
-def croissant(options: MixOptions, selection: Selection, shards: Sequence[ShardReport]) -> dict[str, Any]:
-    """The content of croissant.json."""
-    splits = list(selection.shards)
+def croissant(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of croissant.json, from the dataset's manifest."""
+    splits = [split for split, sums in manifest["splits"].items() if sums["rows"]]
+    train = manifest["splits"]["train"]
     licenses: Counter[str] = Counter()
-    for shard in shards:
-        licenses.update(shard.documents["license"])
+    for counts in manifest["licenses"].values():
+        licenses.update(counts)
+    stated = dict.fromkeys("unknown" if is_unstated(name) else spdx_name(name) for name, _ in licenses.most_common())
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": CONFORMS_TO,
-        "name": options.name,
-        "description": f"{selection.units:,} {UNIT_NAMES[options.unit]} of text for pretraining, mixed by corpusmill.",
-        "license": [name or "unknown" for name, _ in licenses.most_common(_LISTED_LICENSES)],
-        "distribution": [_file(shard) for shard in shards] + [_file_set(split) for split in splits],
-        "recordSet": [_record_set(split, selection, options) for split in splits],
+        "name": manifest["name"],
+        "description": f"{train['units']:,} {manifest['unit_name']} of text for pretraining in {train['rows']:,} rows, "
+        "mixed by corpusmill.",
+        # A new dataset has a new content hash, and so another version, without anybody's keeping count.
+        "version": f"1.0.0+{manifest['content_hash'][:16]}",
+        "license": list(stated)[:_LISTED_LICENSES] or ["unknown"],
+        "distribution": [_file(shard) for shard in manifest["shards"]] + [_file_set(split) for split in splits],
+        "recordSet": [_record_set(split, manifest) for split in splits],
     }
 
 
-def _file(shard: ShardReport) -> dict[str, Any]:
+def _file(shard: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "@type": "cr:FileObject",
-        "@id": shard.name,
-        "name": shard.name,
-        "contentUrl": shard.name,
-        "contentSize": f"{shard.file_bytes} B",
+        "@id": shard["name"],
+        "name": shard["name"],
+        "contentUrl": shard["name"],
+        "contentSize": f"{shard['file_bytes']} B",
         "encodingFormat": "application/x-parquet",
-        "sha256": shard.sha256,
+        "sha256": shard["sha256"],
     }
 
 
@@ -111,7 +112,7 @@ def _file_set(split: str) -> dict[str, Any]:
     }
 
 
-def _record_set(split: str, selection: Selection, options: MixOptions) -> dict[str, Any]:
+def _record_set(split: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "@type": "cr:RecordSet",
         "@id": split,
@@ -119,16 +120,22 @@ def _record_set(split: str, selection: Selection, options: MixOptions) -> dict[s
         "field": [
             {
                 "@type": "cr:Field",
-                "@id": f"{split}/{field.name}",
-                "name": field.name,
-                "description": _DESCRIPTIONS.get(field.name, f"The document's {UNIT_NAMES[options.unit]}."),
-                "dataType": _data_type(field.type),
-                "source": {"fileSet": {"@id": f"{split}-files"}, "extract": {"column": field.name}},
+                "@id": f"{split}/{column['name']}",
+                "name": column["name"],
+                "description": _description(column["name"], manifest),
+                "dataType": _DATA_TYPES[column["type"]],
+                "source": {"fileSet": {"@id": f"{split}-files"}, "extract": {"column": column["name"]}},
             }
-            for field in dataset_schema(selection.unit, components=selection.has_slices)
+            for column in manifest["columns"]
         ],
     }
 
 
-def _data_type(kind: pa.DataType) -> str:
-    return {pa.string(): "sc:Text", pa.float32(): "sc:Float", pa.int32(): "sc:Integer"}[kind]
+def _description(column: str, manifest: Mapping[str, Any]) -> str:
+    if column in _DESCRIPTIONS:
+        return _DESCRIPTIONS[column]
+    counted = "UTF-8 bytes" if manifest["unit"] == "documents" else manifest["unit_name"]
+    return f"How many {counted} the text has."
+
+
+_DATA_TYPES = {"string": "sc:Text", "float": "sc:Float", "int32": "sc:Integer"}

@@ -169,6 +169,19 @@ def licenses_by_source(shards: Iterable[Path]) -> dict[str, Counter[str]]:
     return sums
 
 
+def most_common(licenses: Counter[str], most: int) -> dict[str, int]:
+    """The most frequent licences, ties by name; those beyond are counted together as `other`.
+
+    >>> most_common(Counter({"MIT": 3, "ISC": 1, "": 2, "0BSD": 1}), 2)
+    {'MIT': 3, '': 2, 'other': 2}
+    """
+    ordered = sorted(licenses.items(), key=lambda item: (-item[1], item[0]))
+    kept = dict(ordered[:most])
+    if len(ordered) > most:
+        kept["other"] = kept.get("other", 0) + sum(count for _, count in ordered[most:])
+    return kept
+
+
 def _counted(groups: pa.Table) -> dict[str, Counter[str]]:
     counts: dict[str, Counter[str]] = {}
     for row in sorted(groups.to_pylist(), key=lambda row: (row["component"], row["license"] or "")):

@@ -1,20 +1,25 @@
-"""The last step of a dataset: its manifest, card, Croissant description and checksums; and its publication.
+"""The last step of a dataset: its manifest, card, datasheet, Croissant description and checksums; and its publication.
 
 `manifest.json`, schema version 2:
 
     schema_version, tool, tool_version, name
     unit            what `units` count; `unit_name` says it in words
     options         the mix as the recipe asks for it
-    seed            int
-    inputs          what the pipeline knows of sources, recipe, models and stages, as it hands it over
+    seed            of the mix
     tokenizer       what counted tokens: name, fingerprint, vocab_size; null where none did
+    columns         of every shard: name, type, nullable
     components      for each: source, ratio asked and achieved, units, documents, epochs, effective units, passes, cut …
     splits          for each: rows, bytes, characters, units, content hash
-    shards          for each: name, rows, bytes, characters, units, sha256, content hash
+    shards          for each: name, split, rows, bytes, characters, units, sha256, content hash; rows by source,
+                    language and licence
     content_hash    of all rows of all shards; independent of order and sharding (documents/shards.py)
+    licenses        for each source: rows by licence, in all splits; the empty name is "not stated"
     quality         Q with its parts and definition, or null
+    recipe, recipe_hash, versions, stages, inputs, models, decontamination, curation, alarms
+                    where the documents come from and what was done to them (mix/provenance.py)
 
-Nothing in it tells the time or the machine: the same documents give the same bytes.
+Nothing in it tells the time or the machine: the same documents give the same bytes. The card, the datasheet and the
+Croissant description are made of it and of nothing else.
 """
 
 from __future__ import annotations
@@ -32,14 +37,20 @@ from corpusmill.documents.errors import DamagedRunError, UsageError
 from corpusmill.documents.shards import ContentHash, atomic_text, sha256_of, storage_errors
 from corpusmill.mix.card import dataset_card
 from corpusmill.mix.croissant import croissant
+from corpusmill.mix.datasheet import datasheet
+from corpusmill.mix.licenses import licenses_by_source, most_common
 from corpusmill.mix.options import MixOptions
+from corpusmill.mix.provenance import provenance
 from corpusmill.mix.quality_score import QualityScore
 from corpusmill.mix.selection import ComponentSelection, Selection, heldout_split
-from corpusmill.mix.shuffle import ShardReport
+from corpusmill.mix.shuffle import ShardReport, dataset_schema
 from corpusmill.mix.units import UNIT_NAMES
 
 SCHEMA_VERSION = 2
-MANIFEST, CARD, CROISSANT, CHECKSUMS = "manifest.json", "README.md", "croissant.json", "SHA256SUMS"
+MANIFEST, CARD, DATASHEET = "manifest.json", "README.md", "DATASHEET.md"
+CROISSANT, CHECKSUMS = "croissant.json", "SHA256SUMS"
+LISTED_LICENSES = 1000
+"""Of a source, the most frequent: documents may state anything. The rest is counted as `other`."""
 
 
 def finish(
@@ -53,12 +64,17 @@ def finish(
 ) -> dict[str, Any]:
     """Writes what stands beside the shards, and returns the manifest. SHA256SUMS comes last: with it, all is there.
 
+    Args:
+        inputs: the run's manifest (pipeline/manifest.py).
+        tokenizer: name, fingerprint and vocab_size of what counted tokens.
+
     Raises:
         DamagedRunError: if a shard is missing, or they do not hold what the selection says.
         StorageError: if the disk is full.
     """
     shards = sorted(shards, key=lambda shard: shard.name)
     _check_complete(folder, selection, shards)
+    licenses = licenses_by_source(folder / shard.name for shard in shards)
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "tool": "corpusmill",
@@ -66,21 +82,32 @@ def finish(
         "name": options.name,
         "unit": selection.unit,
         "unit_name": UNIT_NAMES[options.unit],
-        "options": options.as_dict(),
+        "options": _options_entry(options),
         "seed": selection.seed,
-        "inputs": dict(inputs or {}),
         "tokenizer": dict(tokenizer) if tokenizer else None,
+        "columns": [
+            {"name": field.name, "type": str(field.type), "nullable": field.nullable}
+            for field in dataset_schema(selection.unit, components=selection.has_slices)
+        ],
         "components": [_component_entry(selection, chosen) for chosen in selection.components],
         "splits": {split: _split_entry(shards, split) for split in selection.shards},
         "shards": [shard.as_dict() for shard in shards],
         "content_hash": _content_hash(shards),
+        "licenses": {source: most_common(counts, LISTED_LICENSES) for source, counts in sorted(licenses.items())},
         "quality": quality.as_dict() if quality else None,
+        **provenance(inputs or {}),
     }
-    atomic_text(folder / MANIFEST, _json(manifest))
-    atomic_text(folder / CARD, dataset_card(options, selection, shards, quality))
-    atomic_text(folder / CROISSANT, _json(croissant(options, selection, shards)))
-    sums = {shard.name: shard.sha256 for shard in shards}
-    sums |= {name: sha256_of(folder / name) for name in (MANIFEST, CARD, CROISSANT)}
+    # What is made of the manifest is made of what its file says: tuples are lists there.
+    written = json.loads(_json(manifest))
+    documents = {
+        MANIFEST: _json(manifest),
+        CARD: dataset_card(written),
+        DATASHEET: datasheet(written),
+        CROISSANT: _json(croissant(written)),
+    }
+    for name, text in documents.items():
+        atomic_text(folder / name, text)
+    sums = {shard.name: shard.sha256 for shard in shards} | {name: sha256_of(folder / name) for name in documents}
     atomic_text(folder / CHECKSUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
     return manifest
 
@@ -147,8 +174,18 @@ def _of_split(chosen: ComponentSelection, split: str, key: str) -> int:
     return int(getattr(chosen, f"heldout_{key}")) if heldout_split(chosen.source) == split else 0
 
 
+def _options_entry(options: MixOptions) -> dict[str, Any]:
+    """The options, without the folder of the tokenizer's file."""
+    told = options.as_dict()
+    if options.tokenizer is not None:
+        name, equals, file = options.tokenizer.rpartition("=")
+        told["tokenizer"] = f"{name}{equals}{Path(file).name}"
+    return told
+
+
 def _component_entry(selection: Selection, chosen: ComponentSelection) -> dict[str, Any]:
-    return asdict(chosen) | {"achieved_ratio": chosen.units / selection.units, "epochs": chosen.epochs}
+    achieved = chosen.units / selection.units if selection.units else 0.0
+    return asdict(chosen) | {"achieved_ratio": achieved, "epochs": chosen.epochs}
 
 
 def _split_entry(shards: Iterable[ShardReport], split: str) -> dict[str, Any]:

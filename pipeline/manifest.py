@@ -1,8 +1,10 @@
 """The run's manifest: everything that a run did, as JSON.
 
 schema_version, tool, recipe (resolved) and its hash, seeds, python and library versions
-stages         for each source: its stages in order, with every value that was in force
-inputs         for each source: files with size and identity
+stages         for each source: its stages in order, with every value that was in force, and the SHA-256 of the models
+               and lists that it read
+inputs         for each source: files with size and identity (size with time of change, or the store's etag), and of
+               Common Crawl's the dump
 sources        for each source: records, stages in order with what came, what each rule dropped and what was left; of
                those that rewrite also how many documents they changed, and the sums of their measures
 alarms         stages of deduplication that took more of a source than their `max_dropped_share`
@@ -25,8 +27,11 @@ from typing import Any
 from corpusmill.documents.codepoints import UNICODE_VERSION
 from corpusmill.documents.shards import atomic_text
 from corpusmill.pipeline import registry
-from corpusmill.pipeline.plan import SourcePlan
+from corpusmill.pipeline.plan import SourcePlan, file_sha256
 from corpusmill.pipeline.recipe import Recipe, StageSpec
+from corpusmill.pipeline.sources.contract import SourceFile
+from corpusmill.pipeline.sources.storage import is_remote
+from corpusmill.pipeline.sources.warc import DUMP
 from corpusmill.pipeline.tasks import Outcome, fingerprint
 
 SCHEMA_VERSION = 2
@@ -40,6 +45,7 @@ _LIBRARIES = (
     "resiliparse",
     "py3langid",
     "scikit-learn",
+    "tokenizers",
 )
 
 Travelled = tuple[SourcePlan, Sequence[Mapping[int, Outcome]], Sequence[Outcome | None]]
@@ -47,22 +53,23 @@ Travelled = tuple[SourcePlan, Sequence[Mapping[int, Outcome]], Sequence[Outcome 
 
 def run_manifest(recipe: Recipe, sources: Sequence[Travelled], failed: Sequence[Outcome]) -> dict[str, Any]:
     """The manifest of the sources' part of a run."""
+    planned = {plan.name: {spec.name: spec for spec in plan.stages()} for plan, _, _ in sources}
     return {
         "schema_version": SCHEMA_VERSION,
         "tool": f"corpusmill {version('corpusmill')}",
         "recipe": dict(recipe.resolved),
         "recipe_hash": fingerprint(recipe.resolved),
         "seed": recipe.seed,
-        "stages": {source.name: [_described(spec, recipe.seed) for spec in source.stages] for source in recipe.sources},
+        "stages": {
+            source.name: [_described(spec, planned[source.name][spec.name], recipe.seed) for spec in source.stages]
+            for source in recipe.sources
+        },
         "versions": {
             "python": platform.python_version(),
             "unicode_table": UNICODE_VERSION,
             **{name: version(name) for name in _LIBRARIES},
         },
-        "inputs": {
-            plan.name: [{"file": file.name, "size": file.size, "identity": file.identity} for file in plan.files]
-            for plan, _, _ in sources
-        },
+        "inputs": {plan.name: [input_entry(file) for file in plan.files] for plan, _, _ in sources},
         "sources": {plan.name: _funnel(plan, maps, barriers) for plan, maps, barriers in sources},
         "alarms": [
             {"source": plan.name, "stage": stage, "told": told}
@@ -75,13 +82,39 @@ def run_manifest(recipe: Recipe, sources: Sequence[Travelled], failed: Sequence[
     }
 
 
-def _described(spec: StageSpec, seed: int) -> dict[str, Any]:
-    """A stage with every value that was in force: published recipes and defaults are those of this version."""
+def _described(spec: StageSpec, planned: StageSpec, seed: int) -> dict[str, Any]:
+    """A stage with every value that was in force: published recipes and defaults are those of this version.
+
+    Args:
+        planned: the same with paths from the recipe's folder on.
+    """
     stage = spec.build()
     options = {item.name: getattr(stage, item.name) for item in dataclasses.fields(stage) if item.init}
     if "seed" in options and "seed" not in spec.options:
         options["seed"] = seed
-    return {"name": spec.name, "stage": spec.stage, "options": json.loads(json.dumps(options, default=_plain))}
+    files = [{"file": path.name, "sha256": file_sha256(path)} for path in planned.build().files()]
+    return {
+        "name": spec.name,
+        "stage": spec.stage,
+        "options": json.loads(json.dumps(options, default=_plain)),
+        **({"files": files} if files else {}),
+    }
+
+
+def input_entry(file: SourceFile) -> dict[str, Any]:
+    """What the manifest says of an input file.
+
+    >>> input_entry(SourceFile("s3://cc/CC-MAIN-2024-10/a.gz", "a.gz", 12, "12-5d41"))["etag"]
+    '5d41'
+    """
+    found: dict[str, Any] = {"file": file.name, "size": file.size, "identity": file.identity}
+    if is_remote(file.uri):
+        found["uri"] = file.uri
+        if tag := file.identity.partition("-")[2]:
+            found["etag"] = tag
+    if dump := DUMP.search(file.uri):
+        found["dump"] = dump.group()
+    return found
 
 
 def _plain(value: Any) -> Any:

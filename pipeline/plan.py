@@ -157,7 +157,7 @@ class SourcePlan:
                 source = FirstInput(self.reader, split, self.origin)
                 pieces = [(piece.file.name, piece.file.identity, piece.start, piece.stop) for piece in split.pieces]
                 files = self.origin.extraction.files() if self.origin.extraction is not None else ()
-                models = [_file_hash(path, path.stat().st_mtime_ns) for path in files]
+                models = [file_sha256(path) for path in files]
                 origin = (self.reader.version, self.reader, self.origin, pieces, models)
                 size = split.size
             else:
@@ -267,7 +267,7 @@ class SourcePlan:
             LAYOUT,
             [_identity(spec) for spec in specs],
             [parts[part].task.fingerprint for part in parts],
-            [_file_hash(marker, marker.stat().st_mtime_ns) for marker in markers],
+            [file_sha256(marker) for marker in markers],
         )
 
     def barrier_task(
@@ -705,8 +705,13 @@ def _identity(spec: StageSpec, *, observing: bool = False) -> dict[str, Any]:
     if observing:
         fields = {name: value for name, value in fields.items() if name not in type(stage).judged_fields}
         fields |= {"sidecar": str(stage.sidecar), "needs": tuple(stage.needs())}  # `keep` decides what they hold, too
-    content = [_file_hash(path, path.stat().st_mtime_ns) for path in stage.files()]
+    content = [file_sha256(path) for path in stage.files()]
     return {"name": spec.name, "stage": spec.stage, "version": stage.version, "fields": fields, "files": content}
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a model or list, which is read once in a process unless it changes."""
+    return _file_hash(path, path.stat().st_mtime_ns)
 
 
 @lru_cache

@@ -36,7 +36,8 @@ from corpusmill.pipeline.sources.gathering import (
 )
 from corpusmill.pipeline.sources.storage import StoredFile
 
-_DUMP = re.compile(r"CC-MAIN-\d{4}(?:-\d{2,4})?")
+DUMP = re.compile(r"CC-MAIN-\d{4}(?:-\d{2,4})?")
+"""Common Crawl's name of a dump, as its files' paths have it."""
 _STATUS = re.compile(rb"(?:HTTP/\S+[ \t]+){1,2}(\d{3})\b")  # some tools wrote the version twice
 _HTTP_HEAD_BYTES = 64 << 10
 _PAGE_TYPES = ("text/html", "application/xhtml+xml", "text/plain")
@@ -67,7 +68,7 @@ class _ArchiveReader(Reader):
     def _read_piece(self, file: StoredFile, piece: Piece, gathering: Gathering) -> Iterator[None]:
         name = piece.file.name
         members = Members(file, form_at(file), opens_record, self.max_expansion)
-        dump = _DUMP.search(piece.file.uri)
+        dump = DUMP.search(piece.file.uri)
         # Beyond the bound, the head of a response is still read: it may say that the record is no page at all.
         most = max(self.max_record_bytes, _HTTP_HEAD_BYTES)
         for record in records(members, piece.start, piece.stop, most):

@@ -15,9 +15,11 @@ import pytest
 
 from corpusmill.documents.schema import DOCUMENT, document_id
 from corpusmill.documents.shards import write_table
+from corpusmill.mix.manifest import finish
 from corpusmill.mix.measurement import measure_part
-from corpusmill.mix.options import MixOptions
+from corpusmill.mix.options import MixOptions, Slice
 from corpusmill.mix.placement import place_part
+from corpusmill.mix.quality_score import combine, score_part
 from corpusmill.mix.selection import Selection, select
 from corpusmill.mix.shuffle import ShardReport, gather, scatter
 from corpusmill.mix.slices import cases_by_source
@@ -121,3 +123,61 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Built:
         ratios={"web": 0.6, "code": 0.25, "math": 0.15}, max_epochs=2.5, validation=0.05, shard_bytes=40_000, seed=7
     )
     return build(tmp_path_factory.mktemp("mixed"), sources, options, {"web": [400, 401, 1100]})
+
+
+RUN: dict[str, Any] = {
+    "recipe": {"name": "small", "sources": {
+        "web": {"paths": ["crawl/*.gz"], "license": "CC0-1.0"}, "code": {"paths": ["src"]}}},
+    "recipe_hash": "0123456789abcdef",
+    "versions": {"python": "3.11.7", "corpusmill": "0.1.0"},
+    "stages": {
+        "web": [
+            {"name": "decontamination", "stage": "decontamination", "options": {
+                "benchmarks": {"arc": {"paths": ["/data/private/arc.jsonl"], "fields": ["question"]}}, "n": 8},
+             "files": [{"file": "arc.jsonl", "sha256": "ab" * 32}]},
+            {"name": "pii", "stage": "pii", "options": {"kinds": ["email"], "prefix": "/not/a/file"}},
+        ],
+        "code": [],
+    },
+    "inputs": {
+        "web": [{"file": "CC-MAIN-2024-10/a.warc.gz", "size": 1000, "identity": "1000-xyz", "uri": "s3://commoncrawl/a",
+                 "etag": "xyz", "dump": "CC-MAIN-2024-10"}],
+        "code": [{"file": "a.py", "size": 10, "identity": "10-1795356205300010442"}],
+    },
+    "sources": {
+        "web": {"records": 900, "bytes_in": 5000, "documents_out": 800, "bytes_out": 4000, "shards": [{}], "stages": [
+            {"stage": "read", "in": 900, "dropped": {"empty": 0}, "kept": 900},
+            {"stage": "decontamination", "in": 900, "dropped": {"contaminated": 97, "too_little_left": 3}, "kept": 800},
+            {"stage": "pii", "in": 800, "dropped": {}, "kept": 800, "rewritten": {"documents": 12, "measures": {}}},
+        ]},
+        "code": {"records": 200, "bytes_in": 10, "documents_out": 200, "bytes_out": 10, "shards": [{}], "stages": [
+            {"stage": "read", "in": 200, "dropped": {}, "kept": 200}]},
+    },
+    "alarms": [],
+    "failed": [],
+}  # fmt: skip
+"""What a run hands over of itself (pipeline/manifest.py)."""
+
+
+@pytest.fixture(scope="session")
+def described(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """A finished dataset with all that can be in one: slices, held-out sets, repeated passes, a score, a run."""
+    folder = tmp_path_factory.mktemp("described")
+    options = MixOptions(
+        ratios={"web": 0.4, "web_best": 0.2, "code": 0.4},
+        slices={"web_best": Slice(source="web", where="quality > .8")},
+        unit="words",
+        max_epochs=3,
+        validation=0.05,
+        heldout=0.04,
+        shard_bytes=40_000,
+        seed=5,
+    )
+    built = build(folder, {"web": make_documents("web", 800), "code": make_documents("code", 200)}, options)
+    partials = []
+    for number, shard in enumerate(built.shards):
+        if shard.split == "train":
+            partials.append(folder / f"{number}.score")
+            score_part(built.folder / shard.name, partials[-1])
+    finish(built.folder, options, built.selection, built.shards, combine(partials), RUN)
+    return built

@@ -17,8 +17,9 @@ import yaml
 
 from corpusmill.documents.errors import DamagedRunError, UsageError
 from corpusmill.documents.shards import ContentHash
-from corpusmill.mix.card import HUB_LICENSES, escaped, hub_licenses, size_category
+from corpusmill.mix.card import HUB_LICENSES, hub_licenses, size_category
 from corpusmill.mix.manifest import finish, publish
+from corpusmill.mix.markdown import escaped
 from corpusmill.mix.options import MixOptions
 from corpusmill.mix.quality_score import QualityScore, combine, score_part
 from corpusmill.mix.table import mix_table
@@ -38,7 +39,9 @@ def quality(mixed: Built, tmp_path_factory: pytest.TempPathFactory) -> QualitySc
 
 @pytest.fixture(scope="module")
 def finished(mixed: Built, quality: QualityScore) -> dict[str, Any]:
-    return finish(mixed.folder, mixed.options, mixed.selection, mixed.shards[::-1], quality, {"recipe": "abc"})
+    return finish(
+        mixed.folder, mixed.options, mixed.selection, mixed.shards[::-1], quality, {"recipe": {"name": "abc"}}
+    )
 
 
 def front_matter(folder: Path) -> dict[str, Any]:
@@ -66,7 +69,10 @@ def test_the_manifest_says_what_the_shards_hold(mixed: Built, finished: dict[str
     assert [shard["name"] for shard in finished["shards"]] == sorted(shard["name"] for shard in finished["shards"])
     assert finished["splits"]["train"]["rows"] == len(mixed.rows())
     assert finished["splits"]["train"]["units"] == mixed.selection.units
-    assert finished["inputs"] == {"recipe": "abc"}
+    assert finished["recipe"] == {"name": "abc"}
+    assert sum(sum(counts.values()) for counts in finished["licenses"].values()) == sum(
+        shard.rows for shard in mixed.shards
+    )
     assert sum(component["achieved_ratio"] for component in finished["components"]) == pytest.approx(1)
     assert finished["options"]["ratios"] == mixed.options.ratios
     assert finished["quality"]["q"] < 1
@@ -76,7 +82,7 @@ def test_the_manifest_is_the_same_however_often_it_is_written(
     mixed: Built, finished: dict[str, Any], quality: QualityScore
 ) -> None:
     before = (mixed.folder / "SHA256SUMS").read_bytes()
-    finish(mixed.folder, mixed.options, mixed.selection, mixed.shards, quality, {"recipe": "abc"})
+    finish(mixed.folder, mixed.options, mixed.selection, mixed.shards, quality, {"recipe": {"name": "abc"}})
     assert (mixed.folder / "SHA256SUMS").read_bytes() == before
 
 
