@@ -176,7 +176,7 @@ def folder_name(group: str) -> str:
     """A source's or component's name as the name of a folder; other names get other folders.
 
     >>> folder_name("web"), folder_name("web/de")
-    ('web', 'web-de.4e7d3b2e')
+    ('web', 'web-de.9df91cdc')
     """
     plain = _UNSAFE.sub("-", group).strip(".-")[:_LONGEST_NAME]
     if plain == group:
