@@ -104,9 +104,10 @@ class ShardExport:
                     "mix the dataset again"
                 )
         for name, path in receipts.items():
+            own = inner if self.exports[name].tokens is not None else 0
             groups = {group: counting.written() for (format_, group), counting in writers.items() if format_ == name}
             told = [{"group": group, **asdict(written)} for group, written in groups.items()]
-            atomic_text(path, json.dumps({"fingerprint": self.marks[name], "groups": told, "inner_eos": inner}))
+            atomic_text(path, json.dumps({"fingerprint": self.marks[name], "groups": told, "inner_eos": own}))
         return {"documents": rows, "inner_eos": inner}
 
 
@@ -123,7 +124,8 @@ class _Counting:
         self.writer.write(documents)
         self.documents += documents.rows.num_rows
         self.text_bytes += int(pc.sum(pc.binary_length(documents.rows.column("text"))).as_py() or 0)
-        self.tokens += len(documents.tokens) if documents.tokens is not None else 0
+        if self.writer.export.tokens is not None:  # for other formats, documents have tokens only by chance
+            self.tokens += len(documents.tokenised()[0])
 
     def written(self) -> Written:
         folder = self.writer.export.folder

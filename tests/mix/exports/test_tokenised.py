@@ -159,7 +159,7 @@ def test_a_dataset_that_counts_other_tokens_is_refused(tokenizer: Path, tmp_path
     counts[3] += 1
     place = table.schema.get_field_index("n_tokens")
     pq.write_table(table.set_column(place, table.schema.field(place), pa.array(counts)), task.shard.path)
-    with pytest.raises(DamagedRunError, match="document train-00000-of-00001/3 is counted as .* mix the dataset again"):
+    with pytest.raises(DamagedRunError, match=r"document train-00000-of-00001/3 is counted as .* mix the dataset"):
         task.run()
     replace(task, check_counts=False).run()
 
@@ -177,7 +177,7 @@ def test_an_id_beyond_the_vocabulary_is_refused(dataset: Path, tokenizer: Path, 
     task = shard_export(dataset, tokenizer, tmp_path)
     export = task.exports["nanotron"]
     small = replace(export, tokens=replace(export.tokens, vocab_size=50))
-    with pytest.raises(InputError, match="gives the id .* and its vocabulary has 50"):
+    with pytest.raises(InputError, match=r"gives the id .* and its vocabulary has 50"):
         replace(task, exports={"nanotron": small}).run()
 
 
