@@ -171,9 +171,12 @@ class LitData(Format):
             if export.by is None:
                 lines.append(f"{variable} = {made[0]}")
             else:
-                weights = [self._records(group) / sum(map(self._records, own)) for group in own]
-                lines.append(f"{variable} = CombinedStreamingDataset([{', '.join(made)}],")
-                lines.append(f"    weights=[{', '.join(f'{weight:.6f}' for weight in weights)}])")
+                # Without weights the library reads every record once; with weights it stops at the first end.
+                total = sum(map(self._records, own))
+                shares = ", ".join(f"{self._records(group) / total:.6f}" for group in own)
+                lines.append(f"{variable} = CombinedStreamingDataset([")
+                lines += [f"    {dataset}," for dataset in made]
+                lines.append(f"])  # each record once; for other shares: weights=[{shares}], iterate_over_all=False")
         return lines
 
     def _records(self, group: Group) -> int:

@@ -179,22 +179,30 @@ class Mosaic(Format):
     def _paste(self, export: Export, groups: Sequence[Group]) -> list[str]:
         lines = ["# llm-foundry"]
         for split in dict.fromkeys(group.split for group in groups):
-            lines += [f"{'train' if split == 'train' else 'eval'}_loader:", "  dataset:"]
-            own = [group for group in groups if group.split == split]
-            if export.by is None:
-                lines += [f"    local: {json.dumps(str(export.folder.resolve()))}", f"    split: {json.dumps(split)}"]
-            else:
-                lines.append("    streams:")
-                for group in own:
-                    lines.append(f"      {json.dumps(group.name)}:")
-                    lines.append(f"        local: {json.dumps(str(group.folder.resolve()))}")
-                    lines.append(f"        proportion: {self._weight(group) / sum(map(self._weight, own)):.6f}")
-            if self.needs_tokens:
-                lines.append(f"    max_seq_len: {export.sequence_length}")
+            if split == "train":
+                lines.append("train_loader:")
+            else:  # there may be several: the validation split and held-out sets
+                lines += [] if "eval_loader:" in lines else ["eval_loader:"]
+                lines.append(f"- label: {json.dumps(split)}")
+            lines += ["  dataset:", *(f"    {line}" for line in self._place(export, split, groups))]
         return lines
 
-    def _weight(self, group: Group) -> int:
-        """How many samples of the group are read where each is read once."""
+    def _place(self, export: Export, split: str, groups: Sequence[Group]) -> list[str]:
+        """Where the samples of a split are, for one dataset of llm-foundry."""
+        own = [group for group in groups if group.split == split]
+        lines = [f"max_seq_len: {export.sequence_length}"] if self.needs_tokens else []
+        if export.by is None:
+            return [f"local: {json.dumps(str(export.folder.resolve()))}", f"split: {json.dumps(split)}", *lines]
+        lines.append("streams:")
+        for group in own:
+            share = self._samples(group) / sum(map(self._samples, own))
+            lines.append(f"  {json.dumps(group.name)}:")
+            lines.append(f"    local: {json.dumps(str(group.folder.resolve()))}")
+            # `proportion` draws: some samples twice, some never. `repeat: 1` reads each once.
+            lines.append(f"    repeat: 1.0  # {100 * share:.4f} % of the samples")
+        return lines
+
+    def _samples(self, group: Group) -> int:
         return sum(shard["samples"] for written in group.written for shard in written.facts["shards"])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +79,13 @@ def stream_of(some: Sequence[dict[str, Any]]) -> list[int]:
     return list(chain(*map(tokens_of, some)))
 
 
-def documents(some: Sequence[dict[str, Any]], first: int) -> Documents:
-    ids = [tokens_of(row) for row in some]
+def documents(some: Sequence[tuple[int, dict[str, Any]]]) -> Documents:
+    """Rows of a shard, with their numbers in it, as a format gets them."""
+    numbers, found = zip(*some, strict=True)
+    ids = [tokens_of(row) for row in found]
     return Documents(
-        rows=pa.RecordBatch.from_pylist(list(some), schema=COLUMNS),
-        numbers=np.arange(first, first + len(some), dtype=np.int64),
+        rows=pa.RecordBatch.from_pylist(list(found), schema=COLUMNS),
+        numbers=np.array(numbers, np.int64),
         tokens=np.array(list(chain(*ids)), np.uint16),
         ends=np.cumsum([len(part) for part in ids]).astype(np.int64),
     )
@@ -96,49 +98,40 @@ def export_by_hand(
     *,
     batch: int = 50,
     by: By | None = None,
+    splits: Sequence[str] = ("train",),
     sequence_length: int = 16,
 ) -> tuple[Path, Finished]:
-    """Takes the shards of one `train` split through a format; the format's folder, and what it finished."""
+    """Takes the shards, as those of each split, through a format; the format's folder, and what it finished."""
     kind = format_named(name)
     out = folder / name
     export = Export(folder=out, dataset="small", by=by, columns=COLUMNS, tokens=TOKENS, sequence_length=sequence_length)
-    found: dict[str | None, list[Written]] = {}
-    for index, shard in enumerate(shards):
-        stem = f"train-{index:05d}-of-{len(shards):05d}"
-        groups = sorted({row[by] for row in shard}) if by else [None]
-        for group in groups:
-            place = Place(
-                split="train",
-                group=group,
-                folder=out.joinpath("train", *filter(None, [group])),
-                parts=out.joinpath(".parts", "train", *filter(None, [group])),
-                stem=stem,
-            )
-            own = [row for row in shard if group is None or row[by] == group]
-            with kind.writer(place, export) as writer:
+    found: dict[tuple[str, str | None], list[Written]] = {}
+    for split, (index, shard) in product(splits, enumerate(shards)):
+        stem = f"{split}-{index:05d}-of-{len(shards):05d}"
+        for group in sorted({row[by] for row in shard}) if by else [None]:
+            own = [(number, row) for number, row in enumerate(shard) if group is None or row[by] == group]
+            with kind.writer(Place(split=split, group=group, stem=stem, **places(out, split, group)), export) as writer:
                 for start in range(0, len(own), batch):
-                    writer.write(documents(own[start : start + batch], start))
-            found.setdefault(group, []).append(
-                Written(
-                    stem=stem,
-                    documents=len(own),
-                    text_bytes=sum(len(row["text"].encode()) for row in own),
-                    tokens=sum(len(tokens_of(row)) for row in own),
-                    files={str(path.relative_to(out)): path.stat().st_size for path in writer.paths},
-                    facts=writer.facts,
-                )
+                    writer.write(documents(own[start : start + batch]))
+            written = Written(
+                stem=stem,
+                documents=len(own),
+                text_bytes=sum(len(row["text"].encode()) for _, row in own),
+                tokens=sum(len(tokens_of(row)) for _, row in own),
+                files={str(path.relative_to(out)): path.stat().st_size for path in writer.paths},
+                facts=writer.facts,
             )
+            found.setdefault((split, group), []).append(written)
     made = [
-        Group(
-            split="train",
-            name=group,
-            folder=out.joinpath("train", *filter(None, [group])),
-            parts=out.joinpath(".parts", "train", *filter(None, [group])),
-            written=tuple(written),
-        )
-        for group, written in found.items()
+        Group(split=split, name=group, written=tuple(written), **places(out, split, group))
+        for (split, group), written in found.items()
     ]
     return out, kind.finish(export, made)
+
+
+def places(out: Path, split: str, group: str | None) -> dict[str, Path]:
+    inner = Path(split, *filter(None, [group]))
+    return {"folder": out / inner, "parts": out / ".parts" / inner}
 
 
 def without_nulls(row: dict[str, Any]) -> dict[str, Any]:

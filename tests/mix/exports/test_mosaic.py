@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 import zstandard
 
 from corpusmill.mix.exports import records
@@ -69,7 +70,7 @@ def test_shards_do_not_depend_on_how_documents_come(tmp_path: Path) -> None:
 
 
 def test_tokens_fill_sequences_and_none_is_lost(tmp_path: Path) -> None:
-    out, finished = export_by_hand(tmp_path, "mosaic_tokens", SHARDS, sequence_length=48)
+    out, _ = export_by_hand(tmp_path, "mosaic_tokens", SHARDS, sequence_length=48)
     samples = read(out / "train")
     assert {tuple(sample) for sample in samples} == {("tokens",)}
     found = [sample["tokens"].tolist() for sample in samples]
@@ -79,18 +80,29 @@ def test_tokens_fill_sequences_and_none_is_lost(tmp_path: Path) -> None:
         stream = stream_of(shard)
         expected += stream + [EOS] * (-len(stream) % 48)
     assert list(chain(*found)) == expected
-    assert "    max_seq_len: 48" in finished.paste
 
 
-def test_groups_become_streams_with_their_proportions(tmp_path: Path) -> None:
+def test_groups_become_streams_whose_samples_are_read_once(tmp_path: Path) -> None:
     out, finished = export_by_hand(tmp_path, "mosaic", SHARDS, by="source")
     for source in ("web", "code", "math"):
         found = [sample["text"] for sample in read(out / "train" / source)]
         assert found == [row["text"] for row in EVERY if row["source"] == source]
-    proportions = [float(line.split(": ")[1]) for line in finished.paste if "proportion" in line]
-    assert proportions == pytest.approx(
-        [len([r for r in EVERY if r["source"] == s]) / 200 for s in ("code", "math", "web")]
-    )
+    told = yaml.safe_load("\n".join(finished.paste))["train_loader"]["dataset"]["streams"]
+    assert told == {s: {"local": str(out / "train" / s), "repeat": 1.0} for s in ("code", "math", "web")}
+    assert "        repeat: 1.0  # 33.5000 % of the samples" in finished.paste
+
+
+def test_lines_to_paste_are_a_configuration_with_every_split(tmp_path: Path) -> None:
+    splits = ("train", "validation", "heldout_math")
+    out, finished = export_by_hand(tmp_path, "mosaic_tokens", SHARDS, splits=splits, sequence_length=48)
+    told = yaml.safe_load("\n".join(finished.paste))
+    placed = {split: {"local": str(out), "split": split, "max_seq_len": 48} for split in splits}
+    assert told == {
+        "train_loader": {"dataset": placed["train"]},
+        "eval_loader": [{"label": split, "dataset": placed[split]} for split in splits[1:]],
+    }
+    for split in splits:
+        assert len(read(out / split)) > 0
 
 
 def test_finishing_twice_writes_the_same(tmp_path: Path) -> None:
