@@ -77,7 +77,7 @@ class QualityScore:
     q                  1 minus the losses
     low, high          the ends of its 95 % interval; None where every document was measured
     lost               loss -> share, for each of LOSSES
-    documents          rows
+    documents          rows of the dataset
     tokens             in `unit`
     unit               the count column, or "bytes"
     sampled_documents  different documents that were measured
@@ -208,7 +208,7 @@ def combine(partials: Sequence[Path]) -> QualityScore:
 class _Documents:
     """What every row is known by, in tokens.
 
-    tokens    float64[n]
+    tokens    float64[n]: of all its occurrences
     worth     float64[n]: what is left of them as repeated passes are worth less
     lost      float64[n]: of that, what is lost to duplicates
     left      float64[n]: what is left of a document and its repeated passes, at its first row; 0 elsewhere
@@ -234,9 +234,10 @@ def _documents(rows: Rows) -> _Documents:
     repeats, is_first, kept = (np.empty(len(order), np.bool_) for _ in range(3))
     repeats[order], is_first[order], kept[order] = ~new_id, new_text, stays
 
-    tokens = rows.tokens.astype(np.float64)
+    once = rows.tokens.astype(np.float64)
+    tokens = once * rows.copies
     labels = rows.component + 1
-    total, unique = (np.bincount(labels, weights, len(rows.components) + 1) for weights in (tokens, tokens * ~repeats))
+    total, unique = (np.bincount(labels, weights, len(rows.components) + 1) for weights in (tokens, once * ~repeats))
     factors = np.array(
         [effective_units(one, all_) / all_ if all_ else 1.0 for one, all_ in zip(unique, total, strict=True)]
     )
@@ -298,7 +299,7 @@ def _score(
         low=low,
         high=high,
         lost=lost,
-        documents=int(own.sum()),
+        documents=int(rows.copies[own].sum()),
         tokens=int(total),
         unit=rows.unit,
         sampled_documents=len(own_columns),

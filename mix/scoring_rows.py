@@ -1,11 +1,12 @@
 """What the score notes of every row, with the texts of a sample: a file for each part of a dataset.
 
-One row for each row of the part:
+One row for each row of the part, or for a document that occurs several times in the dataset:
 
     id_hash    uint64, not null    mix/keys.py
     text_hash  uint64, not null    of the text's bytes
     key        uint64, not null    rows of one key are in the sample together: see below
-    tokens     int64, not null     the row's count, or its text's bytes where there is none
+    copies     int32, not null     how often it occurs
+    tokens     int64, not null     the row's count, or its text's bytes where there is none; of one occurrence
     text_bytes int64, not null
     component  string              what the row is reported under, if anything
     sampled    bool, not null      whether the row is in the sample
@@ -47,6 +48,7 @@ ROWS = pa.schema(
         pa.field("id_hash", pa.uint64(), nullable=False),
         pa.field("text_hash", pa.uint64(), nullable=False),
         pa.field("key", pa.uint64(), nullable=False),
+        pa.field("copies", pa.int32(), nullable=False),
         pa.field("tokens", pa.int64(), nullable=False),
         pa.field("text_bytes", pa.int64(), nullable=False),
         pa.field("component", pa.string()),
@@ -55,7 +57,7 @@ ROWS = pa.schema(
     ]
 )
 
-_NUMBERS = ("id_hash", "text_hash", "key", "tokens", "text_bytes")
+_NUMBERS = ("id_hash", "text_hash", "key", "copies", "tokens", "text_bytes")
 _KEYS, _SHARE, _UNIT = "corpusmill.keys", "corpusmill.share", "corpusmill.unit"
 _ROWS_AT_ONCE = 1 << 16
 _NGRAM = 3
@@ -72,6 +74,7 @@ class Piece:
     tokens      int64[n]; None: the bytes of the texts
     components  string[n], or None
     key         uint64[n], or None: as `Sampling.keys` says
+    copies      int32[n], or None: 1 of each
     """
 
     texts: pa.StringArray
@@ -79,6 +82,7 @@ class Piece:
     tokens: NDArray[np.int64] | None = None
     components: pa.StringArray | None = None
     key: NDArray[np.uint64] | None = None
+    copies: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +128,7 @@ def _noted(piece: Piece, sampling: Sampling) -> pa.RecordBatch:
         pa.array(piece.id_hash),
         pa.array(text_hash),
         pa.array(key),
+        pa.array(np.ones(count, np.int32) if piece.copies is None else piece.copies),
         pa.array(sizes if piece.tokens is None else piece.tokens),
         pa.array(sizes),
         pa.nulls(count, pa.string()) if piece.components is None else piece.components,
@@ -151,6 +156,7 @@ class Rows:
     id_hash: NDArray[np.uint64]
     text_hash: NDArray[np.uint64]
     key: NDArray[np.uint64]
+    copies: NDArray[np.int64]
     tokens: NDArray[np.int64]
     text_bytes: NDArray[np.int64]
     component: NDArray[np.int64]
