@@ -4,11 +4,12 @@ Every copy of a document has a shuffle key of its own (mix/keys.py). A shard is 
 key, so there is exactly one order of the dataset for a seed and a selection. The text is written twice: once to the
 scattered files, once to the shards.
 
-A scattered file is an Arrow IPC file of runs. A run is a piece of one pass over a part, sorted by key and cut at the
-borders of the shards: one record batch for each shard, train shards first, empty ones included. So the batch of shard
-s in run r is number r * shards + s, and to read it is one seek.
+A scattered file is an Arrow IPC file of runs. A run is a piece of a part, in one pass or several, sorted by key and cut
+at the borders of the shards: one record batch for each shard, train shards first, empty ones included. So the batch of
+shard s in run r is number r * shards + s, and to read it is one seek.
 
-Memory: `scatter` holds RUN_BYTES of text, twice; `gather` holds one shard's text, two to three times.
+Memory: `scatter` holds RUN_BYTES of text, twice; `gather` holds one shard's text, twice while it puts it together and
+once while it writes.
 
 A shard's columns (`dataset_schema`):
 
@@ -31,7 +32,7 @@ were counted, `corpusmill.tokenizer`, the fingerprint of what counted them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -44,7 +45,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from corpusmill.documents.errors import DamagedRunError
-from corpusmill.documents.shards import ROW_GROUP_ROWS, atomic_file, storage_errors, write_table
+from corpusmill.documents.shards import (
+    ROW_GROUP_ROWS,
+    ROW_GROUP_TEXT_BYTES,
+    ShardWriter,
+    atomic_file,
+    storage_errors,
+)
 from corpusmill.mix.keys import HELD_OUT, TRAIN, VALIDATION, range_starts, selection_keys, shuffle_keys, splits_of
 from corpusmill.mix.options import Unit
 from corpusmill.mix.selection import Selection, heldout_split
@@ -62,8 +69,7 @@ _SCATTERED = pa.schema(
         pa.field("shuffle_key", pa.uint64(), nullable=False),
         pa.field("copy", pa.int32(), nullable=False),
         pa.field("units", pa.int64(), nullable=False),
-        # 64-bit offsets: the text of a shard is put together before it is cut into row groups.
-        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
         pa.field("id", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("component", pa.string(), nullable=False),
@@ -75,7 +81,9 @@ _SCATTERED = pa.schema(
     ]
 )
 _READ_ROWS = 256  # books have about a megabyte each
-_WRITE_BYTES = 256_000_000  # of text handed to the Parquet writer at a time
+
+Note = Callable[[Iterable[pa.RecordBatch]], None]
+"""Reads the rows of a shard, all of them, in its schema."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +118,6 @@ def dataset_schema(unit: Unit, *, components: bool = False) -> pa.Schema:
     """The columns of a shard, for a mix that counts `unit`; with its components where they are not its sources."""
     count = COUNT_COLUMNS[unit]
     fields = {field.name: field for field in _SCATTERED}
-    fields["text"] = pa.field("text", pa.string(), nullable=False)
     fields[count] = pa.field(count, pa.int32(), nullable=False)
     names = ["text", "id", "source", "component", "url", "language", "language_score", "quality", count, "license"]
     return pa.schema([fields[name] for name in names if components or name != "component"])
@@ -155,7 +162,8 @@ def scatter(part: Path, placed: Path, selection: Selection, out: Path) -> None:
             its = placement.slice(first, len(table))
             if not table.column("id").equals(its.column("id")):
                 raise DamagedRunError(_mismatch(part, placed))
-            table = table.append_column("component", its.column("component"))
+            # In one chunk: to take rows out of many puts these together each time.
+            table = table.append_column("component", its.column("component")).combine_chunks()
             for run in _runs(table, rows.piece(first, len(table)), selection):
                 for batch in run:
                     writer.write_batch(batch)
@@ -168,23 +176,28 @@ def gather(
     selection: Selection,
     folder: Path,
     tokenizer: str | None = None,
+    note: Note | None = None,
 ) -> ShardReport:
     """Writes one shard from the scattered files of every part, in any order, below the dataset's folder.
 
     Args:
         tokenizer: the fingerprint of what counted tokens.
+        note: reads all rows as they are written, so that nobody has to read the shard again.
 
     Raises:
         StorageError: if the disk is full.
     """
     number = selection.first_shard(split) + index
-    table = _in_order(_scattered_batches(scattered, number, selection))
+    table = pa.Table.from_batches(_scattered_batches(scattered, number, selection), _SCATTERED).combine_chunks()
     schema = dataset_schema(selection.unit, components=selection.has_slices)
     name = shard_name(split, index, selection)
     metadata = {"corpusmill.unit": selection.unit, "corpusmill.seed": str(selection.seed)}
     if tokenizer is not None:
         metadata["corpusmill.tokenizer"] = tokenizer
-    shard = write_table(folder / name, _shard_batches(table, schema, selection.unit), schema, metadata=metadata)
+    with ShardWriter(folder / name, schema, metadata=metadata) as writer:
+        rows = _written(_shard_batches(table, _order(table), schema, selection.unit), writer)
+        (note or _read)(rows)
+    shard = writer.finished
     counted = ["source", "language", "license", *(["component"] if selection.has_slices else [])]
     return ShardReport(
         split=split,
@@ -266,30 +279,50 @@ def _pieces(file: pq.ParquetFile, wanted: NDArray[np.bool_]) -> Iterator[tuple[p
 
 
 def _runs(table: pa.Table, rows: _PartRows, selection: Selection) -> Iterator[list[pa.RecordBatch]]:
-    """A run for each time that a row can occur: each pass, and in it each copy of a document."""
+    """Runs of at most RUN_BYTES of text, unless a single pass over the piece has more."""
+    sizes = pc.binary_length(table.column("text")).to_numpy()
+    waiting: list[tuple[NDArray[np.int64], int]] = []
+    size = 0
+    for places, occurrence in _occurrences(rows, selection):
+        own = int(sizes[places].sum(dtype=np.int64))
+        if waiting and size + own > RUN_BYTES:
+            yield _run(table, rows, waiting, selection)
+            waiting, size = [], 0
+        waiting.append((places, occurrence))
+        size += own
+    if waiting:
+        yield _run(table, rows, waiting, selection)
+
+
+def _occurrences(rows: _PartRows, selection: Selection) -> Iterator[tuple[NDArray[np.int64], int]]:
+    """The places of the rows that each pass takes, and in it each copy of a document; and a number for both."""
     most = int(rows.copies.max(initial=1))
-    for number in range(max(chosen.copies for chosen in selection.components) * most):
-        copy, again = divmod(number, most)
+    for copy in range(max(chosen.copies for chosen in selection.components)):
         taken = rows.taken(copy, selection)
-        if again:
-            taken &= (rows.splits == TRAIN) & (rows.copies > again)
-        places = np.flatnonzero(taken)
-        if not len(places):
-            continue
-        occurrence = again * _PASSES + copy
-        keys = shuffle_keys(rows.hashes[places], selection.seed, occurrence)
-        shards = _shards_of(keys, rows.splits[places], rows.chosen[places], selection)
-        order = np.lexsort((keys, shards))
-        places, keys, shards = places[order], keys[order], shards[order]
-        run = table.take(pa.array(places))
-        columns = {name: run.column(name) for name in (*_CARRIED, "component")}
-        columns["shuffle_key"] = pa.array(keys)
-        columns["copy"] = pa.array(np.full(len(places), occurrence, np.int32))
-        columns["units"] = pa.array(rows.units[places])
-        ready = pa.table([columns[name].cast(_SCATTERED.field(name).type) for name in _SCATTERED.names], _SCATTERED)
-        ready = ready.combine_chunks()
-        borders = np.searchsorted(shards, np.arange(sum(selection.shards.values()) + 1))
-        yield [_one_batch(ready.slice(start, end - start)) for start, end in pairwise(borders.tolist())]
+        for again in range(most):
+            if again:
+                taken &= (rows.splits == TRAIN) & (rows.copies > again)
+            places = np.flatnonzero(taken)
+            if len(places):
+                yield places, again * _PASSES + copy
+
+
+def _run(
+    table: pa.Table, rows: _PartRows, occurrences: Sequence[tuple[NDArray[np.int64], int]], selection: Selection
+) -> list[pa.RecordBatch]:
+    """A batch for each shard."""
+    places = np.concatenate([own for own, _ in occurrences])
+    copies = np.repeat([number for _, number in occurrences], [len(own) for own, _ in occurrences]).astype(np.int32)
+    keys = np.concatenate([shuffle_keys(rows.hashes[own], selection.seed, number) for own, number in occurrences])
+    shards = _shards_of(keys, rows.splits[places], rows.chosen[places], selection)
+    order = np.lexsort((keys, shards))
+    places, shards = places[order], shards[order]
+    run = table.take(pa.array(places))
+    columns = {name: run.column(name) for name in (*_CARRIED, "component")}
+    columns |= {"shuffle_key": keys[order], "copy": copies[order], "units": rows.units[places]}
+    ready = pa.table([columns[name] for name in _SCATTERED.names], _SCATTERED).combine_chunks()
+    borders = np.searchsorted(shards, np.arange(sum(selection.shards.values()) + 1))
+    return [_one_batch(ready.slice(start, end - start)) for start, end in pairwise(borders.tolist())]
 
 
 def _shards_of(
@@ -310,7 +343,7 @@ def _shards_of(
 
 
 def _one_batch(table: pa.Table) -> pa.RecordBatch:
-    batches = table.combine_chunks().to_batches()
+    batches = table.to_batches()
     return batches[0] if batches else pa.RecordBatch.from_pylist([], _SCATTERED)
 
 
@@ -322,29 +355,35 @@ def _scattered_batches(scattered: Sequence[Path], number: int, selection: Select
                 yield reader.get_batch(batch)
 
 
-def _in_order(batches: Iterable[pa.RecordBatch]) -> pa.Table:
-    table = pa.Table.from_batches(batches, _SCATTERED)
-    order = pc.sort_indices(table, [("shuffle_key", "ascending"), ("id", "ascending"), ("copy", "ascending")])
-    return table.take(order).combine_chunks()
+def _order(table: pa.Table) -> pa.Array:
+    keys = [("shuffle_key", "ascending"), ("id", "ascending"), ("copy", "ascending")]
+    return pc.sort_indices(table.select([name for name, _ in keys]), keys)
 
 
-def _shard_batches(table: pa.Table, schema: pa.Schema, unit: Unit) -> Iterator[pa.RecordBatch]:
-    """The rows as batches of the shard's schema, small enough for 32-bit offsets."""
-
-    def count(rows: pa.Table) -> pa.ChunkedArray:
-        return pc.binary_length(rows.column("text")) if unit == "documents" else rows.column("units")
-
-    sizes = np.cumsum(pc.binary_length(table.column("text")).to_numpy().astype(np.int64))
+def _shard_batches(table: pa.Table, order: pa.Array, schema: pa.Schema, unit: Unit) -> Iterator[pa.RecordBatch]:
+    """The rows in order, as batches of the shard's schema of a row group each or less."""
+    sizes = np.cumsum(pc.binary_length(table.column("text")).take(order).to_numpy().astype(np.int64))
     start = 0
-    while start < len(table):
-        base = sizes[start - 1] if start else 0
-        end = int(np.searchsorted(sizes, base + _WRITE_BYTES, side="right"))
-        end = min(max(end, start + 1), start + ROW_GROUP_ROWS)
-        rows = table.slice(start, end - start)
-        columns = [rows.column(name) if name in rows.column_names else count(rows) for name in schema.names]
+    while start < len(order):
+        before = sizes[start - 1] if start else 0
+        end = int(np.searchsorted(sizes, before + ROW_GROUP_TEXT_BYTES)) + 1
+        rows = table.take(order[start : min(end, start + ROW_GROUP_ROWS)])
+        units = pc.binary_length(rows.column("text")) if unit == "documents" else rows.column("units")
+        columns = [rows.column(name) if name in rows.column_names else units for name in schema.names]
         arrays = [column.combine_chunks().cast(field.type) for column, field in zip(columns, schema, strict=True)]
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
-        start = end
+        start += len(rows)
+
+
+def _written(batches: Iterable[pa.RecordBatch], writer: ShardWriter) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        writer.write(batch)
+        yield batch
+
+
+def _read(batches: Iterable[pa.RecordBatch]) -> None:
+    for _ in batches:
+        pass
 
 
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:
