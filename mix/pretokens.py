@@ -309,3 +309,31 @@ def digits_end(text: NDArray[np.uint8], start: int, end: int, classes: NDArray[n
         position += width(text[position])
         count += 1
     return position
+
+
+@kernel
+def copy_short_pieces(
+    offsets: NDArray[np.int32],
+    text: NDArray[np.uint8],
+    classes: NDArray[np.uint8],
+    family: int,
+    letters: np.uint8,
+    digits: int,
+    tail_whole: bool,
+    longest: int,
+    kept: NDArray[np.uint8],
+    ends: NDArray[np.int64],
+) -> None:
+    """Copies texts without the pretokens of more than `longest` bytes; `ends` is where each text's copy ends."""
+    written = int64(0)
+    for document in range(ends.shape[0]):
+        position = int64(offsets[document])
+        end = int64(offsets[document + 1])
+        while position < end:
+            stop = piece_end(text, position, end, classes, family, letters, digits, tail_whole)
+            if stop - position <= longest:
+                for place in range(position, stop):
+                    kept[written] = text[place]
+                    written += 1
+            position = stop
+        ends[document] = written

@@ -56,8 +56,8 @@ Engine = Literal["compiled", "tokenizers"]
 _SLICE_BYTES = 4_000_000
 _SLICE_ROWS = 1024
 _MANY_ADDED = 64
-_END_OF_TEXT = "<|endoftext|>"
-_ENDS = (_END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "<EOS>", "[EOS]", "[SEP]")
+END_OF_TEXT = "<|endoftext|>"
+_ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "<EOS>", "[EOS]", "[SEP]")
 """What the end of a text is called where no tokenizer_config.json says it."""
 
 
@@ -78,7 +78,7 @@ _CODE_TOKENS = {"<|fim_prefix|>": 100258, "<|fim_middle|>": 100259, "<|fim_suffi
 _R50K = Published(
     sha256="306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930",
     pattern=Pattern(family=GPT2),
-    special={_END_OF_TEXT: 50256},
+    special={END_OF_TEXT: 50256},
 )
 PUBLISHED = {
     "gpt2": _R50K,  # the same tokens with the same ids
@@ -86,17 +86,17 @@ PUBLISHED = {
     "p50k_base": Published(
         sha256="94b5ca7dff4d00767bc256fdd1b27e5b17361d7b8a5f968547f9f23eb70d2069",
         pattern=Pattern(family=GPT2),
-        special={_END_OF_TEXT: 50256},
+        special={END_OF_TEXT: 50256},
     ),
     "cl100k_base": Published(
         sha256="223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
         pattern=Pattern(family=CL100K, digits=3, tail_whole=True),
-        special={_END_OF_TEXT: 100257, **_CODE_TOKENS},
+        special={END_OF_TEXT: 100257, **_CODE_TOKENS},
     ),
     "o200k_base": Published(
         sha256="446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
         pattern=Pattern(family=O200K, digits=3),
-        special={_END_OF_TEXT: 199999, "<|endofprompt|>": 200018},
+        special={END_OF_TEXT: 199999, "<|endofprompt|>": 200018},
     ),
 }
 
@@ -364,7 +364,7 @@ def _from_ranks(name: str, path: Path, content: bytes) -> Tokens:
         name=name,
         fingerprint=hashlib.sha256(_canonical(stated)).hexdigest(),
         vocab_size=1 + max(*ranks.ids.values(), *ranks.special.values()),
-        eos_id=ranks.special[_END_OF_TEXT],
+        eos_id=ranks.special[END_OF_TEXT],
         engine="compiled",
         why="",
         _library=_Library(ranks=ranks),

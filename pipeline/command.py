@@ -37,6 +37,8 @@ evaluate = typer.Typer(help="Evaluate trained models.", no_args_is_help=True, ri
 app.add_typer(evaluate, name="evaluate")
 dedup = typer.Typer(help="Ask indexes of duplicates.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(dedup, name="dedup")
+tokenizer = typer.Typer(help="Train tokenizers and compare them.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(tokenizer, name="tokenizer")
 
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", metavar="RECIPE")]
 Overrides = Annotated[
@@ -299,6 +301,29 @@ def presets(
         _print_json(presets_as_data(name))
     else:
         typer.echo(presets_as_text() if name is None else preset_as_text(name))
+
+
+@app.command()
+@answering
+def verify(
+    dataset: Annotated[Path, typer.Argument(help="A dataset's folder, or that of its stages.", metavar="DATASET")],
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(help="What counted its tokens: tokenizer.json or NAME=FILE; a sample is counted again."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Read no texts and no checksums of shards.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check that a dataset is what its manifest says: files, rows, ratios, splits, counts."""
+    from corpusmill.mix.verify import verify as verified
+    from corpusmill.pipeline.verify_command import verification_as_text
+
+    told = verified(dataset, tokenizer=tokenizer, quick=quick)
+    if as_json:
+        _print_json([one.as_dict() for one in told])
+    else:
+        typer.echo(verification_as_text(told, _width()))
+    raise typer.Exit(0 if all(one.ok for one in told) else 1)
 
 
 @app.command()
@@ -650,6 +675,84 @@ def train_perplexity(
     for number, (found, kept) in enumerate(zip(facts["found"], facts["kept"], strict=True), 1):
         typer.echo(f"{number}-grams{found:>16,} found{kept:>16,} kept")
     typer.echo(f"wrote {out}, {out.stat().st_size:,} bytes, sha256 {digest}")
+
+
+@tokenizer.command("train")
+@answering
+def train_tokenizer(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Datasets, runs, or texts (JSONL, Parquet or text files; folders; globs). NAME=PATH names a source.",
+            metavar="INPUTS...",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The folder to write.", metavar="FOLDER")],
+    vocab_size: Annotated[
+        str, typer.Option(help="Tokens, special ones included; 32k to 256k are usual (k: 1,024).", metavar="NUMBER")
+    ] = "32k",
+    special_tokens: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--special-tokens",
+            "--special-token",
+            help="Repeatable; default: <|endoftext|> and <|pad|>.",
+            metavar="TEXT",
+        ),
+    ] = None,
+    digits: Annotated[
+        str, typer.Option(help="Digits of a token: individual (1), groups3 (up to 3) or none (any).")
+    ] = "groups3",
+    sample_mb: Annotated[float, typer.Option(help="Megabytes of text to train on, at most.")] = 200,
+    seed: Annotated[int, typer.Option(help="Decides which texts are drawn.")] = 0,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Shares of sources, such as web=.5,code=.3; default: as the input has them."),
+    ] = None,
+    field: Annotated[str, typer.Option(help="The key or column that holds the text.")] = "text",
+    as_json: AsJson = False,
+) -> None:
+    """Train a byte-level BPE tokenizer on a sample, and say how finely it cuts the words of held-out texts."""
+    from corpusmill.pipeline import tokenizer_command as command
+
+    trained = command.train_tokenizer(
+        inputs,
+        out,
+        vocab_size=vocab_size,
+        special_tokens=special_tokens or (),
+        digits=digits,
+        sample_mb=sample_mb,
+        seed=seed,
+        weights=weights,
+        field=field,
+    )
+    if as_json:
+        _print_json(json.loads((out / "fertility.json").read_text()))
+    else:
+        typer.echo(command.training_as_text(trained, out))
+
+
+@tokenizer.command("fertility")
+@answering
+def fertility_of_tokenizers(
+    tokenizers: Annotated[
+        list[str],
+        typer.Argument(help="Files tokenizer.json, or NAME=FILE of tiktoken's ranks.", metavar="TOKENIZERS..."),
+    ],
+    data: Annotated[str, typer.Argument(help="A dataset, a run, or texts.", metavar="DATASET")],
+    sample_mb: Annotated[float, typer.Option(help="Megabytes of held-out text to measure on, at most.")] = 20,
+    seed: Annotated[int, typer.Option(help="Decides which texts are drawn.")] = 0,
+    field: Annotated[str, typer.Option(help="The key or column that holds the text.")] = "text",
+    as_json: AsJson = False,
+) -> None:
+    """Show how finely tokenizers cut the words of each source and language, on held-out texts."""
+    from corpusmill.pipeline import tokenizer_command as command
+
+    measured = command.compare_tokenizers(tokenizers, data, sample_mb=sample_mb, seed=seed, field=field)
+    if as_json:
+        _print_json(measured.as_dict())
+    else:
+        typer.echo(command.fertility_as_text(measured))
 
 
 def _recipe(path: Path, overrides: list[str] | None, runs: Path | None) -> Any:
