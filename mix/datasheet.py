@@ -19,9 +19,8 @@ TO_FILL = "*To be filled in by a person: the manifest does not know.*"
 _REASONS = 3  # of a stage, the most frequent
 _DUMPS = 20
 _SHOWN = 50  # rows of a table
-_PERSONAL = ("pii",)
+_PERSONAL = ("pii", "pii_count")
 _HARMFUL = ("toxicity", "c4_bad_words", "url")
-_DUPLICATES = ("exact_dedup", "minhash_dedup", "semantic_dedup", "repeated_lines", "repeated_substrings")
 
 Answer = tuple[str, Sequence[str]]
 """A question, and the paragraphs that answer it."""
@@ -126,8 +125,12 @@ def _composition(manifest: Mapping[str, Any]) -> list[Answer]:
         (
             "Do rows belong together?",
             [
-                "Rows of one `id` are passes over one document. Documents that are near-duplicates are in one split: "
-                "which one is decided by a hash of their group."
+                "Rows of one `id` are passes over one document."
+                + (
+                    " Documents that are near-duplicates are in one split: a hash of their group decides which."
+                    if manifest["options"]["split_by"] == "cluster"
+                    else " Near-duplicates of a document may be in another split."
+                )
             ],
         ),
         (
@@ -174,8 +177,8 @@ def _treated(manifest: Mapping[str, Any], kinds: Sequence[str], what: str) -> li
             dropped = sum(stage.get("dropped", {}).values())
             rewritten = stage.get("rewritten", {}).get("documents", 0)
             told.append(
-                f"- {escaped(source)}: the stage `{escaped(name)}` dropped {dropped:,} documents"
-                + (f" and rewrote {rewritten:,}." if rewritten else ".")
+                f"- {escaped(source)}: {escaped(name)} dropped {_documents(dropped)}"
+                + (f" and rewrote {_documents(rewritten)}." if rewritten else ".")
             )
         if not names:
             bare.append(escaped(source))
@@ -222,7 +225,7 @@ def _preprocessing(manifest: Mapping[str, Any]) -> list[Answer]:
     models = [
         (model["source"], model["stage"], model["file"], model["sha256"]) for model in manifest["models"][:_SHOWN]
     ]
-    versions = ", ".join(f"{name} {number}" for name, number in manifest["versions"].items())
+    versions = ", ".join(escaped(f"{name} {number}") for name, number in manifest["versions"].items())
     return [
         ("What was done to the data?", funnels or [TO_FILL]),
         (
@@ -238,7 +241,7 @@ def _preprocessing(manifest: Mapping[str, Any]) -> list[Answer]:
         (
             "Is the software to be had?",
             [
-                f"corpusmill {manifest['tool_version']} ({escaped(versions)}). The recipe stands in the manifest"
+                f"corpusmill {manifest['tool_version']} ({versions}). The recipe stands in the manifest"
                 + (f", with the hash {manifest['recipe_hash']}." if manifest["recipe_hash"] else ".")
             ],
         ),
@@ -290,6 +293,10 @@ def _maintenance(manifest: Mapping[str, Any]) -> list[Answer]:
             ],
         ),
     ]
+
+
+def _documents(number: int) -> str:
+    return f"{number:,} document{'s' * (number != 1)}"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -23,6 +23,7 @@ from corpusmill.mix.quality_score import combine, score_part
 from corpusmill.mix.selection import Selection, select
 from corpusmill.mix.shuffle import ShardReport, gather, scatter
 from corpusmill.mix.slices import cases_by_source
+from corpusmill.mix.tokens import load_tokens
 
 Documents = list[dict[str, Any]]
 
@@ -93,8 +94,9 @@ def build(
             scatter(part, place, selection, out)
             scattered.append(out)
     dataset = folder / "dataset"
+    counted = load_tokens(options.tokenizer).fingerprint if options.tokenizer else None
     shards = [
-        gather(split, index, scattered[::step], selection, dataset)
+        gather(split, index, scattered[::step], selection, dataset, counted)
         for split, count in selection.shards.items()
         for index in range(count)
     ]

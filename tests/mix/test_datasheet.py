@@ -45,13 +45,16 @@ def test_it_tells_what_the_manifest_knows(sheet: str, manifest: dict[str, Any]) 
     rows = manifest["splits"]["train"]["rows"]
     assert f"| train | {rows:,} |" in sheet
     assert "| decontamination | 900 | 100 | contaminated 97, too\\_little\\_left 3 | 800 |" in sheet
-    assert "- web: the stage `pii` dropped 0 documents and rewrote 12." in sheet
+    assert "- web: pii dropped 0 documents and rewrote 12 documents." in sheet
     assert "No stage looked for personal data in code." in sheet
     assert "No stage looked for offensive text in web, code." in sheet
     assert "Benchmarks were sought in the documents of web against arc." in sheet
     assert f"| web | decontamination | arc.jsonl | {'ab' * 32} |" in sheet
     assert "| web | 1 | 1,000 | CC-MAIN-2024-10 | CC0-1.0 |" in sheet
     assert manifest["content_hash"] in sheet
+    assert "near-duplicates are in one split" in sheet
+    other = manifest | {"options": manifest["options"] | {"split_by": "document"}}
+    assert "Near-duplicates of a document may be in another split." in datasheet(other)
 
 
 def test_what_only_a_person_knows_is_marked(sheet: str) -> None:
