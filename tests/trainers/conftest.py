@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests.small_corpus import corpusmill, write_recipe
+from tests.mix.exports.small_dataset import make_tokenizer
+from tests.small_corpus import corpusmill, quick_folder, write_recipe
 
 # Before any of Hugging Face's libraries is imported: nothing is looked up, everything is on this disk.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -28,12 +29,19 @@ RECIPE: dict[str, Any] = {
         "books": {"paths": ["books.jsonl"], "stages": []},
     },
     "mix": {
-        "ratios": {"web": 0.55, "code": 0.2, "books": 0.25},
+        "ratios": {"web": 0.45, "notes": 0.1, "code": 0.2, "books": 0.25},
+        "slices": {"notes": {"source": "web", "where": "text_bytes < 60"}},
+        "unit": "tokens",
+        "tokenizer": "tokenizer.json",
         "max_epochs": 1.5,
         "validation": 0.05,
+        "heldout": 0.02,
         "shard_bytes": 160_000,
     },
 }
+
+
+SPLITS = ("train", "validation", "heldout_web")
 
 
 @dataclass(frozen=True)
@@ -42,13 +50,15 @@ class Dataset:
 
     folder: Path
 
+    def shards(self, split: str) -> list[Path]:
+        return sorted(self.folder.glob(f"*/{split}-*.parquet"))
+
     def rows(self, split: str) -> list[dict[str, Any]]:
-        paths = sorted(self.folder.glob(f"data/{split}-*.parquet"))
-        return [row for path in paths for row in pq.read_table(path).to_pylist()]
+        return [row for path in self.shards(split) for row in pq.read_table(path).to_pylist()]
 
     def rows_of_shards(self, split: str) -> list[int]:
         """How many rows each shard of a split has."""
-        return [pq.read_metadata(path).num_rows for path in sorted(self.folder.glob(f"data/{split}-*.parquet"))]
+        return [pq.read_metadata(path).num_rows for path in self.shards(split)]
 
     def texts(self, split: str) -> list[str]:
         return [row["text"] for row in self.rows(split)]
@@ -67,13 +77,24 @@ def write_lines(path: Path, texts: Sequence[str]) -> None:
 
 
 @pytest.fixture(scope="session")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """Three sources, two of them repeated in part, in several train shards of several row groups each."""
-    folder = tmp_path_factory.mktemp("trainers")
-    write_lines(folder / "web.jsonl", list(pieces("web/pages", "*.txt", r"(?<=[.!?])\s|\n")))
-    write_lines(folder / "code.jsonl", list(pieces("code", "*.*", r"\n(?=\S)")))
-    write_lines(folder / "books.jsonl", list(pieces("books", "*.md", r"(?<=[.!?])\s|\n\n")))
-    recipe = write_recipe(folder, RECIPE)
-    ran = corpusmill("run", recipe, "--workers", "1", cwd=folder)
+def workplace() -> Iterator[Path]:
+    with quick_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def tokenizer(workplace: Path) -> Path:
+    """What the mix counts with and what the exports are tokenised by."""
+    return make_tokenizer(workplace / "tokenizer.json")
+
+
+@pytest.fixture(scope="session")
+def mixed(tokenizer: Path, workplace: Path) -> Dataset:
+    """Three sources, one with a slice, some repeated in part, in several train shards of several row groups each."""
+    write_lines(workplace / "web.jsonl", list(pieces("web/pages", "*.txt", r"(?<=[.!?])\s|\n")))
+    write_lines(workplace / "code.jsonl", list(pieces("code", "*.*", r"\n(?=\S)")))
+    write_lines(workplace / "books.jsonl", list(pieces("books", "*.md", r"(?<=[.!?])\s|\n\n")))
+    recipe = write_recipe(workplace, RECIPE)
+    ran = corpusmill("run", recipe, "--workers", "1", cwd=workplace)
     assert ran.returncode == 0, ran.stderr
-    return Dataset(folder / "runs/trainers/dataset")
+    return Dataset(workplace / "runs/trainers/dataset")

@@ -14,29 +14,23 @@ import webdataset
 from datatrove.pipeline.readers import JsonlReader
 from tokenizers import Tokenizer
 
-from tests.mix.exports.small_dataset import EOS, make_tokenizer
+from tests.mix.exports.small_dataset import EOS
 from tests.small_corpus import corpusmill
 from tests.trainers import reading
-from tests.trainers.conftest import Dataset
+from tests.trainers.conftest import SPLITS, Dataset
 
-SPLITS = ["train", "validation"]
 LENGTH = 128
 TEXT = "mosaic,litdata_text,jsonl,jsonl_gz,webdataset"
 TOKENS = "nanotron,megatron,olmo,mosaic_tokens,litdata"
 
 
 @pytest.fixture(scope="session")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tokenizer(tmp_path_factory.mktemp("tokenizer") / "tokenizer.json")
-
-
-@pytest.fixture(scope="session")
-def exported(mixed: Dataset, tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(mixed: Dataset, tokenizer: Path, workplace: Path) -> Path:
     """The dataset in every format."""
-    out = tmp_path_factory.mktemp("exported")
+    out = workplace / "exported"
     ran = corpusmill(
         "export", mixed.folder, "--to", f"{TEXT},{TOKENS}", "--tokenizer", tokenizer, "--eos", EOS, "--out", out,
-        "--sequence-length", LENGTH, "--workers", "1", cwd=out,
+        "--sequence-length", LENGTH, "--workers", "1", cwd=workplace,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     return out

@@ -12,7 +12,7 @@ import pytest
 from datasets.distributed import split_dataset_by_node
 
 from tests.trainers import reading
-from tests.trainers.conftest import Dataset
+from tests.trainers.conftest import SPLITS, Dataset
 
 RANKS = [1, 2, 3, 8]
 
@@ -29,13 +29,14 @@ def test_the_dataset_is_large_enough_to_prove_something(mixed: Dataset) -> None:
     assert len(mixed.rows("validation")) > 50
     passes = Counter(row["id"] for row in mixed.rows("train"))
     assert set(passes.values()) == {1, 2}
+    assert {row["component"] for row in mixed.rows("train")} == {"web", "notes", "code", "books"}
 
 
-def test_hugging_face_streams_both_splits_with_the_columns_that_the_card_declares(
+def test_hugging_face_streams_every_split_with_the_columns_that_the_card_declares(
     mixed: Dataset, tmp_path: Path
 ) -> None:
     loaded = datasets.load_dataset(str(mixed.folder), streaming=True, cache_dir=str(tmp_path))
-    assert list(loaded) == ["train", "validation"]
+    assert set(loaded) == {"train", "validation", "heldout_web", "heldout_code", "heldout_books"}
     for split, rows in loaded.items():
         assert list(rows) == mixed.rows(split)
         assert rows.features is not None
@@ -45,12 +46,12 @@ def test_hugging_face_streams_both_splits_with_the_columns_that_the_card_declare
 
 def test_hugging_face_loads_it_with_every_check_of_its_own(mixed: Dataset, tmp_path: Path) -> None:
     loaded = datasets.load_dataset(str(mixed.folder), cache_dir=str(tmp_path), verification_mode="all_checks")
-    for split in ("train", "validation"):
+    for split in SPLITS:
         assert loaded[split]["text"][:] == mixed.texts(split)  # nanotron's text_column_name
 
 
 @pytest.mark.parametrize("ranks", RANKS)
-@pytest.mark.parametrize("split", ["train", "validation"])
+@pytest.mark.parametrize("split", SPLITS)
 def test_torchtitans_nodes_share_the_documents(mixed: Dataset, tmp_path: Path, split: str, ranks: int) -> None:
     whole = streamed(mixed, split, tmp_path)
     parts = [[sample["text"] for sample in split_dataset_by_node(whole, rank, ranks)] for rank in range(ranks)]
@@ -82,7 +83,7 @@ def test_nanochats_ranks_share_the_row_groups(mixed: Dataset, split: str, ranks:
 
 def test_nanochat_validates_on_no_document_that_it_trains_on(mixed: Dataset) -> None:
     trained = {row["id"] for row in mixed.rows("train")}
-    assert not trained & {row["id"] for row in mixed.rows("validation")}
+    assert not trained & {row["id"] for split in SPLITS[1:] for row in mixed.rows(split)}
     assert len(list(mixed.folder.glob("data/validation-*"))) == 1  # or it would train on all of them but the last
 
 
