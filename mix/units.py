@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from corpusmill.documents.batch import TextBatch
 from corpusmill.mix.options import Unit
-from corpusmill.mix.tokens import Tokens, load_tokens
+from corpusmill.mix.tokens import load_tokens
 
 BYTES_PER_ESTIMATED_TOKEN = 4
 
@@ -54,8 +54,3 @@ def count_units(batch: TextBatch, unit: Unit, tokenizer: str | None) -> NDArray[
             return pc.utf8_length(batch.texts).to_numpy(zero_copy_only=False).astype(np.int64)
         case "documents":
             return np.ones(len(sizes), np.int64)
-
-
-def load_tokenizer(spec: str) -> Tokens:
-    """The tokenizer that a mix names (see `load_tokens`)."""
-    return load_tokens(spec)
