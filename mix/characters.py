@@ -2,7 +2,8 @@
 
 Three kinds, in this order where several meet:
 
-    mojibake      UTF-8 that was read as Latin-1 or cp1252, such as "fÃ¼r" or "donâ€™t"
+    mojibake      text that was read in another code page than it was written in: "fÃ¼r", "donâ€™t", "Ïðèâåò"
+                  (mix/misread.py has the marks)
     unreadable    replacement characters, control characters, private-use and non-characters
     non_language  runs of letters and digits that no language has: long words without a vowel, digests, base64
 
@@ -12,7 +13,7 @@ which every fiftieth word is garbled is not what anybody wants to train on, and 
 page. Subramanyam et al. 2025 (arXiv:2510.03313) count a sample as corrupted as a whole; windows do the same for long
 texts.
 
-What this does not see: random but pronounceable words, shuffled words, mojibake of other code pages than these two.
+What this does not see: random but pronounceable words, shuffled words.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from corpusmill.documents.codepoints import CLASSES, SOLO, SPACE
 from corpusmill.documents.compiled import frozen, inlined, kernel
 from corpusmill.documents.segmentation import decoded, width
+from corpusmill.mix.misread import is_rare_ideograph, misread_length
 
 KINDS = ("mojibake", "unreadable", "non_language")
 
@@ -37,6 +39,10 @@ RUINED = 0.02
 NON_LANGUAGE_NATURAL = 0.03
 """Share of a window's bytes that code, tables and formulas may have in non-language runs."""
 NON_LANGUAGE_RUINED = 0.08
+"""Share from which all of the window is lost."""
+RARE_NATURAL = 0.08
+"""Share of a window's bytes that rare ideographs may have in Cantonese, old texts and lists of names."""
+RARE_RUINED = 0.2
 """Share from which all of the window is lost."""
 
 _LONG_WITHOUT_VOWEL = 6  # letters; "rhythm" has a y, and "strncpy" is what NON_LANGUAGE_NATURAL is for
@@ -59,10 +65,16 @@ _ASCII = _ascii_kinds()  # 0: neither letter nor digit
 _CP1252 = frozen(
     np.array([ord(bytes([byte]).decode("cp1252", "replace")) for byte in range(0x80, 0xA0)], np.uint32)
 )  # the character of each byte from 0x80 to 0x9F; 0xFFFD where there is none
-_TYPOGRAPHIC = frozen(
-    np.array([chr(byte) in "\x85\x91\x92\x93\x94\x96\x97\xa0\xab\xad\xb4\xb7\xbb" for byte in range(256)])
+_FOLLOWING = frozen(
+    np.array(
+        [
+            chr(byte) in "\x85\x8a\x8c\x8e\x91\x92\x93\x94\x96\x97\x9a\x9c\x9e\x9f\xa0\xab\xad\xb4\xb7\xbb"
+            for byte in range(256)
+        ]
+    )
 )
-"""Continuation bytes that stand for quotes, dashes, dots and spaces: they follow any letter in sound text, too."""
+"""Continuation bytes that stand for quotes, dashes, dots and spaces, which follow any letter in sound text, too, or for
+letters that follow accented ones ("áššu" in Northern Sami)."""
 
 
 @inlined
@@ -99,7 +111,7 @@ def mojibake_length(text: NDArray[np.uint8], position: int, end: int) -> int:
         byte = continuation_byte(decoded(text, probe))
         if byte == 0 or (number == 0 and ((lead == 0xE0 and byte < 0xA0) or (lead == 0xF0 and byte < 0x90))):
             return 0
-        sure |= not _TYPOGRAPHIC[byte]
+        sure |= not _FOLLOWING[byte]
         probe += width(text[probe])
     return probe - position if sure else 0
 
@@ -137,9 +149,12 @@ def non_language_length(text: NDArray[np.uint8], position: int, end: int) -> int
 
 
 @inlined
-def write_losses(losses: NDArray[np.float64], size: int, garbled: int, unreadable: int, strange: int) -> None:
+def write_losses(
+    losses: NDArray[np.float64], size: int, garbled: int, rare: int, unreadable: int, strange: int
+) -> None:
     """The shares of a window of `size` bytes that are lost to each kind."""
-    to_mojibake = min(1.0, garbled / (RUINED * size))
+    too_rare = (rare / size - RARE_NATURAL) / (RARE_RUINED - RARE_NATURAL)
+    to_mojibake = min(1.0, garbled / (RUINED * size) + max(0.0, too_rare))
     to_unreadable = min(1.0 - to_mojibake, unreadable / (RUINED * size))
     beyond = (strange / size - NON_LANGUAGE_NATURAL) / (NON_LANGUAGE_RUINED - NON_LANGUAGE_NATURAL)
     losses[0] = to_mojibake
@@ -163,7 +178,7 @@ def judge_windows(
         position = offsets[document]
         end = offsets[document + 1]
         begin = position
-        window = garbled = unreadable = strange = 0
+        window = garbled = unreadable = strange = rare = 0
         while position < end:
             # One token: mojibake (1), unreadable (2), or neither, with the bytes of its runs that are no language.
             start = position
@@ -176,6 +191,8 @@ def judge_windows(
                     position += abs(run)
                     continue
                 length = mojibake_length(text, position, end)
+                if length == 0 and byte >= 0x80:
+                    length = misread_length(text, start, position, end)
                 if length:
                     defect = 1
                     position += length
@@ -185,6 +202,7 @@ def judge_windows(
                 if kind & _SPACE or (kind & _SOLO and position > start):
                     break
                 position += width(byte)
+                rare += 3 if is_rare_ideograph(code) else 0
                 if is_unreadable(code) and defect == 0:
                     defect = 2
                 if kind & _SOLO:
@@ -199,10 +217,10 @@ def judge_windows(
                 documents[found] = document
                 starts[found] = begin
                 sizes[found] = window
-                write_losses(losses[found], window, garbled, unreadable, strange)
+                write_losses(losses[found], window, garbled, rare, unreadable, strange)
                 found += 1
                 begin = position
-                window = garbled = unreadable = strange = 0
+                window = garbled = unreadable = strange = rare = 0
     return found
 
 

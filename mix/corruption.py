@@ -1,6 +1,6 @@
 """How much of each document is corrupted, and how.
 
-    mojibake      UTF-8 that was read as Latin-1 or cp1252, such as "fÃ¼r" or "donâ€™t"
+    mojibake      text that was read in another code page than it was written in: "fÃ¼r", "donâ€™t", "Ïðèâåò"
     unreadable    replacement characters, control characters, private-use and non-characters
     non_language  runs of letters and digits that no language has: long words without a vowel, digests, base64
     garbled       words that no other document has, where most are known: random vocabulary, misread words

@@ -356,14 +356,13 @@ class Gathering:
     def add(self, batch: TextBatch) -> None:
         """Takes in some documents."""
         windows = windows_of(batch.offsets, batch.text)
-        streams = streams_of(batch, windows)
+        sound = windows.losses.sum(axis=1) < _SPOILT
+        streams = streams_of(batch, windows).chosen(np.flatnonzero(sound))
         learn(streams.firsts, streams.folds, streams.words, streams.flags, self._words, self._pairs)
-        first_of = np.searchsorted(windows.documents, windows.documents)
+        places = np.arange(len(sound)) - np.searchsorted(windows.documents, windows.documents)
         with np.errstate(over="ignore"):
-            keys = batch.document_hashes[1][windows.documents] ^ (
-                (np.arange(len(streams), dtype=np.uint64) - first_of.astype(np.uint64)) * _NUMBER
-            )
-        self._keys = np.concatenate([self._keys, keys])
+            keys = batch.document_hashes[1][windows.documents] ^ (places.astype(np.uint64) * _NUMBER)
+        self._keys = np.concatenate([self._keys, keys[sound]])
         self._sample.append(streams)
         if len(self._keys) > 2 * SAMPLED_WINDOWS:
             self._thin()
@@ -380,6 +379,7 @@ class Gathering:
         return Evidence.learnt(frozen(self._words), frozen(self._pairs), self._sample)
 
 
+_SPOILT = 0.5  # of a window lost for its characters: it is no evidence
 _STEPS = 4  # rounds in which what is usual is learnt from windows that are; the third changes little
 _SAME_LANGUAGE = 0.15  # of a group's words among the commonest of another; German's among English's are 0.03
 _COMMONEST = 256
@@ -387,9 +387,12 @@ _STRANGE_BEYOND = 0.09  # above what is usual, where nothing parts sound windows
 _STRANGE_SPREADS = 4.0
 _PARTED = 4.0  # difference of two groups in their standard deviations; two halves of one bell have 2.7
 _PARTED_LEAST = 0.08
+_SOUND_LEAST = 0.4  # of windows in the lower group; else these are copies that others vouch for, and the upper is sound
 _STRANGE_RAMP = 0.04
 _ORDER_SHARE = 0.45
 _ORDER_RAMP = 0.2
+_PAIRS = 50  # of two classes, from which it is known how much better known they are than by chance
+_OF_SPREAD = 0.75  # variance of order (one sum less the mean of two) as a share of that of the difference of two
 _CHANCES = 3.0  # standard deviations of what chance makes of order
 _DOUBTS = 2.5
 
@@ -398,7 +401,7 @@ _DOUBTS = 2.5
 class Usual:
     """What is usual in the windows of one language.
 
-    order         times what is expected
+    order         as a share of what is expected, 1 at most
     strange_from  share of strange words from which a window is more strange than not
     """
 
@@ -431,28 +434,25 @@ class Evidence:
             return cls(words, pairs, frozen(known), 0.0, {})
         (streams,) = sample
         groups = language_groups(streams)
-        usual_order: dict[int, float] = {}
         counted = np.ones(len(streams), np.bool_)
         for step in range(_STEPS):
             sums, measures = measured(streams, words, pairs, frozen(known), frozen(counted))
-            measured_order = np.where(measures[:, 3] > 0, measures[:, 2] / np.maximum(measures[:, 3], 1e-9), 0.0)
-            if step > 0:
-                for group in np.unique(groups).tolist():
-                    own = groups == group
-                    usual_order[group] = top = _usual_order(measured_order[own], measures[own, 3])
-                    counted[own] = measured_order[own] > _ORDER_SHARE * top
+            order, expected, spread = measures[:, 2], measures[:, 3], measures[:, 4]
+            said = expected > 0
+            chance = float(np.sqrt(_OF_SPREAD * np.mean(spread[said] ** 2 / expected[said]))) if said.any() else 0.0
+            counted = order > _CHANCES * chance * np.sqrt(expected)
             if step < _STEPS - 1:
                 means = sums[..., 0::2] / np.maximum(sums[..., 1::2], 1)
-                enough = (sums[..., 1] >= 50) & (sums[..., 3] >= 50)
+                enough = (sums[..., 1] >= _PAIRS) & (sums[..., 3] >= _PAIRS)
                 known = np.where(enough, np.maximum(means[..., 0] - means[..., 1], 0.0), 0.0)
-        sure = measures[:, 3] > 0
-        chance = float(np.sqrt(0.75 * np.mean(measures[sure, 4] ** 2 / measures[sure, 3]))) if sure.any() else 0.0
         strange = measures[:, 1] / np.maximum(measures[:, 0], 1)
-        languages = {}
+        languages: dict[int, Usual] = {}
         for group in np.unique(groups).tolist():
             worded = (groups == group) & (measures[:, 0] >= MIN_WORDS)
-            if group >= 0 and worded.sum() >= MIN_WINDOWS:
-                usual = Usual(usual_order[group], strange_from(strange[worded]))
+            if worded.sum() >= MIN_WINDOWS:
+                ordered = worded & counted
+                usual_order = float(np.median(order[ordered] / expected[ordered])) if ordered.any() else 0.0
+                usual = Usual(min(1.0, usual_order), strange_from(strange[worded]))
                 languages |= dict.fromkeys(np.unique(streams.languages[groups == group]).tolist(), usual)
         return cls(words, pairs, frozen(known), chance, languages)
 
@@ -514,25 +514,17 @@ def language_groups(streams: Streams) -> NDArray[np.int32]:
     return groups
 
 
-def _usual_order(order: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
-    """The order of the better windows, which are sound even where half of them are not."""
-    return max(0.0, float(np.quantile(order[expected > 0], 0.75))) if (expected > 0).any() else 0.0
-
-
 def strange_from(shares: NDArray[np.float64]) -> float:
     """The share of strange words from which a window is more strange than not."""
-    usual = float(np.quantile(shares, 0.25))
-    for _ in range(_STEPS):
-        usual = float(np.median(shares[shares <= usual + _STRANGE_BEYOND]))
-    below = shares[shares <= usual]
-    beyond = usual + max(_STRANGE_BEYOND, _STRANGE_SPREADS * float(np.sqrt(np.mean((below - usual) ** 2))))
     values = np.sort(shares)
+    sums = np.cumsum(values)
     counts = np.arange(1, len(values))
-    low = np.cumsum(values)[:-1] / counts
-    high = (values.sum() - np.cumsum(values)[:-1]) / (len(values) - counts)
+    low, high = sums[:-1] / counts, (sums[-1] - sums[:-1]) / (len(values) - counts)
     best = int(np.argmax(counts * (len(values) - counts) * (high - low) ** 2))
-    difference = float(high[best] - low[best])
     within = float(np.sqrt((np.var(values[: best + 1]) + np.var(values[best + 1 :])) / 2))
-    if difference >= max(_PARTED_LEAST, _PARTED * within):
+    parted = high[best] - low[best] >= max(_PARTED_LEAST, _PARTED * within)
+    if parted and best + 1 >= _SOUND_LEAST * len(values):
         return float(low[best] + high[best]) / 2
-    return beyond
+    usual = float(np.median(values))
+    spread = float(np.sqrt(np.mean((values[values <= usual] - usual) ** 2)))
+    return usual + max(_STRANGE_BEYOND, _STRANGE_SPREADS * spread)

@@ -15,6 +15,7 @@ from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.codepoints import CLASSES, SOLO, SPACE
 from corpusmill.mix import characters as module
 from corpusmill.mix.characters import KINDS, windows_of
+from corpusmill.mix.misread import is_rare_ideograph, misread_length
 
 ENGLISH = (
     "The committee met on Tuesday to discuss the plans for the new bridge, which several members thought too costly. "
@@ -45,7 +46,7 @@ def as_cp1252(text: str) -> str:
 
 def plain(text: str) -> list[tuple[int, int, list[float]]]:
     """The kernel's twin: tokens by Python, mojibake by Python's own codecs. First byte, size and losses of windows."""
-    typographic = set("…‘’“”–—\xa0«\xad´·»") | set("\x85\x91\x92\x93\x94\x96\x97")
+    following = set("…‘’“”–—ŠŒŽšœžŸ\xa0«\xad´·»\x85\x8a\x8c\x8e\x91\x92\x93\x94\x96\x97\x9a\x9c\x9e\x9f")
 
     def byte_of(character: str) -> int | None:
         for codec in ("latin-1", "cp1252"):
@@ -68,7 +69,7 @@ def plain(text: str) -> list[tuple[int, int, list[float]]]:
             return 0
         if (lead == 0xE0 and found[0] < 0xA0) or (lead == 0xF0 and found[0] < 0x90):
             return 0
-        if lead > 0xC3 and all(character in typographic for character in rest):
+        if lead > 0xC3 and all(character in following for character in rest):
             return 0
         return 1 + needed
 
@@ -90,13 +91,18 @@ def plain(text: str) -> list[tuple[int, int, list[float]]]:
         mixed = len(run) >= 20 and bool(small and capital and digits)
         return no_vowel or mixed or (len(run) >= 32 and digits > 0 and small + capital > 0)
 
+    data = np.frombuffer(text.encode(), np.uint8)
     found = []
-    window = [0, 0, 0]
+    window = [0, 0, 0, 0]
     size_of_window = at = begin = 0
     while at < len(text):
         start, defect = at, 0
         while at < len(text):
             length = mojibake(at)
+            if length == 0 and text[at] >= "\x80":
+                places = [len(text[:place].encode()) for place in (start, at)]
+                size = int(misread_length(data, *places, len(data)))
+                length = len(data[places[1] : places[1] + size].tobytes().decode())
             if length:
                 defect = 1
                 at += length
@@ -109,6 +115,7 @@ def plain(text: str) -> list[tuple[int, int, list[float]]]:
             kind = int(CLASSES[ord(text[at])])
             if kind & SPACE or (kind & SOLO and at > start):
                 break
+            window[3] += 3 * bool(is_rare_ideograph(np.uint32(ord(text[at]))))
             at += 1
             if unreadable(text[at - 1]) and not defect:
                 defect = 2
@@ -123,14 +130,15 @@ def plain(text: str) -> list[tuple[int, int, list[float]]]:
         rest = len(text[at:].encode())
         full = size_of_window >= module.WINDOW_BYTES and rest >= module.WINDOW_BYTES // 2
         if full or (rest == 0 and size_of_window):
-            first = min(1, window[0] / (module.RUINED * size_of_window))
+            rare = (window[3] / size_of_window - module.RARE_NATURAL) / (module.RARE_RUINED - module.RARE_NATURAL)
+            first = min(1, window[0] / (module.RUINED * size_of_window) + max(0, rare))
             second = min(1 - first, window[1] / (module.RUINED * size_of_window))
             ramp = (window[2] / size_of_window - module.NON_LANGUAGE_NATURAL) / (
                 module.NON_LANGUAGE_RUINED - module.NON_LANGUAGE_NATURAL
             )
             found.append((begin, size_of_window, [first, second, min(1 - first - second, max(0, ramp))]))
             begin = len(text[:at].encode())
-            window, size_of_window = [0, 0, 0], 0
+            window, size_of_window = [0, 0, 0, 0], 0
     return found
 
 
@@ -140,7 +148,17 @@ pieces = st.one_of(
     st.text("ÂÃâãäéïðßŒ€™“”…»«\x80\x9d\xa0¼¿ÀÿŸ ", max_size=12),
     st.text(max_size=6).map(as_cp1252),
     st.sampled_from(
-        [ENGLISH, GERMAN, JAPANESE, "\ufffd", "\x00\x85", "\ufdd0\U0001ffff\ue000", "deadbeef" * 5, "\u2028"]
+        [
+            ENGLISH,
+            GERMAN,
+            JAPANESE,
+            "\ufffd",
+            "\x00\x85",
+            "\ufdd0\U0001ffff\ue000",
+            "deadbeef" * 5,
+            "\u2028",
+            "愀攀㐀椀" * 9,
+        ]
     ),
 )
 

@@ -17,7 +17,24 @@ def test_a_document_loses_each_byte_at_most_once_and_an_empty_one_none() -> None
 
 
 def test_without_evidence_words_are_not_judged() -> None:
-    words = "the committee met on Tuesday to discuss the plans for a new bridge over the river".split() * 30
+    words = [
+        "the",
+        "committee",
+        "met",
+        "on",
+        "Tuesday",
+        "to",
+        "discuss",
+        "the",
+        "plans",
+        "for",
+        "a",
+        "new",
+        "bridge",
+        "over",
+        "the",
+        "river",
+    ] * 30
     random.Random(1).shuffle(words)
     assert corrupted_shares(TextBatch.of_texts([" ".join(words)])).sum() == 0
 
