@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 
 from corpusmill.documents.errors import UsageError
 from corpusmill.mix.exports.contract import Documents, TokenFacts
+from corpusmill.mix.units import COUNT_COLUMNS
 
 FILE_BYTES = 1 << 26
 """Bytes of an MDS shard or a LitData chunk, before compression: the default of both libraries. A larger document has a
 file of its own."""
 _LARGEST = (1 << 32) - 1
-_COUNT_COLUMNS = ("n_tokens", "n_words", "n_bytes", "n_characters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def numbers(documents: Documents, name: str, kind: type[np.generic]) -> NDArray[
 
 def in_reading_order(columns: pa.Schema) -> list[str]:
     """The names of a dataset's columns, the count of units last: numbers end a record that hostile text began."""
-    return sorted(columns.names, key=lambda name: name in _COUNT_COLUMNS)
+    return sorted(columns.names, key=lambda name: name in COUNT_COLUMNS.values())
 
 
 class Filling:
