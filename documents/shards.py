@@ -241,12 +241,6 @@ class ShardWriter:
                 self._writer.close()
             self._file.__exit__(kind, error, trace)
 
-    @property
-    def finished(self) -> Shard:
-        """What is in the file, once the block has ended well."""
-        assert self.shard is not None  # set by the clean exit
-        return self.shard
-
     def _flush(self, *, everything: bool) -> None:
         table = pa.Table.from_batches(self._waiting, schema=self.schema.remove_metadata())
         ends = self._group_ends(table)
@@ -282,7 +276,8 @@ def write_table(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema
     with ShardWriter(path, schema, **options) as writer:
         for batch in batches:
             writer.write(batch)
-    return writer.finished
+    assert writer.shard is not None  # set by the writer's clean exit
+    return writer.shard
 
 
 def read_batches(file: pq.ParquetFile, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:

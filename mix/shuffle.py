@@ -32,7 +32,7 @@ were counted, `corpusmill.tokenizer`, the fingerprint of what counted them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -48,9 +48,9 @@ from corpusmill.documents.errors import DamagedRunError
 from corpusmill.documents.shards import (
     ROW_GROUP_ROWS,
     ROW_GROUP_TEXT_BYTES,
-    ShardWriter,
     atomic_file,
     storage_errors,
+    write_table,
 )
 from corpusmill.mix.keys import HELD_OUT, TRAIN, VALIDATION, range_starts, selection_keys, shuffle_keys, splits_of
 from corpusmill.mix.options import Unit
@@ -81,9 +81,6 @@ _SCATTERED = pa.schema(
     ]
 )
 _READ_ROWS = 256  # books have about a megabyte each
-
-Note = Callable[[Iterable[pa.RecordBatch]], None]
-"""Reads the rows of a shard, all of them, in its schema."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,13 +173,11 @@ def gather(
     selection: Selection,
     folder: Path,
     tokenizer: str | None = None,
-    note: Note | None = None,
 ) -> ShardReport:
     """Writes one shard from the scattered files of every part, in any order, below the dataset's folder.
 
     Args:
         tokenizer: the fingerprint of what counted tokens.
-        note: reads all rows as they are written, so that nobody has to read the shard again.
 
     Raises:
         StorageError: if the disk is full.
@@ -194,10 +189,8 @@ def gather(
     metadata = {"corpusmill.unit": selection.unit, "corpusmill.seed": str(selection.seed)}
     if tokenizer is not None:
         metadata["corpusmill.tokenizer"] = tokenizer
-    with ShardWriter(folder / name, schema, metadata=metadata) as writer:
-        rows = _written(_shard_batches(table, _order(table), schema, selection.unit), writer)
-        (note or _read)(rows)
-    shard = writer.finished
+    batches = _shard_batches(table, _order(table), schema, selection.unit)
+    shard = write_table(folder / name, batches, schema, metadata=metadata)
     counted = ["source", "language", "license", *(["component"] if selection.has_slices else [])]
     return ShardReport(
         split=split,
@@ -373,17 +366,6 @@ def _shard_batches(table: pa.Table, order: pa.Array, schema: pa.Schema, unit: Un
         arrays = [column.combine_chunks().cast(field.type) for column, field in zip(columns, schema, strict=True)]
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
         start += len(rows)
-
-
-def _written(batches: Iterable[pa.RecordBatch], writer: ShardWriter) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        writer.write(batch)
-        yield batch
-
-
-def _read(batches: Iterable[pa.RecordBatch]) -> None:
-    for _ in batches:
-        pass
 
 
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:
