@@ -13,6 +13,7 @@ a chance of 95 %), where a share is 0 or 1.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,11 +43,7 @@ def bootstrap(
     buckets = min(BUCKETS, len(groups))
     bucket = places if buckets == len(groups) else (keyed(groups, 0, "bucket") % np.uint64(buckets)).astype(int)[places]
     sums = np.stack([np.bincount(bucket, column, buckets) for column in columns.T], axis=1)
-    drawn = keyed(np.arange(DRAWS * buckets, dtype=np.uint64), 0, "bootstrap") % np.uint64(buckets)
-    times = np.bincount(
-        np.repeat(np.arange(DRAWS), buckets) * buckets + drawn.astype(np.int64), minlength=DRAWS * buckets
-    ).reshape(DRAWS, buckets)
-    deviations = (estimate(times.astype(np.float64) @ sums) - centre) * np.sqrt(max(0.0, 1 - share))
+    deviations = (estimate(_times(buckets) @ sums) - centre) * np.sqrt(max(0.0, 1 - share))
     low, high = centre + np.quantile(deviations, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     unseen = 3 / len(groups) * np.sqrt(max(0.0, 1 - share))
     if centre >= 1 - 1e-12:
@@ -54,3 +51,11 @@ def bootstrap(
     if centre <= 1e-12:
         high = unseen
     return float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))
+
+
+@lru_cache(maxsize=2)
+def _times(buckets: int) -> NDArray[np.float64]:
+    """float64[DRAWS, buckets]: how often each draw has each bucket."""
+    drawn = keyed(np.arange(DRAWS * buckets, dtype=np.uint64), 0, "bootstrap") % np.uint64(buckets)
+    places = np.repeat(np.arange(DRAWS), buckets) * buckets + drawn.astype(np.int64)
+    return np.bincount(places, minlength=DRAWS * buckets).reshape(DRAWS, buckets).astype(np.float64)

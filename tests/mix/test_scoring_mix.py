@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from corpusmill.mix.options import MixOptions
+from corpusmill.mix.placement import PLACEMENT
+from corpusmill.mix.quality_score import QualityScore, combine
+from corpusmill.mix.scoring_mix import score_placed, times_in_train
+from corpusmill.mix.selection import effective_units
+from tests.mix.conftest import Built, make_documents
+
+
+def scored(built: Built, folder: Path, grouped: bool = False) -> QualityScore:
+    partials = []
+    for part in sorted(built.folder.parent.glob("*.parquet")):
+        partials.append(folder / f"{part.stem}.rows")
+        score_placed(part, part.with_suffix(".placed"), built.selection, partials[-1], grouped=grouped)
+    return combine(partials)
+
+
+def test_each_document_counts_as_often_as_the_train_split_has_it(mixed: Built) -> None:
+    rows = [row["id"] for row in mixed.rows()]
+    found: dict[str, int] = {}
+    for placed in mixed.folder.parent.glob("*.placed"):
+        table = pq.read_table(placed)
+        ids = table.column("id").to_pylist()
+        found |= dict(zip(ids, times_in_train(table, mixed.selection).tolist(), strict=True))
+    assert {name: times for name, times in found.items() if times} == {name: rows.count(name) for name in set(rows)}
+
+
+def test_the_score_of_the_parts_is_that_of_the_dataset(mixed: Built, tmp_path: Path) -> None:
+    score = scored(mixed, tmp_path)
+    assert score.documents == len(mixed.rows())
+    assert score.tokens == mixed.selection.units
+    assert score.unit == "n_tokens"
+    assert {name: own.tokens for name, own in score.components.items()} == {
+        chosen.component: chosen.units for chosen in mixed.selection.components
+    }
+
+
+def test_repeated_passes_lose_what_they_are_not_worth(builder: Callable[..., Built], tmp_path: Path) -> None:
+    options = MixOptions(ratios={"web": 1.0}, max_epochs=4, validation=0)
+    built = builder({"web": make_documents("web", 200)}, options)
+    score = scored(built, tmp_path)
+    assert score.lost["epochs"] == pytest.approx(1 - effective_units(1, 4) / 4, abs=1e-6)
+    assert score.lost["duplicates"] < 0.02  # a few of the made documents are "web 7" alone
+
+
+def test_copies_by_cluster_size_count_as_repeated_passes(mixed: Built) -> None:
+    row = {"units": 5, "text_bytes": 9, "copies": 3}
+    rows = [
+        {**row, "id": "a", "id_hash": 1, "component": "web", "group_hash": 7},
+        {**row, "id": "b", "id_hash": 2, "component": None, "group_hash": 8},
+    ]
+    placement = pa.Table.from_pylist(rows, schema=PLACEMENT)
+    times = times_in_train(placement, mixed.selection)
+    once = times_in_train(placement.set_column(6, "copies", pa.array([1, 1], pa.int32())), mixed.selection)
+    assert times.tolist() == [3 * once[0], 0]
+    assert times.dtype == np.int32
+
+
+def test_a_part_that_is_not_taken_leaves_nothing_behind(builder: Callable[..., Built], tmp_path: Path) -> None:
+    built = builder({"web": make_documents("web", 50)}, MixOptions(ratios={"web": 1.0}, validation=0.5))
+    part = next(built.folder.parent.glob("*.parquet"))
+    table = pq.read_table(part.with_suffix(".placed"))
+    pq.write_table(table.set_column(4, "component", pa.nulls(len(table), pa.string())), tmp_path / "none.placed")
+    score_placed(part, tmp_path / "none.placed", built.selection, tmp_path / "rows", grouped=False)
+    assert combine([tmp_path / "rows"]).documents == 0
