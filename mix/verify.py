@@ -10,9 +10,11 @@ What is checked, by the name that a problem has:
     units      each row's count is what its text has; tokens on a sample, where the tokenizer is given
     mix        rows and units of each component, and its share, from the rows
     splits     no document, and no text, in two splits; none twice in a split that is held out
+    stages     no document in the train splits of two stages, where `overlap` does not allow it
     card       README.md and croissant.json name the same splits, files, rows and bytes
 
-`quick` reads neither texts nor ids nor whole shards: sizes instead of checksums, and no `content`, `units`, `splits`.
+`quick` reads neither texts nor ids nor whole shards: sizes instead of checksums, and no `content`, `units`, `splits`
+and `stages`.
 Names in files are hostile: none is followed out of the dataset's folder.
 """
 
@@ -21,14 +23,16 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from numpy.typing import NDArray
 
 from corpusmill.documents.errors import InputError, UsageError
 from corpusmill.documents.shards import ROW_GROUP_ROWS, ROW_GROUP_TEXT_BYTES, ContentHash, sha256_of
@@ -128,7 +132,20 @@ def verify(folder: Path, *, tokenizer: str | None = None, quick: bool = False) -
         UsageError: if a tokenizer is given and the dataset does not count tokens.
     """
     tokens = None if tokenizer is None else load_tokens(tokenizer)
-    return [_verified(part, tokens, quick) for part in _datasets(folder)]
+    folders = _datasets(folder)
+    told: list[Verification] = []
+    taken: list[NDArray[np.uint64]] = []
+    for part in folders:
+        verification, ids = _verified(part, tokens, quick=quick, staged=len(folders) > 1)
+        for earlier, others in zip(told, taken, strict=True):
+            both = len(np.intersect1d(ids, others, assume_unique=True))
+            if both:
+                stage = Path(earlier.dataset).name
+                what = f"{both:,} documents of its train split are in that of {stage}, too, and `overlap` is against it"
+                verification.add("stages", stage, what, _MIX_AGAIN)
+        told.append(verification)
+        taken.append(ids)
+    return told
 
 
 def _datasets(folder: Path) -> list[Path]:
@@ -142,21 +159,33 @@ def _datasets(folder: Path) -> list[Path]:
     return stages
 
 
-def _verified(folder: Path, tokens: Tokens | None, quick: bool) -> Verification:
+def _verified(
+    folder: Path, tokens: Tokens | None, *, quick: bool, staged: bool
+) -> tuple[Verification, NDArray[np.uint64]]:
+    """What is found of one dataset, and which documents no other stage may have."""
     told = Verification(dataset=str(folder), quick=quick)
     manifest = _manifest(folder, told)
     if manifest is None:
-        return told
+        return told, np.empty(0, np.uint64)
     tokens = _counting_tokenizer(folder, manifest, tokens, told)
     _check_sums(manifest, told)
     _check_files(folder, manifest, told)
-    _check_shards(folder, manifest, tokens, told)
+    reader = RowReader(manifest.unit, quick=quick, once=_only_once(manifest.options) if staged else None)
+    _check_shards(folder, manifest, reader, tokens, told)
     for name, check in ((CARD, _check_card), (CROISSANT, _check_croissant)):
         try:
             check(_small(folder / name).decode(), manifest, told)
         except _UNREADABLE as error:
             told.add("card", name, f"cannot be read: {_reason(error)}", _WRITE_AGAIN)
-    return told
+    return told, reader.taken()
+
+
+def _only_once(options: Mapping[str, Any]) -> Callable[[str], bool]:
+    """Whether stages may not share the documents of a component (`MixOptions.may_overlap` says the opposite)."""
+    overlap = options.get("overlap", False)
+    if isinstance(overlap, bool):
+        return lambda component: not overlap
+    return lambda component: component not in overlap and component.partition("/")[0] not in overlap
 
 
 def _manifest(folder: Path, told: Verification) -> StatedManifest | None:
@@ -264,8 +293,9 @@ def _check_files(folder: Path, manifest: StatedManifest, told: Verification) -> 
             told.add("files", name, f"its SHA-256 is {found}, and {CHECKSUMS} says {listed[name]}", _FETCH_AGAIN)
 
 
-def _check_shards(folder: Path, manifest: StatedManifest, tokens: Tokens | None, told: Verification) -> None:
-    reader = RowReader(manifest.unit, quick=told.quick)
+def _check_shards(
+    folder: Path, manifest: StatedManifest, reader: RowReader, tokens: Tokens | None, told: Verification
+) -> None:
     components: dict[tuple[str, str], ComponentSums] = {}
     licenses: dict[str, Counter[str]] = {}
     shards = sorted(manifest.shards, key=lambda shard: (shard.split == "train", shard.name))

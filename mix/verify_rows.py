@@ -1,13 +1,14 @@
 """What the rows of a dataset's shards hold, counted again: the part of `corpusmill verify` that reads Parquet.
 
 A shard is read a row group at a time. In memory stay 34 bytes for each row that is not in the train split: hashes of
-its id and text, in which those of the other splits are looked up.
+its id and text, in which those of the other splits are looked up; and of a dataset with stages 8 bytes for each
+document of the train split that must be in one stage alone.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -124,10 +125,21 @@ class HeldOut:
 class RowReader:
     """Reads the shards of a dataset. Those of the train split come last, so that they are looked up in the others."""
 
-    def __init__(self, unit: Unit, *, quick: bool) -> None:
+    def __init__(self, unit: Unit, *, quick: bool, once: Callable[[str], bool] | None = None) -> None:
+        """Reads nothing yet.
+
+        Args:
+            once: says of a component whether its documents may be in no other stage; None: there is no other.
+        """
         self.unit = unit
         self.quick = quick
+        self._once = once
         self._ids, self._texts = HeldOut(), HeldOut()
+        self._taken = [np.empty(0, np.uint64)]
+
+    def taken(self) -> NDArray[np.uint64]:
+        """Hashes of the documents of the train split that no other stage may have, sorted."""
+        return np.unique(np.concatenate(self._taken))
 
     def read(self, file: pq.ParquetFile, split: str) -> ShardSums:
         """Counts a shard; with `quick` from the small columns alone."""
@@ -146,6 +158,8 @@ class RowReader:
                     self._measure(texts, sums)
                     content.add(batch.column("id"), batch.column("text"))
                     hashes.append(self._looked_up(texts, sums))
+                    if split == "train" and self._once is not None:
+                        self._taken.append(hashes[-1][0][self._own(batch.column(component))])
                     group_bytes += texts.n_bytes
                     last = int(texts.offsets[-1] - texts.offsets[-2])
             sums.largest_group = max(sums.largest_group, group_bytes - last)
@@ -172,6 +186,10 @@ class RowReader:
         numbers = names.indices.to_numpy()
         for number, name in enumerate(names.dictionary.to_pylist()):
             sums.components.setdefault(name, ComponentSums()).add(units[numbers == number])
+
+    def _own(self, components: pa.StringArray) -> NDArray[np.bool_]:
+        own = [name for name in components.unique().to_pylist() if self._once is not None and self._once(name)]
+        return pc.is_in(components, pa.array(own, pa.string())).to_numpy(zero_copy_only=False)
 
     def _measure(self, texts: TextBatch, sums: ShardSums) -> None:
         batch = texts.documents

@@ -391,6 +391,21 @@ def test_each_stage_of_a_dataset_is_verified(described: Built, tmp_path: Path) -
     assert [(Path(one.dataset).name, one.ok) for one in told] == [("broad", True), ("fine", False)]
 
 
+def test_stages_that_share_documents_are_told_unless_they_may(described: Built, tmp_path: Path) -> None:
+    for stage in ("broad", "fine"):
+        shutil.copytree(described.folder, tmp_path / stage)
+    ids = {row["id"]: row["component"] for row in described.rows()}
+    broad, fine = verify(tmp_path)
+    assert broad.ok
+    assert found(fine) == {("stages", "broad")}
+    assert fine.problems[0].told.startswith(f"{len(ids):,} documents of its train split are in that of broad, too")
+    change_manifest(tmp_path / "fine", lambda manifest: manifest["options"].update(overlap=["web"]))
+    [problem] = verify(tmp_path)[1].problems
+    assert problem.told.startswith(f"{sum(component != 'web' for component in ids.values()):,} documents")
+    change_manifest(tmp_path / "fine", lambda manifest: manifest["options"].update(overlap=True))
+    assert all(one.ok for one in verify(tmp_path))
+
+
 def test_what_is_no_dataset_is_refused_with_the_place_of_one(described: Built, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is no dataset; a mix writes one to runs/NAME/dataset"):
         verify(tmp_path)
