@@ -224,18 +224,13 @@ def clean_sets(benchmark: Benchmark, realdata: Path) -> tuple[dict[str, Texts], 
     everything = corruptors.clean_texts(realdata)
     news = everything["news"]
     everything["news"] = without_copies(news)
-    limits = {
-        "books": 800_000 if benchmark.quick else 8_000_000,
-        "news": 800_000 if benchmark.quick else 10**9,
-        "wikipedia": 800_000 if benchmark.quick else 10**9,
-    }
-    clean = {name: _first(texts, limits.get(name, 10**9)) for name, texts in everything.items()}
-    scores = {f"{name}": scored(texts) for name, texts in clean.items()}
+    most = 800_000 if benchmark.quick else 8_000_000
+    clean = {name: _some(texts, most) for name, texts in everything.items()}
+    scores = {name: scored(texts) for name, texts in clean.items()}
     benchmark.figure("q_clean", min(score.q for score in scores.values()))
-    whole = scored(news if not benchmark.quick else news[: len(clean["news"])])
+    whole = scored(news)
     text = (
-        f"Clean sets: pages of books, articles of Wikipedia (WikiText-2), and Reuters' news. Reuters sends "
-        f"reports twice, "
+        "Clean sets: pages of books, articles of Wikipedia (WikiText-2), and Reuters' news. Reuters sends reports twice, "
         f"corrected or brought up to date: as they are, Q is {whole.q:.3f}, of which exact copies lose "
         f"{whole.lost['duplicates']:.3f}, near copies {whole.lost['near_duplicates']:.3f} and shared passages "
         f"{whole.lost['overlap']:.3f}. So the clean set has one report of each pair whose 3-grams are alike by "
@@ -295,9 +290,9 @@ def _losses_table(found: dict[str, tuple[Texts, QualityScore]]) -> str:
     return table(["text", "documents", "MB", "Q", *(f"{loss.replace('_', ' ')} %" for loss in shown)], rows)
 
 
-def _first(texts: Sequence[str], most: int) -> Texts:
-    ends = np.cumsum([len(text) for text in texts])
-    return list(texts[: int(np.searchsorted(ends, most)) + 1])
+def _some(texts: Sequence[str], most: int) -> Texts:
+    """Every so many of the texts, with about `most` bytes."""
+    return list(texts[:: max(1, -(-size(texts) // most))])
 
 
 # Web pages.

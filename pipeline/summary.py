@@ -24,9 +24,15 @@ WIDTH = 120
 _LOSSES = {
     "epochs": "repeated passes",
     "duplicates": "exact duplicates",
+    "near_duplicates": "near duplicates",
     "mojibake": "mojibake",
     "unreadable": "unreadable characters",
     "non_language": "text of no language",
+    "garbled": "garbled words",
+    "shuffled": "shuffled words",
+    "boilerplate": "menus and notices",
+    "truncated": "broken ends",
+    "repeated_lines": "lines that many documents have",
     "repetition": "repetition within documents",
     "overlap": "overlap between documents",
 }
