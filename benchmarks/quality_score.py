@@ -230,7 +230,7 @@ def clean_sets(benchmark: Benchmark, realdata: Path) -> tuple[dict[str, Texts], 
     benchmark.figure("q_clean", min(score.q for score in scores.values()))
     whole = scored(news)
     text = (
-        "Clean sets: pages of books, articles of Wikipedia (WikiText-2), and Reuters' news. Reuters sends reports twice, "
+        "Clean sets: pages of books, articles of Wikipedia (WikiText-2), and news. Reuters sends reports twice, "
         f"corrected or brought up to date: as they are, Q is {whole.q:.3f}, of which exact copies lose "
         f"{whole.lost['duplicates']:.3f}, near copies {whole.lost['near_duplicates']:.3f} and shared passages "
         f"{whole.lost['overlap']:.3f}. So the clean set has one report of each pair whose 3-grams are alike by "
