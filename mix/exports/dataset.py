@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ import pyarrow.parquet as pq
 from corpusmill.documents.errors import DamagedRunError, InputError, UsageError, nearest
 
 MANIFEST = "manifest.json"  # as mix/manifest.py has it, which imports all that makes a dataset
+_PLAIN = re.compile(r"\w[\w.-]*", re.ASCII)
+"""Names that are the names of exported files and folders, too: a dataset may come from anybody."""
 READABLE_VERSIONS = (1, 2)
 """Schema versions of manifests that an export reads."""
 
@@ -83,6 +86,8 @@ class ExportedDataset:
                 mend = f"did you mean {close!r}?" if close else f"it has {', '.join(known)}"
                 raise UsageError(f"--split {split}: {folder} has no such split; {mend}")
         wanted = tuple(sorted((s for s in shards if not splits or s.split in splits), key=lambda shard: shard.name))
+        if len({shard.stem for shard in wanted}) < len(wanted):
+            raise InputError(f"{folder / MANIFEST}: two shards have the same name; mix the dataset again")
         if not any(shard.rows for shard in wanted):
             raise InputError(f"{folder}: has no document in {', '.join(splits or known) or 'any split'} to export")
         return cls(
@@ -128,6 +133,12 @@ def _shard(folder: Path, entry: dict[str, Any]) -> DatasetShard:
     shard = DatasetShard(
         folder=folder, **{key: entry[key] for key in ("name", "split", "rows", "units", "text_bytes", "sha256")}
     )
+    inside = (folder / shard.name).resolve().is_relative_to(folder.resolve())
+    if not (inside and _PLAIN.fullmatch(shard.stem) and _PLAIN.fullmatch(shard.split)):
+        raise InputError(
+            f"{folder / MANIFEST}: the shard {shard.name!r} of split {shard.split!r} has a name that corpusmill never gives"
+            "; mix the dataset again"
+        )
     try:
         size = shard.path.stat().st_size
     except FileNotFoundError as error:

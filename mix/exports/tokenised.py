@@ -82,7 +82,7 @@ class ShardExport:
         writers: dict[tuple[str, str | None], _Counting] = {}
         rows = inner = 0
         with ExitStack() as stack:
-            for piece in _pieces(self.shard.path):
+            for piece in _pieces(self.shard.path, next(iter(self.exports.values())).columns):
                 documents = Documents(rows=piece, numbers=np.arange(rows, rows + piece.num_rows))
                 rows += piece.num_rows
                 if engine is not None and tokens is not None:
@@ -233,9 +233,18 @@ def parted(documents: Documents, by: str | None) -> Iterator[tuple[str | None, D
         yield group, Documents(rows=some, numbers=documents.numbers[chosen], tokens=tokens, ends=ends)
 
 
-def _pieces(path: Path) -> Iterator[pa.RecordBatch]:
-    """A shard's rows in order, about PIECE_BYTES of text at a time, at least one document."""
+def _pieces(path: Path, columns: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """A shard's rows in order, about PIECE_BYTES of text at a time, at least one document.
+
+    Raises:
+        DamagedRunError: if its columns are not those of the dataset.
+    """
     with pq.ParquetFile(path) as file:
+        if not file.schema_arrow.equals(columns):
+            raise DamagedRunError(
+                f"{path}: has the columns {', '.join(file.schema_arrow.names)}, and the dataset's first shard "
+                f"{', '.join(columns.names)}, or other types; mix the dataset again"
+            )
         for batch in read_batches(file, ROW_GROUP_ROWS):
             sizes = np.cumsum(pc.binary_length(batch.column("text")).to_numpy(zero_copy_only=False), dtype=np.int64)
             start = 0

@@ -82,6 +82,31 @@ def test_a_manifest_that_cannot_be_read_is_said(tmp_path: Path, content: str, sa
         ExportedDataset.open(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"split": "../../outside"},
+        {"split": ".hidden"},
+        {"split": ""},
+        {"name": "data/-rf me.parquet"},
+        {"name": "../copied.parquet"},
+        {"name": "/etc/hostname"},
+    ],
+)
+def test_a_manifest_cannot_lead_out_of_the_folders(copied: Path, change: dict[str, str]) -> None:
+    shards = json.loads((copied / "manifest.json").read_text())["shards"]
+    edited(copied, shards=[shards[0] | change, *shards[1:]])
+    with pytest.raises(InputError, match="has a name that corpusmill never gives"):
+        ExportedDataset.open(copied)
+
+
+def test_two_shards_of_one_name_are_refused(copied: Path) -> None:
+    shards = json.loads((copied / "manifest.json").read_text())["shards"]
+    edited(copied, shards=[*shards, shards[0]])
+    with pytest.raises(InputError, match="two shards have the same name"):
+        ExportedDataset.open(copied)
+
+
 def test_a_folder_without_a_dataset_names_those_inside(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"is no dataset, as it has no manifest\.json; give the folder that"):
         ExportedDataset.open(tmp_path)

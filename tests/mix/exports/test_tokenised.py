@@ -173,6 +173,15 @@ def test_a_shard_with_other_rows_than_the_manifest_says_is_refused(
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+def test_a_shard_with_other_columns_is_refused(tokenizer: Path, tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "dataset", tokenizer, {"train": (5, 5)})
+    task = shard_export(dataset, tokenizer, tmp_path, number=1)
+    table = pq.read_table(task.shard.path)
+    pq.write_table(table.drop_columns(["license"]), task.shard.path)
+    with pytest.raises(DamagedRunError, match=r"has the columns text, id, .* and the dataset's first shard"):
+        task.run()
+
+
 def test_an_id_beyond_the_vocabulary_is_refused(dataset: Path, tokenizer: Path, tmp_path: Path) -> None:
     task = shard_export(dataset, tokenizer, tmp_path)
     export = task.exports["nanotron"]
