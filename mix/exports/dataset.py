@@ -136,8 +136,8 @@ def _shard(folder: Path, entry: dict[str, Any]) -> DatasetShard:
     inside = (folder / shard.name).resolve().is_relative_to(folder.resolve())
     if not (inside and _PLAIN.fullmatch(shard.stem) and _PLAIN.fullmatch(shard.split)):
         raise InputError(
-            f"{folder / MANIFEST}: the shard {shard.name!r} of split {shard.split!r} has a name that corpusmill never gives"
-            "; mix the dataset again"
+            f"{folder / MANIFEST}: the shard {shard.name!r} of split {shard.split!r} has a name that corpusmill never "
+            "gives; mix the dataset again"
         )
     try:
         size = shard.path.stat().st_size
