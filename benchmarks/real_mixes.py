@@ -1,0 +1,251 @@
+"""Real mixes for the benchmarks: the inputs of mixes.yaml, the command that mixes them, and checks of a dataset.
+
+The checks know nothing of how the mix was made. They read the files as a trainer does: rows in the order of the shards.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from harness import child_environment
+from numpy.typing import NDArray
+from scipy import stats
+
+from corpusmill.dedup.shingles import shingles_of
+from corpusmill.documents.batch import TextBatch
+from corpusmill.pipeline.content.mathml import math_as_text
+
+RECIPE = Path(__file__).with_name("mixes.yaml")
+SIMILAR = 0.75
+"""Jaccard similarity from which two documents must not be in two splits."""
+_SECTION = re.compile(r"^(?=\\section\{)", re.MULTILINE)
+_COMMON = 1_000  # documents for validation with a shingle; a commoner one is a template's and proposes no pair
+
+
+def prepare(realdata: Path, work: Path, *, vocabulary: int, training_bytes: int) -> None:
+    """Puts the inputs of mixes.yaml that are not there as they are wanted into `work`, and trains its tokenizer."""
+    library = Path(sysconfig.get_path("stdlib"))
+    ignored = shutil.ignore_patterns("site-packages", "dist-packages", "__pycache__", "*.so", "*.a", "*.exe")
+    shutil.copytree(library, work / "code", ignore=ignored)
+    (work / "math").mkdir()
+    for path in sorted((realdata / "text" / "math_stacks_project_latex").rglob("*.tex")):
+        for number, section in enumerate(_SECTION.split(path.read_text("utf-8", "replace"))):
+            (work / "math" / f"{path.stem}-{number:03}.tex").write_text(section)
+    for path in sorted((realdata / "text" / "math_openstax_calculus_cnxml").rglob("index.cnxml")):
+        (work / "math" / f"{path.parent.name}.txt").write_text(text_of_cnxml(path.read_text()))
+    train_tokenizer(realdata, work, vocabulary, training_bytes)
+
+
+def text_of_cnxml(markup: str) -> str:
+    """An OpenStax module as text, its formulas as LaTeX."""
+    body = re.sub(r"<metadata\b.*?</metadata>", "", math_as_text(markup), flags=re.DOTALL)
+    lines = re.sub(
+        r"</?(?:para|section|title|item|list|exercise|problem|solution|note|example|figure)\b", "\n\n<", body
+    )
+    text = html.unescape(re.sub(r"<[^>]*>", "", lines))
+    return re.sub(r"\n\s*\n", "\n\n", re.sub(r"[ \t]+", " ", text)).strip() + "\n"
+
+
+def train_tokenizer(realdata: Path, work: Path, vocabulary: int, training_bytes: int) -> None:
+    """A byte-level BPE of as many tokens, from an equal part of each kind of text."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    folders = {
+        "*.md": realdata / "text" / "books_classic_markdown_a",
+        "[0-9]*": realdata / "text" / "newsgroups20_bydate",
+        "*.py": work / "code",
+        "*.tex": work / "math",
+        "*/*.md": realdata / "text" / "german_federal_laws_md",
+    }
+
+    def texts() -> Iterator[str]:
+        for pattern, folder in folders.items():
+            size = 0
+            for path in sorted(folder.rglob(pattern)):
+                if size < training_bytes // len(folders) and path.is_file():
+                    text = path.read_text("utf-8", "replace")[:50_000]
+                    size += len(text)
+                    yield text
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts(), trainer)
+    tokenizer.save(str(work / "tokenizer.json"))
+
+
+def environment(realdata: Path, work: Path) -> dict[str, str]:
+    return child_environment() | {"REALDATA": str(realdata), "WORK": str(work)}
+
+
+def command(work: Path, verb: str, options: Mapping[str, Any], *more: str, workers: int = 2) -> list[str]:
+    """`corpusmill run` or `mix` with the recipe and other values of its mix; the run lies in `work`/runs."""
+    chosen = {"tokenizer": str(work / "tokenizer.json"), **options}
+    sets = [argument for key, value in chosen.items() for argument in ("--set", f"mix.{key}={json.dumps(value)}")]
+    python = [sys.executable, "-m", "corpusmill.pipeline.command", verb, str(RECIPE)]
+    return [*python, "--runs", str(work / "runs"), "--workers", str(workers), *more, *sets]
+
+
+def curate(realdata: Path, work: Path, options: Mapping[str, Any]) -> None:
+    """Runs the recipe to its end, so that it can be mixed."""
+    _run(command(work, "run", options), environment(realdata, work))
+
+
+def mix(
+    realdata: Path, work: Path, options: Mapping[str, Any], out: Path, *, workers: int = 2, fresh: bool = False
+) -> Path:
+    """Mixes the curated sources, and returns `out`, the folder of the dataset; `fresh`: counts everything again."""
+    more = ["--out", str(out), *(["--no-resume"] if fresh else [])]
+    _run(command(work, "mix", options, *more, workers=workers), environment(realdata, work))
+    return out
+
+
+def _run(arguments: Sequence[str], variables: Mapping[str, str]) -> None:
+    ran = subprocess.run(arguments, env=dict(variables), capture_output=True, text=True, check=False)
+    if ran.returncode != 0:
+        raise SystemExit(f"{' '.join(arguments)}\nended with {ran.returncode}:\n{ran.stderr[-4000:]}")
+
+
+def pool(work: Path) -> dict[str, NDArray[np.int64]]:
+    """The units of every curated document by source, as the last mix counted them."""
+    found: dict[str, list[NDArray[np.int64]]] = {}
+    for path in sorted((work / "runs" / "mixes" / "mix" / "placed").glob("*/*.parquet")):
+        found.setdefault(path.parent.name, []).append(pq.read_table(path, columns=["units"])["units"].to_numpy())
+    return {source: np.concatenate(parts) for source, parts in found.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """What a trainer reads of the train split, without the texts.
+
+    names       of the components
+    components  of each row in order, a number
+    units       of each row
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    names: list[str]
+    components: NDArray[np.int64]
+    units: NDArray[np.int64]
+
+    @classmethod
+    def read(cls, folder: Path) -> Dataset:
+        shards = _shards(folder, "train")
+        columns = pq.read_schema(shards[0]).names
+        count = next(name for name in columns if name.startswith("n_"))
+        component = "component" if "component" in columns else "source"
+        rows = pa.concat_tables([pq.read_table(shard, columns=[component, count]) for shard in shards])
+        numbered = rows.column(component).cast(pa.string()).combine_chunks().dictionary_encode()
+        return cls(
+            folder=folder,
+            manifest=json.loads((folder / "manifest.json").read_text()),
+            names=numbered.dictionary.to_pylist(),
+            components=numbered.indices.to_numpy().astype(np.int64),
+            units=rows.column(count).to_numpy().astype(np.int64),
+        )
+
+    @property
+    def asked(self) -> dict[str, dict[str, Any]]:
+        """What the manifest says of each component, the largest share first."""
+        entries = sorted(self.manifest["components"], key=lambda entry: (-entry["ratio"], entry["component"]))
+        return {entry["component"]: entry for entry in entries}
+
+    def counted(self, name: str) -> tuple[int, int, int]:
+        """Units, rows and the units of the longest document of a component, as the rows have them."""
+        own = self.units[self.components == self.names.index(name)] if name in self.names else self.units[:0]
+        return int(own.sum()), len(own), int(own.max(initial=0))
+
+    def errors(self) -> tuple[float, float]:
+        """How far the share of a component is from what was asked, at most: in percentage points, and in documents, the
+        longest of the component."""
+        total = int(self.units.sum())
+        points = documents = 0.0
+        for name, entry in self.asked.items():
+            units, _, longest = self.counted(name)
+            points = max(points, 100 * abs(units / total - entry["ratio"]))
+            documents = max(documents, abs(units - entry["asked"]) / longest)
+        return points, documents
+
+    def windows_p(self, windows: int = 64) -> float:
+        """The chance of counts in windows of rows that differ as much, if every row's place is drawn at random."""
+        bounds = np.linspace(0, len(self.components), windows + 1).astype(np.int64)
+        kinds = int(self.components.max()) + 1
+        counts = np.array([np.bincount(self.components[a:b], minlength=kinds) for a, b in pairwise(bounds)])
+        return float(stats.chi2_contingency(counts).pvalue) if kinds > 1 else 1.0
+
+
+def in_two_splits(folder: Path) -> tuple[int, int, int]:
+    """Ids that are both in train and validation; pairs of documents, one of each, that are similar; and the pairs whose
+    similarity was found out, exactly: all that share a shingle which is not a template's."""
+    held = pa.concat_tables([pq.read_table(path, columns=["id", "text"]) for path in _shards(folder, "validation")])
+    held_ids = set(held.column("id").to_pylist())
+    sizes, hashes, owners = _sets(held.column("text").to_pylist())
+    order = np.argsort(hashes, kind="stable")
+    hashes, owners = hashes[order], owners[order]
+    twice: set[str] = set()
+    seen: set[str] = set()
+    similar = compared = 0
+    for path in _shards(folder, "train"):
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(512, columns=["id", "text"]):
+                ids = batch.column("id").to_pylist()
+                twice.update(held_ids.intersection(ids))
+                new = [row for row, identity in enumerate(ids) if identity not in seen]  # each pass repeats documents
+                seen.update(ids)
+                found = _similarities(batch.column("text").take(pa.array(new, pa.int64())), hashes, owners, sizes)
+                compared += len(found)
+                similar += int((found >= SIMILAR).sum())
+    return len(twice), similar, compared
+
+
+def _sets(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]:
+    """How many different shingles each text has, all of them, and whose each is."""
+    shingles = shingles_of(TextBatch.of_texts(texts), 5, False)
+    sets = [np.unique(own) for own in np.split(shingles.hashes, shingles.firsts[1:-1])]
+    sizes = np.array([len(own) for own in sets], np.int64)
+    return sizes, np.concatenate(sets), np.repeat(np.arange(len(sets)), sizes)
+
+
+def _similarities(
+    texts: pa.StringArray, hashes: NDArray[np.uint64], owners: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Of all pairs of one of the texts and one of the sets that share a shingle."""
+    if len(texts) == 0:
+        return np.empty(0)
+    own_sizes, own, rows = _sets(texts.to_pylist())
+    first, last = np.searchsorted(hashes, own, side="left"), np.searchsorted(hashes, own, side="right")
+    counts = np.where(last - first <= _COMMON, last - first, 0)
+    places = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+    pairs, shared = np.unique(np.repeat(rows, counts) * len(sizes) + owners[places], return_counts=True)
+    one, two = np.divmod(pairs, len(sizes))
+    return shared / (own_sizes[one] + sizes[two] - shared)
+
+
+def _shards(folder: Path, split: str) -> list[Path]:
+    return sorted(folder.glob(f"data/{split}-*.parquet"))
+
+
+def disk_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not os.path.islink(path))
