@@ -25,7 +25,7 @@ from corpusmill.dedup.minhash import MinHashDedup
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "benchmarks"
-SCRIPTS = ["accuracy", "dedup", "end_to_end", "filters", "language", "scale"]
+SCRIPTS = ["accuracy", "dedup", "end_to_end", "exports", "filters", "language", "scale"]
 TOPICS = sorted(path.stem for path in (BENCHMARKS / "topics").glob("*.py"))
 
 

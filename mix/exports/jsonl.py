@@ -1,7 +1,7 @@
 """JSON lines, compressed: what datatrove, dolma, DCLM, NeMo Curator, levanter and most scripts read.
 
     <split>/<stem>.jsonl.zst    `jsonl`: zstd, level 3, one frame
-    <split>/<stem>.jsonl.gz     `jsonl_gz`: for readers without zstd; four times as slow to write
+    <split>/<stem>.jsonl.gz     `jsonl_gz`: for readers without zstd; several times as slow to write
 
 json_rows.py says what stands in a line. A line ends with a line feed, and control characters in texts are escaped, so
 that no text can begin a line of its own.
