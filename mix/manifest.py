@@ -95,7 +95,7 @@ def finish(
         "content_hash": _content_hash(shards),
         "licenses": {source: most_common(counts, LISTED_LICENSES) for source, counts in sorted(licenses.items())},
         "quality": quality.as_dict() if quality else None,
-        **provenance(inputs or {}),
+        **provenance(inputs or {}, {chosen.source for chosen in selection.components}),
     }
     # What is made of the manifest is made of what its file says: tuples are lists there.
     written = json.loads(_json(manifest))

@@ -74,6 +74,8 @@ class StatedComponent:
     asked: NonNegativeInt
     units: NonNegativeInt
     documents: NonNegativeInt
+    unique_units: NonNegativeInt
+    available_units: NonNegativeInt
     validation_units: NonNegativeInt
     validation_documents: NonNegativeInt
     heldout_units: NonNegativeInt

@@ -23,14 +23,17 @@ from typing import Any
 _SOUGHT = "decontamination"
 
 
-def provenance(run: Mapping[str, Any]) -> dict[str, Any]:
+def provenance(run: Mapping[str, Any], sources: Collection[str]) -> dict[str, Any]:
     """The part of a dataset's manifest that is of its run.
 
     Args:
         run: the run's manifest (pipeline/manifest.py); empty where there was no run.
+        sources: those that the dataset has documents of; of others only the recipe tells.
     """
     recipe = run.get("recipe", {})
-    stages = {source: [_stage(stage) for stage in own] for source, own in run.get("stages", {}).items()}
+    stages = {
+        source: [_stage(stage) for stage in own] for source, own in run.get("stages", {}).items() if source in sources
+    }
     return {
         "recipe": recipe,
         "recipe_hash": run.get("recipe_hash"),
@@ -42,6 +45,7 @@ def provenance(run: Mapping[str, Any]) -> dict[str, Any]:
                 "files": [{key: value for key, value in file.items() if key != "identity"} for file in files],
             }
             for source, files in run.get("inputs", {}).items()
+            if source in sources
         },
         "models": [
             {"source": source, "stage": stage["name"], **file}
@@ -58,8 +62,9 @@ def provenance(run: Mapping[str, Any]) -> dict[str, Any]:
         "curation": {
             source: {key: value for key, value in funnel.items() if key != "shards"}
             for source, funnel in run.get("sources", {}).items()
+            if source in sources
         },
-        "alarms": run.get("alarms", []),
+        "alarms": [alarm for alarm in run.get("alarms", []) if alarm["source"] in sources],
     }
 
 

@@ -38,7 +38,7 @@ from corpusmill.documents.errors import InputError, UsageError
 from corpusmill.documents.shards import ROW_GROUP_ROWS, ROW_GROUP_TEXT_BYTES, ContentHash, sha256_of
 from corpusmill.mix.licenses import most_common
 from corpusmill.mix.manifest import CARD, CHECKSUMS, CROISSANT, LISTED_LICENSES, MANIFEST, SCHEMA_VERSION
-from corpusmill.mix.manifest_schema import StatedManifest, StatedShard, read_manifest
+from corpusmill.mix.manifest_schema import StatedComponent, StatedManifest, StatedShard, read_manifest
 from corpusmill.mix.options import FINEWEB_2
 from corpusmill.mix.selection import heldout_split
 from corpusmill.mix.shuffle import dataset_schema
@@ -47,7 +47,7 @@ from corpusmill.mix.units import COUNT_COLUMNS, UNIT_NAMES
 from corpusmill.mix.verify_rows import ComponentSums, Miscounts, RowReader, ShardSums, recount_tokens
 
 RATIO_TOLERANCE = 0.001
-"""A component's units may be this share of all from what was asked, or its largest document, whichever is more."""
+"""A component's units may be this share of all from what was asked, or half a document, whichever is more."""
 VIEWER_BYTES = 286 * 2**20
 """The Hub's viewer refuses row groups of more bytes than this."""
 RECOUNTED_SHARDS, RECOUNTED_ROWS, RECOUNTED_BYTES = 64, 256, 2_000_000
@@ -438,10 +438,24 @@ def _check_mix(found: Mapping[tuple[str, str], ComponentSums], manifest: StatedM
             round(entry.achieved_ratio, _DIGITS),
             _WRITE_AGAIN,
         )
-        allowed = max(RATIO_TOLERANCE * asked, train.largest * _most_copies(manifest.options))
-        if manifest.options.get("when_short") == "error" and abs(train.units - entry.asked) > allowed:
-            far = f"has {train.units:,} units, and {entry.asked:,} were asked, though `when_short` is `error`"
-            told.add("mix", name, far, _MIX_AGAIN)
+        if manifest.options.get("when_short") == "error":
+            far = _too_far(entry, train, asked, _most_copies(manifest.options))
+            if far:
+                told.add("mix", name, f"{far}, and `when_short: error` lets none be short", _MIX_AGAIN)
+
+
+def _too_far(entry: StatedComponent, train: ComponentSums, budget: int, copies: int) -> str:
+    """What is said where units are further from what was asked than whole documents make them; else nothing.
+
+    The cut is where the units come closest. Beyond what was asked it leaves at most half of a document that is there,
+    and below it at most half of the next one, which is among those that were not taken.
+    """
+    tolerance = RATIO_TOLERANCE * budget
+    beyond, missing = train.units - entry.asked, entry.asked - train.units
+    left = entry.available_units - (entry.unique_units if entry.units == entry.unique_units else 0)
+    if beyond > max(tolerance, train.largest * copies / 2) or missing > max(tolerance, left / 2):
+        return f"has {train.units:,} units, and {entry.asked:,} were asked"
+    return ""
 
 
 def _most_copies(options: Mapping[str, Any]) -> int:

@@ -233,10 +233,19 @@ def test_shares_that_are_not_those_that_were_asked_are_told(dataset: Path) -> No
 
     change_manifest(dataset, other)
     told = only(dataset)
-    assert {("mix", "web"), ("mix", "web_best")} <= found(told)
-    assert any("though `when_short` is `error`" in problem.told for problem in told.problems)
+    assert found(told) == {("mix", "web"), ("mix", "web_best"), ("mix", "code")}
+    assert all("`when_short: error` lets none be short" in problem.told for problem in told.problems)
     change_manifest(dataset, lambda manifest: manifest["options"].update(when_short="repeat"))
     assert only(dataset).problems == []
+
+
+def test_a_component_may_be_half_of_a_long_document_below_its_share(builder: Callable[..., Built]) -> None:
+    documents = [{"id": f"long{number}", "text": "word " * 5000, "source": "code"} for number in range(9)]
+    options = MixOptions(ratios={"web": 0.9, "code": 0.1}, unit="words", validation=0, budget=20_000)
+    built = builder({"web": make_documents("web", 900), "code": documents}, options)
+    finish(built.folder, options, built.selection, built.shards)
+    assert built.selection.of("code").units == 0  # 2,000 are asked, and the next document has 5,000
+    assert only(built.folder).problems == []
 
 
 @pytest.mark.parametrize(
