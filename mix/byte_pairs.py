@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from corpusmill.documents.compiled import frozen, inlined, kernel
 from corpusmill.documents.segmentation import block_at, hashed_bytes, mixed
-from corpusmill.mix.pretokens import Pattern, character_classes, has_unknown, piece_end
+from corpusmill.mix.pretokens import Pattern, character_classes, has_unknown, piece_end, plain_word_end
 
 LONGEST_REMEMBERED = 128
 """Bytes of the longest pretoken that is remembered; longer ones are seldom met twice."""
@@ -33,6 +33,9 @@ _ENTRIES, _USED, _EMPTY = 0, 1, np.uint64(0xFFFFFFFFFFFFFFFF)  # places in the s
 _SYMBOL, _NEXT, _PREVIOUS, _RANK = range(4)  # rows of the scratch that merging needs
 _NEVER = 1 << 40  # a rank beyond all
 _LONGEST_REMEMBERED = LONGEST_REMEMBERED
+_SHORT_BITS = 14  # 256 kB of short pretokens that were met last: the cache nearest to the core but one
+_ID_BITS = 18
+_SPREAD = np.uint64(0x9FB21C651E98DF25)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +80,8 @@ class Encoder:
                 self._arena,
                 self._state,
             )
+        # Pretokens of up to eight bytes once more, each in the one place where it can be: their bytes, and packed_ids.
+        self._short = np.zeros((2, 1 << _SHORT_BITS), np.uint64)
         self._base = (self._hashes.copy(), self._places.copy(), self._state.copy()) if whole else None
 
     def encode(
@@ -84,7 +89,7 @@ class Encoder:
     ) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
         """The number of ids of each text, HARD for some, and all ids one after another (none unless `keep`)."""
         counts = np.empty(len(offsets) - 1, np.int64)
-        ids = np.empty(int(offsets[-1] - offsets[0]) if keep else 0, np.uint32)
+        ids = np.empty(int(offsets[-1] - offsets[0]) if keep else self._longest, np.uint32)
         document = written = 0
         while document < len(counts):
             document, written = encode_texts(
@@ -104,6 +109,7 @@ class Encoder:
                 self._places,
                 self._arena,
                 self._state,
+                self._short,
                 keep,
                 ids,
                 written,
@@ -140,7 +146,7 @@ def fill_pairs(
     """Puts pairs and what they give into the empty table."""
     mask = uint64(keys.shape[0] - 1)
     for pair in range(some.shape[0]):
-        slot = mixed(some[pair] * uint64(0x9FB21C651E98DF25)) & mask
+        slot = mixed(some[pair] * uint64(_SPREAD)) & mask
         while keys[slot] != uint64(_EMPTY):
             slot = (slot + uint64(1)) & mask
         keys[slot] = some[pair]
@@ -152,7 +158,7 @@ def found_pair(left: int, right: int, keys: NDArray[np.uint64], values: NDArray[
     """Rank << 32 | id of what two neighbours give; negative if they are not merged."""
     key = (uint64(left) << uint64(32)) | uint64(right)
     mask = uint64(keys.shape[0] - 1)
-    slot = mixed(key * uint64(0x9FB21C651E98DF25)) & mask
+    slot = mixed(key * uint64(_SPREAD)) & mask
     while keys[slot] != key:
         if keys[slot] == uint64(_EMPTY):
             return -1
@@ -359,6 +365,52 @@ def remember_whole(
 
 
 @kernel
+def look_up(
+    text: NDArray[np.uint8],
+    start: int,
+    end: int,
+    bytes_to_ids: NDArray[np.int64],
+    keys: NDArray[np.uint64],
+    values: NDArray[np.uint64],
+    scratch: NDArray[np.int64],
+    heap: NDArray[np.int64],
+    hashes: NDArray[np.uint64],
+    places: NDArray[np.int32],
+    arena: NDArray[np.uint64],
+    state: NDArray[np.int64],
+    ids: NDArray[np.uint32],
+    first: int,
+) -> int:
+    """Writes the ids of a pretoken to `ids[first:]`, remembered or merged now; returns their number."""
+    key = hashed_bytes(text, start, end)
+    slot = slot_of(text, start, end, key, hashes, places, arena)
+    if places[slot] < 0:
+        count = merge(text, start, end, bytes_to_ids, keys, values, scratch, heap, ids, first)
+        if end - start <= _LONGEST_REMEMBERED:
+            remember(text, start, end, key, slot, ids, first, count, hashes, places, arena, state)
+        return count
+    place = int64(places[slot])
+    count = int64(arena[place] & uint64(0xFFFFFFFF))
+    place += 1 + ((end - start + 7) >> 3)
+    for number in range(count):
+        ids[first + number] = uint32(arena[place + number])
+    return count
+
+
+@inlined
+def packed_ids(length: int, ids: NDArray[np.uint32], first: int, count: int) -> np.uint64:
+    """A pretoken's length, and up to three small ids with their number, in one word; 0 if they do not fit."""
+    packed = (uint64(length) << uint64(60)) | (uint64(count) << uint64(56))
+    if count > 3:
+        return uint64(0)
+    for number in range(count):
+        if ids[first + number] >= uint32(1 << _ID_BITS):
+            return uint64(0)
+        packed |= uint64(ids[first + number]) << uint64(_ID_BITS * number)
+    return packed
+
+
+@kernel
 def encode_texts(
     offsets: NDArray[np.int32],
     text: NDArray[np.uint8],
@@ -376,6 +428,7 @@ def encode_texts(
     places: NDArray[np.int32],
     arena: NDArray[np.uint64],
     state: NDArray[np.int64],
+    short: NDArray[np.uint64],
     keep: bool,
     ids: NDArray[np.uint32],
     written: int,
@@ -383,11 +436,10 @@ def encode_texts(
 ) -> tuple[int, int]:
     """Encodes texts from number `document` on; returns the number of the first that is left, and of ids written.
 
-    It ends early, after a text, when the memory is full.
+    It ends early, after a text, when the memory is full. Unless `keep`, `ids` has room for those of one pretoken.
     """
     scratch = np.empty((4, longest), np.int64)
     heap = np.empty(3 * longest, np.int64)
-    merged = np.empty(longest, np.uint32)
     while document < counts.shape[0] and state[_ENTRIES] < places.shape[0]:
         position = int64(offsets[document])
         end = int64(offsets[document + 1])
@@ -396,29 +448,36 @@ def encode_texts(
             total = int64(HARD)
             position = end
         while position < end:
-            stop = piece_end(text, position, end, classes, family, letters, digits, tail_whole)
-            if stop - position > longest:
-                count = merge_long(text, position, stop, bytes_to_ids, keys, values, ids, written, keep)
-            elif stop - position == 1:
-                count = 1
-                if keep:
-                    ids[written] = uint32(bytes_to_ids[text[position]])
-            else:
-                key = hashed_bytes(text, position, stop)
-                slot = slot_of(text, position, stop, key, hashes, places, arena)
-                if places[slot] >= 0:
-                    place = places[slot]
-                    count = int64(arena[place] & uint64(0xFFFFFFFF))
-                    if keep:
-                        place += 1 + ((stop - position + 7) >> 3)
-                        for number in range(count):
-                            ids[written + number] = uint32(arena[place + number])
+            stop = plain_word_end(text, position, end, family)
+            if stop == position:
+                stop = piece_end(text, position, end, classes, family, letters, digits, tail_whole)
+            length = stop - position
+            if length == 1:
+                ids[written] = uint32(bytes_to_ids[text[position]])
+                count = int64(1)
+            elif length <= 8:
+                block = block_at(text, position, stop)
+                place = (block * uint64(_SPREAD)) >> uint64(64 - _SHORT_BITS)
+                packed = short[1, place]
+                if short[0, place] == block and packed >> uint64(60) == uint64(length):
+                    count = int64(packed >> uint64(56)) & 3
+                    for number in range(count):
+                        ids[written + number] = uint32(packed) & uint32((1 << _ID_BITS) - 1)
+                        packed >>= uint64(_ID_BITS)
                 else:
-                    count = merge(text, position, stop, bytes_to_ids, keys, values, scratch, heap, merged, 0)
-                    if keep:
-                        ids[written : written + count] = merged[:count]
-                    if stop - position <= _LONGEST_REMEMBERED:
-                        remember(text, position, stop, key, slot, merged, 0, count, hashes, places, arena, state)
+                    count = look_up(
+                        text, position, stop, bytes_to_ids, keys, values, scratch, heap,
+                        hashes, places, arena, state, ids, written,
+                    )  # fmt: skip
+                    short[0, place] = block
+                    short[1, place] = packed_ids(length, ids, written, count)
+            elif length <= longest:
+                count = look_up(
+                    text, position, stop, bytes_to_ids, keys, values, scratch, heap,
+                    hashes, places, arena, state, ids, written,
+                )  # fmt: skip
+            else:
+                count = merge_long(text, position, stop, bytes_to_ids, keys, values, ids, written, keep)
             total += count
             if keep:
                 written += count

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numba import int64, uint8
+from numba import int64, uint8, uint64
 from numpy.typing import NDArray
 
-from corpusmill.documents.compiled import frozen, inlined, kernel
-from corpusmill.documents.segmentation import decoded, width
+from corpusmill.documents.compiled import frozen, inlined, kernel, trailing_zeros
+from corpusmill.documents.segmentation import block_at, decoded, letters_of, width
 
 GPT2, GPT2_DIGITS, CL100K, O200K = range(4)
 
@@ -259,6 +259,28 @@ def word_end(
         elif stop > begun:
             return contraction_end(text, stop, end, True)
     return start
+
+
+@inlined
+def plain_word_end(text: NDArray[np.uint8], start: int, end: int, family: int) -> int:
+    """Where the pretoken ends if it is at most one space and then ASCII letters, as most are; `start` if that is not
+    sure.
+
+    To settle signs here, too, costs more than it saves (180 -> 154 MB/s).
+    """
+    if family == _O200K:
+        return start
+    begun = start + 1 if text[start] == 0x20 else start
+    position = begun
+    while position < end:
+        others = ~letters_of(block_at(text, position, end)) & uint64(0x8080808080808080)
+        run = trailing_zeros(others) >> 3
+        position += run
+        if run < 8:
+            break
+    if position == begun or (position < end and text[position] >= 0x80):
+        return start
+    return position
 
 
 @kernel

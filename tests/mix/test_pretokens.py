@@ -27,6 +27,7 @@ from corpusmill.mix.pretokens import (
     has_unknown,
     known_pattern,
     piece_end,
+    plain_word_end,
     regex_of,
 )
 from tests.mix.made_tokenizers import HARD_CHARACTERS, PATTERNS, library_splitter
@@ -59,6 +60,7 @@ def pieces(pattern: Pattern, text: str) -> list[str]:
             pattern.tail_whole,
         )
         assert stop > start
+        assert plain_word_end(content, start, len(content), pattern.family) in (start, stop)
         found.append(bytes(content[start:stop]).decode())
         start = stop
     return found
