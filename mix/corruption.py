@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from corpusmill.documents.batch import TextBatch
 from corpusmill.mix.characters import windows_of
 from corpusmill.mix.evidence import Evidence, streams_of
+from corpusmill.mix.layout import layout_losses
 
 KINDS = ("mojibake", "unreadable", "non_language", "garbled", "shuffled", "boilerplate", "truncated")
 
@@ -38,6 +39,9 @@ def corrupted_shares(batch: TextBatch, evidence: Evidence | None = None) -> NDAr
         judged = evidence.judged(streams_of(batch, windows))
         losses[:, 3] = judged[:, 0] * (1 - losses[:, :3].sum(axis=1))
         losses[:, 4] = judged[:, 1] * (1 - losses[:, :4].sum(axis=1))
+    losses[:, 5:] = layout_losses(batch, windows)
+    for kind in (5, 6):
+        losses[:, kind] *= 1 - losses[:, :kind].sum(axis=1)
     shares = np.zeros((len(batch), len(KINDS)))
     np.add.at(shares, windows.documents, losses * windows.sizes[:, None])
     totals = np.bincount(windows.documents, windows.sizes, len(batch))
