@@ -40,7 +40,7 @@ def json_rows(rows: pa.RecordBatch, *, text: bool = True, end: bytes = b"") -> R
         [
             b"{",
             *_members(rows, names),
-            b', "metadata": {' if names else b'"metadata": {',
+            b', "metadata": {',
             *_members(rows, others),
             b"}}" + end,
         ]

@@ -10,7 +10,6 @@ that no text can begin a line of its own.
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Sequence
 from typing import IO, ClassVar
 
@@ -18,6 +17,7 @@ import zstandard
 
 from corpusmill.mix.exports.contract import Documents, Export, Finished, Format, Group, Place, Writer
 from corpusmill.mix.exports.json_rows import json_rows
+from corpusmill.mix.exports.records import quoted
 
 _ZSTD_LEVEL = 3
 _GZIP_LEVEL = 6
@@ -44,17 +44,17 @@ class JsonLines(Format):
 
     def finish(self, export: Export, groups: Sequence[Group]) -> Finished:
         paste = ["# datatrove"]
-        paste += [f"JsonlReader({json.dumps(str(group.folder.resolve()))})" for group in groups]
+        paste += [f"JsonlReader({str(group.folder.resolve())!r})" for group in groups]
         paste += ["# levanter", "data:"]
         if export.by is None:
             return Finished(paste=(*paste, *self._urls(groups, "  ")))
         paste.append("  configs:")
         by_name = {name: [group for group in groups if group.name == name] for name in _names(groups)}
         for name, own in by_name.items():
-            paste += [f"    {json.dumps(name)}:", *self._urls(own, "      ")]
+            paste += [f"    {quoted(name)}:", *self._urls(own, "      ")]
         paste.append("  train_weights:")
         train = {group.name: group.text_bytes for group in groups if group.split == "train"}
-        paste += [f"    {json.dumps(name)}: {train.get(name, 0) / max(1, sum(train.values())):.6f}" for name in by_name]
+        paste += [f"    {quoted(name)}: {train.get(name, 0) / max(1, sum(train.values())):.6f}" for name in by_name]
         return Finished(paste=tuple(paste))
 
     def _urls(self, groups: Sequence[Group], margin: str) -> list[str]:
@@ -66,7 +66,7 @@ class JsonLines(Format):
                 for group in groups
                 if (group.split == "train") == (key == "train_urls")
             ]
-            lines.append(f"{margin}{key}: {json.dumps(found)}")
+            lines.append(f"{margin}{key}: [{', '.join(map(quoted, found))}]")
         return lines
 
 

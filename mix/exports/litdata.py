@@ -37,6 +37,7 @@ from corpusmill.mix.exports.records import (
     Filling,
     Records,
     cells,
+    fillings,
     in_reading_order,
     joined,
     lengths,
@@ -162,11 +163,10 @@ class LitData(Format):
     def _paste(self, export: Export, groups: Sequence[Group]) -> list[str]:
         names = "StreamingDataset" + (", TokensLoader" if self.needs_tokens else "")
         lines = [f"from litdata import {names}" + (", CombinedStreamingDataset" if export.by else "")]
+        lines += [fillings(groups)] if self.needs_tokens else []
         for split in dict.fromkeys(group.split for group in groups):
             own = [group for group in groups if group.split == split]
-            made = [
-                f"StreamingDataset({json.dumps(str(group.folder.resolve()))}{self.loader(export)})" for group in own
-            ]
+            made = [f"StreamingDataset({str(group.folder.resolve())!r}{self.loader(export)})" for group in own]
             variable = re.sub(r"\W", "_", split)
             if export.by is None:
                 lines.append(f"{variable} = {made[0]}")

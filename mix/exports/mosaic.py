@@ -39,10 +39,12 @@ from corpusmill.mix.exports.records import (
     Filling,
     Records,
     cells,
+    fillings,
     joined,
     lengths,
     numbered,
     numbers,
+    quoted,
     records_of,
     strings,
 )
@@ -144,8 +146,8 @@ class _TextWriter(_MosaicWriter):
 
 class _TokensWriter(_MosaicWriter):
     def __init__(self, place: Place, export: Export) -> None:
-        self._blocks = Blocks(export.sequence_length, export.token_facts)
         super().__init__(place, export)
+        self._blocks = Blocks(export.sequence_length, export.token_facts)
 
     def encodings(self) -> dict[str, tuple[str, int | None]]:
         length = self.export.sequence_length
@@ -177,13 +179,13 @@ class Mosaic(Format):
         return Finished(files=tuple(files), paste=tuple(self._paste(export, groups)))
 
     def _paste(self, export: Export, groups: Sequence[Group]) -> list[str]:
-        lines = ["# llm-foundry"]
+        lines = ["# llm-foundry", *([fillings(groups)] if self.needs_tokens else [])]
         for split in dict.fromkeys(group.split for group in groups):
             if split == "train":
                 lines.append("train_loader:")
             else:  # there may be several: the validation split and held-out sets
                 lines += [] if "eval_loader:" in lines else ["eval_loader:"]
-                lines.append(f"- label: {json.dumps(split)}")
+                lines.append(f"- label: {quoted(split)}")
             lines += ["  dataset:", *(f"    {line}" for line in self._place(export, split, groups))]
         return lines
 
@@ -192,12 +194,12 @@ class Mosaic(Format):
         own = [group for group in groups if group.split == split]
         lines = [f"max_seq_len: {export.sequence_length}"] if self.needs_tokens else []
         if export.by is None:
-            return [f"local: {json.dumps(str(export.folder.resolve()))}", f"split: {json.dumps(split)}", *lines]
+            return [f"local: {quoted(str(export.folder.resolve()))}", f"split: {quoted(split)}", *lines]
         lines.append("streams:")
         for group in own:
             share = self._samples(group) / sum(map(self._samples, own))
-            lines.append(f"  {json.dumps(group.name)}:")
-            lines.append(f"    local: {json.dumps(str(group.folder.resolve()))}")
+            lines.append(f"  {quoted(group.name)}:")
+            lines.append(f"    local: {quoted(str(group.folder.resolve()))}")
             # `proportion` draws: some samples twice, some never. `repeat: 1` reads each once.
             lines.append(f"    repeat: 1.0  # {100 * share:.4f} % of the samples")
         return lines

@@ -3,7 +3,7 @@
 A record is the bytes of one document in a file. They are made for a whole batch at once: each part of a record is a
 column (`cells` makes one of numbers), and `joined` strings the columns together row by row.
 
-MDS shards and LitData chunks have one layout (`write_numbered`), integers little-endian:
+MDS shards and LitData chunks have one layout (`numbered`), integers little-endian:
 
     count       uint32
     offsets     uint32[count + 1]    where each record begins, from the start of the file; the last: where it ends
@@ -13,6 +13,7 @@ MDS shards and LitData chunks have one layout (`write_numbered`), integers littl
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from corpusmill.documents.errors import UsageError
-from corpusmill.mix.exports.contract import Documents, TokenFacts
+from corpusmill.mix.exports.contract import Documents, Group, TokenFacts
 from corpusmill.mix.units import COUNT_COLUMNS
 
 FILE_BYTES = 1 << 26
@@ -157,6 +158,17 @@ def numbered(pieces: Sequence[Records], header: bytes = b"") -> tuple[int, int, 
     offsets = np.concatenate([np.full(1, first, np.int64), first + np.cumsum(sizes)])
     content = [np.uint32(count).tobytes(), offsets.astype("<u4").tobytes(), header]
     return count, total, iter([*content, *(piece.data.data for piece in pieces)])
+
+
+def quoted(text: str | None) -> str:
+    """A string as JSON and YAML write it, for lines that are pasted."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def fillings(groups: Sequence[Group]) -> str:
+    """What to say of the EOS that fill last blocks, as a comment for Python and YAML."""
+    total = sum(written.facts["filling"] for group in groups for written in group.written)
+    return f"# the last block of each file of the dataset is filled up with EOS: {total:,} in all"
 
 
 class Blocks:

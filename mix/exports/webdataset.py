@@ -4,8 +4,8 @@ Written after POSIX.1-1988 (ustar), the layout that every tar reads, and the nam
 by: what stands before the first dot is the key, the rest names the field.
 
     <split>/<stem>.tar
-        00000-00000012.txt     the text, UTF-8
-        00000-00000012.json    everything else (json_rows.py), `id` among it
+        00000-0000000012.txt     the text, UTF-8
+        00000-0000000012.json    everything else (json_rows.py), `id` among it
 
 A key is the shard's number and the document's row in it: ids can have dots and slashes, and a document that a mix
 repeats would end a sample with its own key. Headers say nothing of machine or time (owner 0, date 0, mode 0644), so
@@ -14,7 +14,6 @@ that the same documents are the same bytes.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +29,7 @@ from corpusmill.mix.exports.records import cells, joined, lengths, of_ends
 _BLOCK = 512
 _RECORD = 20 * _BLOCK
 """A tar file is a whole number of these."""
-_PLACE_DIGITS = 8
+_PLACE_DIGITS = 10
 _SIZE = slice(124, 135)
 _CHECKSUM = slice(148, 156)
 
@@ -72,13 +71,23 @@ class WebDataset(Format):
 
     def finish(self, export: Export, groups: Sequence[Group]) -> Finished:
         paste = ["import webdataset as wds"]
-        for group in groups:
-            variable = re.sub(r"\W", "_", "_".join(filter(None, (group.split, group.name))))
-            names = _braces([f"{written.stem}.tar" for written in group.written])
-            urls = [str(group.folder.resolve() / name) for name in names]
-            places = json.dumps(urls if len(urls) > 1 else urls[0])
-            paste.append(f'{variable} = wds.WebDataset({places}, shardshuffle=False).decode().to_tuple("txt", "json")')
+        for split in dict.fromkeys(group.split for group in groups):
+            variable = re.sub(r"\W", "_", split)
+            own = [group for group in groups if group.split == split]
+            if export.by is None:
+                paste.append(f"{variable} = {_loader(own[0])}")
+            else:
+                paste += [f"{variable} = {{", *(f"    {group.name!r}: {_loader(group)}," for group in own), "}"]
         return Finished(paste=tuple(paste))
+
+
+def _loader(group: Group) -> str:
+    """Reads a group's files, in Python."""
+    names = _braces([f"{written.stem}.tar" for written in group.written])
+    urls = [str(group.folder.resolve() / name) for name in names]
+    return (
+        f'wds.WebDataset({urls if len(urls) > 1 else urls[0]!r}, shardshuffle=False).decode().to_tuple("txt", "json")'
+    )
 
 
 def _member(shard: str, places: NDArray[np.int64], extension: bytes, contents: pa.Array) -> list[pa.Array]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 import zstandard
 
 from corpusmill.mix.exports import records
+from corpusmill.mix.exports.contract import By
 from tests.mix.exports.small_exports import HOSTILE, bytes_of, export_by_hand, rows
 from tests.trainers import reading
 
@@ -80,3 +84,24 @@ def test_nothing_stands_at_a_final_place_when_a_writer_fails(
     with pytest.raises(Exception, match="no space left"):
         export_by_hand(tmp_path, name, [rows(30)])
     assert bytes_of(tmp_path) == {}
+
+
+@pytest.mark.parametrize("by", [None, "source"])
+def test_lines_to_paste_name_folders_of_any_name(tmp_path: Path, by: By | None) -> None:
+    place = tmp_path / 'it\'s "mine" 🙂 #1: ü'
+    for name in ("litdata", "litdata_text", "webdataset"):
+        _, finished = export_by_hand(place, name, [rows(30)], by=by)
+        calls = [node for node in ast.walk(ast.parse("\n".join(finished.paste))) if isinstance(node, ast.Call)]
+        values = {node.value for call in calls for node in ast.walk(call) if isinstance(node, ast.Constant)}
+        assert any(str(place / name / "train") in str(value) for value in values)
+    for name in ("mosaic", "mosaic_tokens", "jsonl", "jsonl_gz"):
+        _, finished = export_by_hand(place, name, [rows(30)], by=by)
+        lines = [line for line in finished.paste if not line.startswith("JsonlReader")]
+        assert str(place / name) in strings_of(yaml.safe_load("\n".join(lines)))
+
+
+def strings_of(told: Any) -> str:
+    """All strings of a document, one after another."""
+    if isinstance(told, dict):
+        return "".join(map(strings_of, told.values()))
+    return "".join(map(strings_of, told)) if isinstance(told, list) else str(told)

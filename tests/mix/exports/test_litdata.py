@@ -56,6 +56,8 @@ def test_a_loader_with_the_models_length_reads_every_token_once(tmp_path: Path) 
     found = [block.tolist() for block in reading.litdata_tokens(out / "train", 17)]
     assert list(chain(*found)) == expected
     assert any("TokensLoader(block_size=17)" in line for line in finished.paste)
+    added = len(expected) - sum(len(stream_of(shard)) for shard in SHARDS)
+    assert f"# the last block of each file of the dataset is filled up with EOS: {added:,} in all" in finished.paste
 
 
 @pytest.mark.usefixtures("small_chunks")
