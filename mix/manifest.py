@@ -41,7 +41,6 @@ from corpusmill.mix.datasheet import datasheet
 from corpusmill.mix.licenses import licenses_by_source, most_common
 from corpusmill.mix.options import MixOptions
 from corpusmill.mix.provenance import provenance
-from corpusmill.mix.quality_score import QualityScore
 from corpusmill.mix.selection import ComponentSelection, Selection, heldout_split
 from corpusmill.mix.shuffle import ShardReport, dataset_schema
 from corpusmill.mix.units import UNIT_NAMES
@@ -58,13 +57,14 @@ def finish(
     options: MixOptions,
     selection: Selection,
     shards: Sequence[ShardReport],
-    quality: QualityScore | None = None,
+    quality: Mapping[str, Any] | None = None,
     inputs: Mapping[str, Any] | None = None,
     tokenizer: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Writes what stands beside the shards, and returns the manifest. SHA256SUMS comes last: with it, all is there.
 
     Args:
+        quality: of the train split (`QualityScore.as_dict`).
         inputs: the run's manifest (pipeline/manifest.py).
         tokenizer: name, fingerprint and vocab_size of what counted tokens.
 
@@ -94,7 +94,7 @@ def finish(
         "shards": [shard.as_dict() for shard in shards],
         "content_hash": _content_hash(shards),
         "licenses": {source: most_common(counts, LISTED_LICENSES) for source, counts in sorted(licenses.items())},
-        "quality": quality.as_dict() if quality else None,
+        "quality": dict(quality) if quality else None,
         **provenance(inputs or {}, {chosen.source for chosen in selection.components}),
     }
     # What is made of the manifest is made of what its file says: tuples are lists there.

@@ -6,6 +6,7 @@ mix/groups.parquet                       near-duplicates, from all sketches
 mix/placed/<source>/part-*.parquet       what the selection must know of each document
 mix/totals.json                          what one pass over each component has: `corpusmill mix --dry-run` reads it
 mix/scattered/<source>/part-*.arrow      selected documents by shard; removed once the dataset stands
+mix/notes/<source>/part-*.parquet        what Q is made of; removed, too
 .dataset-<fingerprint>/                  the dataset while it is built; renamed to `dataset` when it is complete
 mix/published/*.json                     which dataset stands where
 
@@ -31,8 +32,9 @@ from corpusmill.mix.manifest import MANIFEST, finish, publish
 from corpusmill.mix.measurement import measure_part
 from corpusmill.mix.options import MixOptions
 from corpusmill.mix.placement import place_part
-from corpusmill.mix.quality_score import LOSSES, combine, sampling_bits, score_part
+from corpusmill.mix.quality_score import LOSSES, combine
 from corpusmill.mix.ratios import with_presets
+from corpusmill.mix.scoring_mix import score_placed
 from corpusmill.mix.selection import Selection, Supplies, Totals, select_stages
 from corpusmill.mix.shuffle import ShardReport, gather, scatter, shard_name
 from corpusmill.mix.slices import Case, cases_by_source, check_cases
@@ -111,8 +113,21 @@ class Gathering:
     scattered: tuple[Path, ...]
     selection: Selection
     folder: Path
-    score: Path
     tokenizer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Noting:
+    part: Path
+    placed: Path
+    selection: Selection
+    grouped: bool
+    out: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    notes: tuple[Path, ...]
 
 
 def mix_options(recipe: Recipe) -> MixOptions | None:
@@ -159,7 +174,7 @@ class Mix:
         return {
             source: [
                 self._task(
-                    f"measure-{source}-{part.documents.stem}",
+                    f"measure/{source}/{part.documents.stem}",
                     measure,
                     Measuring(part.documents, self._file("measured", source, part), options),
                     (self._file("measured", source, part),),
@@ -181,7 +196,7 @@ class Mix:
             return []
         return [
             self._task(
-                f"sketch-{source}-{part.documents.stem}",
+                f"sketch/{source}/{part.documents.stem}",
                 sketch,
                 Sketching(part.documents, self._file("sketches", source, part)),
                 (self._file("sketches", source, part),),
@@ -226,7 +241,7 @@ class Mix:
                     LAYOUT, measured.fingerprint, grouping and grouping.fingerprint, cases, work.copies
                 )
                 found.setdefault(source, []).append(
-                    self._task(f"place-{source}-{part.documents.stem}", place, work, (out,), wanted, measured.size)
+                    self._task(f"place/{source}/{part.documents.stem}", place, work, (out,), wanted, measured.size)
                 )
         return found
 
@@ -263,7 +278,7 @@ class Mix:
             function=f"{__name__}:{function.__name__}",
             arguments=arguments,
             outputs=outputs,
-            marker=self.folder / "mix" / "tasks" / f"{name}.json",
+            marker=self.folder / "mix" / "tasks" / f"{name.replace('/', '-')}.json",
             fingerprint=wanted,
             size=size,
         )
@@ -334,8 +349,13 @@ class _Dataset:
     tokens: Tokens | None
 
     @property
+    def _place(self) -> str:
+        """Where it goes, from the run's folder, which can be moved."""
+        return os.path.relpath(self.final, self.mix.folder)
+
+    @property
     def _published(self) -> Path:
-        return self.mix.folder / "mix" / "published" / f"{fingerprint(str(self.final))}.json"
+        return self.mix.folder / "mix" / "published" / f"{fingerprint(self._place)}.json"
 
     @property
     def _building(self) -> Path:
@@ -358,16 +378,17 @@ class _Dataset:
             if older != self._building and not older.name.endswith("-retired"):
                 shutil.rmtree(older)
         shards = self._shuffle(placing, runner)
-        if shards is None:
+        quality = self._score(placing, runner) if shards is not None else None
+        if shards is None or quality is None:
             return False
         reports = [ShardReport.from_dict(outcome.counts["shard"]) for outcome in shards]
-        score = combine([done.task.arguments.score for done in shards if done.task.arguments.split == "train"])
-        counted = self.tokens and {
-            "name": self.tokens.name,
-            "fingerprint": self.tokens.fingerprint,
-            "vocab_size": self.tokens.vocab_size,
-        }
-        finish(self._building, self.options, self.selection, reports, score, inputs, counted)
+        tokens = self.tokens
+        counted = (
+            {"name": tokens.name, "fingerprint": tokens.fingerprint, "vocab_size": tokens.vocab_size}
+            if tokens
+            else None
+        )
+        finish(self._building, self.options, self.selection, reports, quality, inputs, counted)
         publish(self._building, self.final)
         atomic_text(self._published, json.dumps({"fingerprint": self.wanted}))
         return True
@@ -375,19 +396,16 @@ class _Dataset:
     def _shuffle(self, placing: Mapping[str, Sequence[Task]], runner: Runner) -> list[Outcome] | None:
         """Scatters every part and gathers every shard; the outcomes of the gathering, or None if a task failed."""
         folder, selection = self.mix.folder, self.selection
-        sources = {chosen.source for chosen in selection.components}
         scattering = [
             self._task(
-                f"scatter-{source}-{task.arguments.part.stem}",
+                f"scatter/{source}/{task.arguments.part.stem}",
                 scatter_part,
                 Scattering(task.arguments.part, task.arguments.out, selection, out),
                 (out,),
                 (task.fingerprint,),
                 task.size,
             )
-            for source, tasks in placing.items()
-            if source in sources
-            for task in tasks
+            for source, task in self._wanted(placing)
             for out in [folder / "mix" / "scattered" / source / f"{task.arguments.part.stem}.arrow"]
         ]
         if not _all_well(runner.run("mix: scatter", scattering)):
@@ -397,23 +415,48 @@ class _Dataset:
         counted = self.tokens.fingerprint if self.tokens else None
         gathering = [
             self._task(
-                f"gather-{split}-{index:05d}",
+                f"gather/{split}/{index:05d}",
                 gather_shard,
-                Gathering(split, index, scattered, selection, self._building, score, counted),
-                (self._building / shard_name(split, index, selection), score),
+                Gathering(split, index, scattered, selection, self._building, counted),
+                (self._building / shard_name(split, index, selection),),
                 (split, index),
                 selection.text_bytes // len(splits),
             )
             for split, index in splits
-            for score in [folder / "mix" / "scores" / f"{split}-{index:05d}.npz"]
         ]
         gathered = runner.run("mix: gather", gathering)
         return gathered if _all_well(gathered) else None
 
+    def _score(self, placing: Mapping[str, Sequence[Task]], runner: Runner) -> dict[str, Any] | None:
+        """Q of the train split, from the curated documents; None if a task failed."""
+        noting = [
+            self._task(
+                f"note/{source}/{task.arguments.part.stem}",
+                note_part,
+                Noting(task.arguments.part, task.arguments.out, self.selection, task.arguments.groups is not None, out),
+                (out,),
+                (task.fingerprint,),
+                task.size,
+            )
+            for source, task in self._wanted(placing)
+            for out in [self.mix.folder / "mix" / "notes" / source / f"{task.arguments.part.stem}.parquet"]
+        ]
+        if not _all_well(runner.run("mix: note for Q", noting)):
+            return None
+        notes = tuple(task.arguments.out for task in noting)
+        scoring = self._task("score", score, Scoring(notes), (), (), sum(task.size for task in noting))
+        [scored] = runner.run("mix: Q", [scoring])
+        return scored.counts["quality"] if scored.error is None else None
+
+    def _wanted(self, placing: Mapping[str, Sequence[Task]]) -> list[tuple[str, Task]]:
+        """The placements of the sources that the dataset takes from."""
+        sources = {chosen.source for chosen in self.selection.components}
+        return [(source, task) for source, tasks in placing.items() if source in sources for task in tasks]
+
     def _task(
         self, name: str, function: Any, arguments: Any, outputs: tuple[Path, ...], depends: tuple[Any, ...], size: int
     ) -> Task:
-        wanted = fingerprint(LAYOUT, self.wanted, str(self.final), *depends)
+        wanted = fingerprint(LAYOUT, self.wanted, self._place, *depends)
         return self.mix._task(name, function, arguments, outputs, wanted, size)
 
     def told(self) -> dict[str, Any]:
@@ -433,7 +476,7 @@ class _Dataset:
             for row in mix_table(self.selection)
         ]
         return {
-            "folder": os.path.relpath(self.final, self.mix.folder),
+            "folder": self._place,
             "max_epochs": self.options.max_epochs,
             "unit": manifest["unit_name"],
             "budget": self.options.budget,
@@ -476,10 +519,11 @@ def _make_room(final: Path, options: MixOptions) -> None:
 
 def _remove_spent(folder: Path, final: Path) -> None:
     """Removes what only served to build the dataset, markers first; a run that was killed here left the rest to us."""
-    for marker in (*folder.glob("mix/tasks/scatter-*"), *folder.glob("mix/tasks/gather-*")):
-        marker.unlink()
+    for kind in ("scatter", "gather", "note", "score"):
+        for marker in folder.glob(f"mix/tasks/{kind}*"):
+            marker.unlink()
     stale = [*final.parent.glob(f".{final.name}-*"), *final.glob(".*-*")]
-    for spent in (folder / "mix" / "scattered", folder / "mix" / "scores", folder / "mix" / "workspace", *stale):
+    for spent in (folder / "mix" / "scattered", folder / "mix" / "notes", folder / "mix" / "workspace", *stale):
         shutil.rmtree(spent, ignore_errors=True)
 
 
@@ -515,7 +559,18 @@ def scatter_part(work: Scattering) -> Counts:
 
 
 def gather_shard(work: Gathering) -> Counts:
-    """A task: one shard in its order, and what it adds to the dataset's score."""
-    report = gather(work.split, work.index, work.scattered, work.selection, work.folder, work.tokenizer)
-    score_part(work.folder / report.name, work.score, bits=sampling_bits(work.selection.text_bytes))
-    return {"shard": report.as_dict()}
+    """A task: one shard in its order."""
+    return {
+        "shard": gather(work.split, work.index, work.scattered, work.selection, work.folder, work.tokenizer).as_dict()
+    }
+
+
+def note_part(work: Noting) -> Counts:
+    """A task: what the score must know of a part."""
+    score_placed(work.part, work.placed, work.selection, work.out, grouped=work.grouped)
+    return {}
+
+
+def score(work: Scoring) -> Counts:
+    """A task: the dataset's Q."""
+    return {"quality": combine(work.notes).as_dict()}

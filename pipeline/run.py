@@ -368,7 +368,7 @@ def _leaving_nothing_partial(folder: Path, executor: Executor) -> Iterator[None]
     except BaseException:
         executor.close()
         remove_partial_files(folder)
-        for workspace in folder.glob("*/phase-*/workspace"):
+        for workspace in (*folder.glob("*/phase-*/workspace"), folder / "mix" / "workspace"):
             shutil.rmtree(workspace, ignore_errors=True)
         raise
 

@@ -28,6 +28,7 @@ def recipe_schema() -> dict[str, Any]:
     definitions = {f"stage_{name}": _of(registry.stage_class(name)) for name in registry.STAGES}
     definitions |= {f"read_{kind}": _of(reader) for kind, reader in READERS.items()}
     definitions |= {"extraction": _of(Extraction), "mix": _of(MixOptions), "source": _source(), "stage": _stage()}
+    definitions["mix"]["anyOf"] = [{"required": [key]} for key in ("ratios", "preset", "stages")]
     for definition in list(definitions.values()):
         definitions |= definition.pop("$defs", {})
     return {

@@ -206,7 +206,7 @@ class Result:
         manifest = json.loads((run / "manifest.json").read_text())
         dataset = json.loads((run / "dataset" / "manifest.json").read_text())
         shards = {shard["name"]: shard["sha256"] for shard in dataset["shards"]}
-        return cls(manifest["content_hash"], manifest["mix"]["content_hash"], shards)
+        return cls(manifest["content_hash"], manifest["mix"]["datasets"][0]["content_hash"], shards)
 
 
 def check_whole(run: Path) -> int:

@@ -289,15 +289,15 @@ REFUSED = {
     ),
     "a ratio of no source": (
         ["--set", "mix.ratios={{wed: 1}}"],
-        "mix.ratios.wed: the recipe has no source of this name; did you mean 'web'?",
+        "mix.ratios.wed: 'wed' is no source or slice of the recipe; did you mean 'web'?",
     ),
     "a tokenizer that is not there": (
         ["--set", "mix.ratios.web=1", "--set", "mix.unit=tokens", "--set", "mix.tokenizer=nope.json"],
-        "mix.tokenizer: {good}/nope.json is no file; give the path of a Hugging Face tokenizer.json",
+        "tokenizer: {good}/nope.json is no file; give the path of a Hugging Face tokenizer.json",
     ),
     "a tokenizer that is none": (
         ["--set", "mix.ratios.web=1", "--set", "mix.unit=tokens", "--set", "mix.tokenizer=good.jsonl"],
-        "mix.tokenizer: {good}/good.jsonl is no Hugging Face tokenizer.json: ",
+        "tokenizer: {good}/good.jsonl is no Hugging Face tokenizer.json: ",
     ),
 }
 

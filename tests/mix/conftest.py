@@ -181,5 +181,5 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Built:
         if shard.split == "train":
             partials.append(folder / f"{number}.score")
             score_part(built.folder / shard.name, partials[-1])
-    finish(built.folder, options, built.selection, built.shards, combine(partials), RUN)
+    finish(built.folder, options, built.selection, built.shards, combine(partials).as_dict(), RUN)
     return built

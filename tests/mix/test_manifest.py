@@ -40,7 +40,7 @@ def quality(mixed: Built, tmp_path_factory: pytest.TempPathFactory) -> QualitySc
 @pytest.fixture(scope="module")
 def finished(mixed: Built, quality: QualityScore) -> dict[str, Any]:
     return finish(
-        mixed.folder, mixed.options, mixed.selection, mixed.shards[::-1], quality, {"recipe": {"name": "abc"}}
+        mixed.folder, mixed.options, mixed.selection, mixed.shards[::-1], quality.as_dict(), {"recipe": {"name": "abc"}}
     )
 
 
@@ -82,7 +82,7 @@ def test_the_manifest_is_the_same_however_often_it_is_written(
     mixed: Built, finished: dict[str, Any], quality: QualityScore
 ) -> None:
     before = (mixed.folder / "SHA256SUMS").read_bytes()
-    finish(mixed.folder, mixed.options, mixed.selection, mixed.shards, quality, {"recipe": {"name": "abc"}})
+    finish(mixed.folder, mixed.options, mixed.selection, mixed.shards, quality.as_dict(), {"recipe": {"name": "abc"}})
     assert (mixed.folder / "SHA256SUMS").read_bytes() == before
 
 
