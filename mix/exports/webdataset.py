@@ -77,7 +77,12 @@ class WebDataset(Format):
             if export.by is None:
                 paste.append(f"{variable} = {_loader(own[0])}")
             else:
+                total = sum(group.documents for group in own)
+                shares = ", ".join(f"{group.documents / total:.6f}" for group in own)
                 paste += [f"{variable} = {{", *(f"    {group.name!r}: {_loader(group)}," for group in own), "}"]
+                paste.append(
+                    f"{variable}_mixed = wds.RandomMix(list({variable}.values()), probs=[{shares}], longest=True)"
+                )
         return Finished(paste=tuple(paste))
 
 

@@ -59,6 +59,9 @@ def test_the_library_reads_the_pasted_urls(tmp_path: Path, by: str | None) -> No
     loaders = made["train"] if by else {"all": made["train"]}
     assert len(loaders) == (3 if by else 1)
     read = [sample for loader in loaders.values() for sample in loader]
+    if by:  # without regard to the order, and every sample once
+        mixed = sorted(known["metadata"]["n_tokens"] for _, known in made["train_mixed"])
+        assert mixed == sorted(row["n_tokens"] for row in EVERY)
     by_number = sorted(read, key=lambda sample: sample[1]["metadata"]["n_tokens"])
     assert [text for text, _ in by_number] == [row["text"] for row in EVERY]
     assert [known["url"] for _, known in by_number] == [row["url"] for row in EVERY]
