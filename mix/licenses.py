@@ -95,11 +95,15 @@ class LicensePolicy:
         mends = []
         if denied:
             wanted = denied[0].replace("'", "''")
-            mends.append(f'leave them out (a slice with `where: "license IS DISTINCT FROM \'{wanted}\'"`, or the stage '
-                         "`code_license` for code), or take the entry off the deny list")  # fmt: skip
+            mends.append(
+                f"give the share to a slice without them (`where: \"license IS DISTINCT FROM '{wanted}'\"`), keep them "
+                "out by the stage `code_license` where it is code, or take the entry off the deny list"
+            )
         if unstated:
-            mends.append(f"say what is known (`sources.{unstated[0]}.license`), leave them out "
-                         '(`where: "license IS NOT NULL"`), or `mix.licenses.unknown: allow`')  # fmt: skip
+            mends.append(
+                f"say what is known (`sources.{unstated[0].partition('/')[0]}.license`), give the share to a slice of "
+                'those that state one (`where: "license IS NOT NULL"`), or `mix.licenses.unknown: allow`'
+            )
         raise RecipeError(
             "mix.licenses: documents are in the mix that may not be:\n"
             + "\n".join([*lines[:_SHOWN], *more, *(f"Mend it: {mend}" for mend in mends)])

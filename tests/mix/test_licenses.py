@@ -60,10 +60,10 @@ def test_everything_that_may_not_be_there_is_named_with_its_mend() -> None:
         "  code: 7 documents have 'AGPL-3.0-or-later' (denied by 'AGPL-3.0')",
         "  web: 34 documents state no licence (unknown: error)",
         "  web: 1,200 documents have 'CC-BY-NC-4.0' (denied by '*-NC-*')",
-        "Mend it: leave them out (a slice with `where: \"license IS DISTINCT FROM 'AGPL-3.0-or-later'\"`, or the stage "
-        "`code_license` for code), or take the entry off the deny list",
-        'Mend it: say what is known (`sources.web.license`), leave them out (`where: "license IS NOT NULL"`), or '
-        "`mix.licenses.unknown: allow`",
+        "Mend it: give the share to a slice without them (`where: \"license IS DISTINCT FROM 'AGPL-3.0-or-later'\"`), "
+        "keep them out by the stage `code_license` where it is code, or take the entry off the deny list",
+        "Mend it: say what is known (`sources.web.license`), give the share to a slice of those that state one "
+        '(`where: "license IS NOT NULL"`), or `mix.licenses.unknown: allow`',
     ]
 
 
