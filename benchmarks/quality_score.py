@@ -36,9 +36,10 @@ from harness import Benchmark, child_environment, table
 from scipy.sparse import csr_matrix
 from web_pages import write_pages
 
+from corpusmill.mix.groups import find_groups
 from corpusmill.mix.quality_law import LAWS
 from corpusmill.mix.quality_score import KINDS, LOSSES, QualityScore, combine
-from corpusmill.mix.scoring_rows import Piece, Sampling, write_rows
+from corpusmill.mix.scoring_rows import Piece, Sampling, write_rows, write_sketch
 from corpusmill.pipeline.score_command import score
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "quality_score.md"
@@ -69,19 +70,22 @@ _WEB_STAGES = [
 Texts = list[str]
 
 
-def scored(texts: Sequence[str], sampling: Sampling | None = None) -> QualityScore:
-    """The score of some texts, as that of a file."""
-    with tempfile.TemporaryDirectory() as folder:
-        noted = Path(folder) / "rows"
-        pieces = (
-            Piece(
-                texts=pa.array(texts[start : start + _BATCH], pa.string()),
-                id_hash=np.arange(start, min(start + _BATCH, len(texts)), dtype=np.uint64),
-            )
-            for start in range(0, len(texts), _BATCH)
-        )
-        write_rows(pieces, noted, sampling or Sampling(), "bytes")
-        return combine([noted])
+def scored(texts: Sequence[str], share: float = 1.0) -> QualityScore:
+    """The score of some texts, or of a sample of them, as that of a file."""
+
+    def pieces() -> Iterator[Piece]:
+        for start in range(0, len(texts), _BATCH):
+            some = pa.array(texts[start : start + _BATCH], pa.string())
+            yield Piece(texts=some, id_hash=np.arange(start, start + len(some), dtype=np.uint64))
+
+    with tempfile.TemporaryDirectory() as name:
+        folder, groups = Path(name), None
+        if share < 1:
+            groups = folder / "groups"
+            write_sketch(pieces(), folder / "sketch")
+            find_groups([folder / "sketch"], groups, folder)
+        write_rows(pieces(), folder / "rows", Sampling(share=share), "bytes", groups)
+        return combine([folder / "rows"])
 
 
 def size(texts: Sequence[str]) -> int:
@@ -345,7 +349,7 @@ def samples(benchmark: Benchmark, clean: dict[str, Texts]) -> list[str]:
         texts, _ = with_copies(spoilt, 0.05 + 0.02 * number, _changing(spoilt, 50))
         # The sample goes by the texts: another word in front of each makes it another sample.
         texts = [f"{number} {text}" for text in texts]
-        whole, some = scored(texts), scored(texts, Sampling(share=0.1, keys="minhash"))
+        whole, some = scored(texts), scored(texts, 0.1)
         low, high = some.low or 0.0, some.high or 1.0
         holds = low <= whole.q <= high
         held += holds

@@ -43,20 +43,20 @@ def near_signatures(batch: TextBatch) -> tuple[NDArray[np.uint16], NDArray[np.bo
 
 def near_copies(
     signatures: NDArray[np.uint16], usable: NDArray[np.bool_], order: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """For each document the one before it in `order` that it is a near copy of, or -1; and their similarity, or 0.
+) -> NDArray[np.int64]:
+    """For each document the one before it in `order` that it is a near copy of, or -1.
 
     Args:
         signatures: uint16[documents, VALUES].
         usable: documents that can be a near copy at all.
         order: all documents, the preferred first.
     """
-    twins, agreeing = np.full(len(signatures), -1, np.int64), np.zeros(len(signatures), np.int64)
+    twins = np.full(len(signatures), -1, np.int64)
     if len(signatures):
         buckets, count = _buckets(signatures, usable)
         stays = np.full(count, -1, np.int64)
-        find_twins(frozen(signatures), frozen(order), frozen(buckets), LEAST_AGREEMENT, stays, twins, agreeing)
-    return twins, agreeing / VALUES
+        find_twins(frozen(signatures), frozen(order), frozen(buckets), LEAST_AGREEMENT, stays, twins)
+    return twins
 
 
 def _buckets(signatures: NDArray[np.uint16], usable: NDArray[np.bool_]) -> tuple[NDArray[np.int64], int]:
@@ -87,12 +87,8 @@ def find_twins(
     least: int,
     stays: NDArray[np.int64],
     twins: NDArray[np.int64],
-    agreeing: NDArray[np.int64],
 ) -> None:
-    """Fills `twins`, and how many values agree with them.
-
-    `stays` is scratch, -1 throughout: the first document of each bucket that is no near copy.
-    """
+    """Fills `twins`. `stays` is scratch, -1 throughout: the first of each bucket that is no near copy."""
     for place in range(order.shape[0]):
         document = order[place]
         last = -1
@@ -102,10 +98,8 @@ def find_twins(
                 continue
             other = stays[bucket]
             if other >= 0 and other != last:
-                values = agreement(signatures[document], signatures[other])
-                if values >= least:
+                if agreement(signatures[document], signatures[other]) >= least:
                     twins[document] = other
-                    agreeing[document] = values
                     break
                 last = other
         if twins[document] < 0:

@@ -193,7 +193,6 @@ def combine(partials: Sequence[Path]) -> QualityScore:
         lambda: (batch for _, batch in sampled_texts(partials, wanted)),
         rows.text_hash[wanted],
         int(rows.text_bytes[wanted].sum()),
-        by_similarity=rows.sampling.keys == "minhash" and rows.sampling.share < 1,
     )
     columns = _columns(documents.left[wanted], measured)
     everything = np.ones(len(rows), np.bool_)
@@ -247,13 +246,11 @@ def _documents(rows: Rows) -> _Documents:
     return _Documents(tokens, worth, np.where(kept, 0.0, worth), left, is_first & rows.sampled)
 
 
-# Columns of what is summed up over the sample, then those of LOSSES from the kinds of corruption on.
-_WEIGHT, _NEAR, _OTHERS, _PARTS = 0, 1, 2, 3
-
-
 def _columns(left: NDArray[np.float64], measured: Measured) -> NDArray[np.float64]:
+    """What is summed up over the sample: what is left of each document, then what of it is lost to near copies and to
+    the losses after them."""
     rest = left * ~measured.is_near
-    parts = [left, left * measured.near, rest]
+    parts = [left, left - rest]
     parts += [rest * share for share in measured.corrupted.T]
     rest = rest * (1 - measured.corrupted.sum(axis=1))
     for share in (measured.lines, measured.repetition, measured.overlap):
@@ -263,10 +260,8 @@ def _columns(left: NDArray[np.float64], measured: Measured) -> NDArray[np.float6
 
 
 def _shares(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of what is left after duplicates: lost to near duplicates, then to each of the other parts."""
-    near = np.minimum(1, sums[..., _NEAR] / np.maximum(sums[..., _WEIGHT], 1e-300))
-    parts = sums[..., _PARTS:] / np.maximum(sums[..., [_OTHERS]], 1e-300)
-    return np.concatenate([near[..., None], (1 - near[..., None]) * parts], axis=-1)
+    """Of what is left after duplicates: lost to near copies, and to each loss after them."""
+    return np.asarray(sums[..., 1:] / np.maximum(sums[..., :1], 1e-300))
 
 
 def _score(

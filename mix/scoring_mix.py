@@ -38,9 +38,8 @@ def score_placed(part: Path, placed: Path, selection: Selection, out: Path, *, g
     """
     unique = sum(int(one.text_bytes * one.unique_units / one.units) for one in selection.components if one.units)
     share = 2.0 ** -sampling_bits(unique)
-    sampling = Sampling(share=share, keys="groups" if grouped else "minhash" if share < 1 else "texts")
     placement = pq.read_table(placed, columns=list(_PLACED))
-    write_rows(_pieces(part, placement, selection, grouped), out, sampling, COUNT_COLUMNS[selection.unit])
+    write_rows(_pieces(part, placement, selection, grouped), out, Sampling(share=share), COUNT_COLUMNS[selection.unit])
 
 
 def _pieces(part: Path, placement: pa.Table, selection: Selection, grouped: bool) -> Iterator[Piece]:

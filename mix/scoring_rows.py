@@ -13,12 +13,9 @@ One row for each row of the part, or for a document that occurs several times in
     text       string              null where it is not
 
 A row is in the sample when a keyed hash of its `key` is small, so a larger share takes a superset, and neither parts
-nor their order matter. Near copies must be in it together, or it would not show them. So the key is, by `Keys`:
-
-    groups   the near-duplicate group (mix/groups.py), where these are known
-    minhash  the smallest hash of the document's 3-grams: a pair of Jaccard similarity J shares it with probability J,
-             for which the score makes up by counting the pairs that it sees 1/J times
-    texts    the hash of the text: exact copies alone are together
+nor their order matter. Near copies must be in it together, or it would not show them: so the key is the document's
+near-duplicate group. Where that is not known, it is the hash of the text, and a sample then shows exact copies alone.
+Groups of documents that are no part of a mix are found from sketches (`write_sketch`; mix/groups.py), by text.
 """
 
 from __future__ import annotations
@@ -26,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,14 +31,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from corpusmill.dedup.shingles import shingles_of
-from corpusmill.dedup.signatures import minima_64, permutations
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import DamagedRunError
-from corpusmill.documents.shards import atomic_file, read_batches
+from corpusmill.documents.shards import atomic_file, read_batches, write_table
+from corpusmill.mix.groups import SKETCH, look_up
 from corpusmill.mix.keys import KEYS, below, keyed
-
-Keys = Literal["groups", "minhash", "texts"]
+from corpusmill.mix.near_copies import near_signatures
 
 ROWS = pa.schema(
     [
@@ -58,11 +53,8 @@ ROWS = pa.schema(
 )
 
 _NUMBERS = ("id_hash", "text_hash", "key", "copies", "tokens", "text_bytes")
-_KEYS, _SHARE, _UNIT = "corpusmill.keys", "corpusmill.share", "corpusmill.unit"
+_SHARE, _UNIT = "corpusmill.share", "corpusmill.unit"
 _ROWS_AT_ONCE = 1 << 16
-_NGRAM = 3
-_MINHASH_SEED = 1
-"""Another than that of the signatures (mix/near_copies.py), so that who is in the sample says nothing of those."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +65,7 @@ class Piece:
     id_hash     uint64[n]
     tokens      int64[n]; None: the bytes of the texts
     components  string[n], or None
-    key         uint64[n], or None: as `Sampling.keys` says
+    key         uint64[n], or None: that of the text
     copies      int32[n], or None: 1 of each
     """
 
@@ -90,39 +82,59 @@ class Sampling:
     """Which rows are in the sample.
 
     share  of the keys, 0 to 1
-    keys   what the keys are
     """
 
     share: float = 1.0
-    keys: Keys = "texts"
 
     def taken(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
         return below(keyed(keys, 0, "score"), int(self.share * KEYS))
 
 
-def write_rows(pieces: Iterable[Piece], out: Path, sampling: Sampling, unit: str) -> None:
-    """Writes the file of a part.
+def write_sketch(pieces: Iterable[Piece], out: Path) -> None:
+    """Writes what `groups.find_groups` finds groups of texts from, by hash of the text. Texts without words have none.
 
-    Args:
-        unit: what `tokens` count.
+    The signatures are those of mix/near_copies.py, so the groups have its near copies, but for some of a Jaccard
+    similarity below .6.
 
     Raises:
         StorageError: if the disk is full.
     """
-    schema = ROWS.with_metadata({_KEYS: sampling.keys, _SHARE: repr(sampling.share), _UNIT: unit})
+    write_table(out, map(_sketched, pieces), SKETCH, row_group_rows=_ROWS_AT_ONCE, compression="none")
+
+
+def _sketched(piece: Piece) -> pa.RecordBatch:
+    batch = TextBatch(pa.RecordBatch.from_arrays([piece.texts], ["text"]))
+    signatures, worded = near_signatures(batch)
+    stored = pa.py_buffer(signatures[worded].astype("<u2", copy=False))
+    hashes = batch.document_hashes[0][worded]
+    signature = pa.Array.from_buffers(SKETCH.field("signature").type, len(hashes), [None, stored])
+    return pa.RecordBatch.from_arrays([pa.array(hashes), signature], schema=SKETCH)
+
+
+def write_rows(pieces: Iterable[Piece], out: Path, sampling: Sampling, unit: str, groups: Path | None = None) -> None:
+    """Writes the file of a part.
+
+    Args:
+        unit: what `tokens` count.
+        groups: found from sketches; keys of pieces that have none.
+
+    Raises:
+        StorageError: if the disk is full.
+    """
+    schema = ROWS.with_metadata({_SHARE: repr(sampling.share), _UNIT: unit})
     # A piece is a row group: whoever reads one holds no more text than was held here.
     with atomic_file(out) as stream, pq.ParquetWriter(stream, schema, compression="lz4", use_dictionary=False) as file:
         for piece in pieces:
-            file.write_batch(_noted(piece, sampling).replace_schema_metadata(schema.metadata))
+            file.write_batch(_noted(piece, sampling, groups).replace_schema_metadata(schema.metadata))
 
 
-def _noted(piece: Piece, sampling: Sampling) -> pa.RecordBatch:
+def _noted(piece: Piece, sampling: Sampling, groups: Path | None) -> pa.RecordBatch:
     count = len(piece.texts)
     batch = TextBatch(pa.RecordBatch.from_arrays([piece.texts], ["text"]))
     text_hash = batch.document_hashes[0]
     key = piece.key
     if key is None:
-        key = _minhash_keys(batch, text_hash) if sampling.keys == "minhash" else text_hash
+        key = text_hash if groups is None else look_up(groups, text_hash)
     taken, sizes = sampling.taken(key), np.diff(batch.offsets).astype(np.int64)
     columns = [
         pa.array(piece.id_hash),
@@ -136,13 +148,6 @@ def _noted(piece: Piece, sampling: Sampling) -> pa.RecordBatch:
         piece.texts if taken.all() else pc.if_else(pa.array(taken), piece.texts, pa.scalar(None, pa.string())),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=ROWS)
-
-
-def _minhash_keys(batch: TextBatch, text_hash: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    shingles = shingles_of(batch, _NGRAM, False)
-    minima = np.empty((len(batch), 1), np.uint64)
-    minima_64(shingles.firsts, shingles.hashes, *permutations(1, _MINHASH_SEED), minima)
-    return np.where(shingles.words > 0, minima[:, 0], text_hash)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +179,7 @@ class Rows:
         for part in parts:
             with pq.ParquetFile(part) as file:
                 metadata = file.schema_arrow.metadata or {}
-                told.add(tuple(metadata.get(name.encode(), b"").decode() for name in (_KEYS, _SHARE, _UNIT)))
+                told.add(tuple(metadata.get(name.encode(), b"").decode() for name in (_SHARE, _UNIT)))
                 for batch in read_batches(file, _ROWS_AT_ONCE, [*_NUMBERS, "component", "sampled"]):
                     for name in _NUMBERS:
                         arrays[name].append(batch.column(name).to_numpy())
@@ -182,14 +187,13 @@ class Rows:
                     arrays["sampled"].append(batch.column("sampled").to_numpy(zero_copy_only=False))
         if len(told) > 1:
             raise DamagedRunError(f"{parts[0].parent}: its parts were noted in different ways; remove them, run again")
-        keys, share, unit = next(iter(told), ("texts", "1.0", "bytes"))
+        share, unit = next(iter(told), ("1.0", "bytes"))
         joined = {name: _joined(found, _KIND[name]) for name, found in arrays.items()}
         # The numbers of components must not depend on the order of parts.
         names = tuple(sorted(numbers))
         renumbered = np.array([*(names.index(name) for name in numbers), -1], np.int64)
         joined["component"] = renumbered[joined["component"]]
-        sampling = Sampling(share=float(share), keys=keys)  # type: ignore[arg-type]  # what write_rows wrote
-        return cls(**joined, components=names, sampling=sampling, unit=unit)
+        return cls(**joined, components=names, sampling=Sampling(share=float(share)), unit=unit)
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -34,14 +34,12 @@ class Measured:
     """For each document of the sample, by its place there. Shares are of its bytes, 0 to 1.
 
     is_near     bool[n]: whether it is a near copy of one that is preferred
-    near        float64[n]: how many near copies it stands for: 0, 1, or more where a sample misses some of them
     corrupted   float64[n, kinds]: shares lost to each of KINDS
     lines       float64[n]: share in repeated lines
     repetition  float64[n]: share of the rest in runs that the document has had before
     overlap     float64[n]: share of the rest in runs that a document has which is preferred
     """
 
-    near: NDArray[np.float64]
     is_near: NDArray[np.bool_]
     corrupted: NDArray[np.float64]
     lines: NDArray[np.float64]
@@ -58,26 +56,24 @@ def run_bits(text_bytes: int) -> int:
     return max(0, (text_bytes // _KEPT_RUN_BYTES).bit_length())
 
 
-def measure_sample(texts: Texts, text_hash: NDArray[np.uint64], text_bytes: int, *, by_similarity: bool) -> Measured:
+def measure_sample(texts: Texts, text_hash: NDArray[np.uint64], text_bytes: int) -> Measured:
     """Measures the documents.
 
     Args:
         text_hash: of each document; all differ.
         text_bytes: of all of them.
-        by_similarity: whether a pair of similarity J had a chance of J only to be in the sample together.
     """
     sketches = _sketched(texts, len(text_hash))
     order = np.lexsort((text_hash, -sketches.sizes))
-    twins, _ = near_copies(sketches.signatures, sketches.worded, order)
+    twins = near_copies(sketches.signatures, sketches.worded, order)
     share = min(1.0, evidence.SAMPLED_TEXT_BYTES / max(1, text_bytes))
     known = _evidence(texts, (twins < 0) & below(keyed(text_hash, 0, "evidence"), int(share * KEYS)))
     found = _findings(texts, len(text_hash), known, sketches.lines, run_bits(text_bytes))
 
     order = np.lexsort((text_hash, -sketches.sizes, np.round(found.corrupted.sum(axis=1), 6)))  # the preferred first
-    twins, similarity = near_copies(sketches.signatures, sketches.worded, order)
+    twins = near_copies(sketches.signatures, sketches.worded, order)
     is_near = twins >= 0
     return Measured(
-        near=np.where(is_near, 1 / np.maximum(similarity, 0.5) if by_similarity else 1.0, 0.0),
         is_near=is_near,
         corrupted=found.corrupted,
         lines=found.in_lines,

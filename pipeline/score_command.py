@@ -11,9 +11,10 @@ from typing import Any
 
 from corpusmill.documents.errors import InputError, UsageError
 from corpusmill.mix.corruption import KINDS
+from corpusmill.mix.groups import find_groups
 from corpusmill.mix.quality_law import LAWS
 from corpusmill.mix.quality_score import LOSSES, SAMPLE_BYTES, combine
-from corpusmill.mix.scoring_rows import Sampling, write_rows
+from corpusmill.mix.scoring_rows import Sampling, write_rows, write_sketch
 from corpusmill.pipeline.score_inputs import BYTES, ScoreInput, Unread, find_input, read_pieces
 from corpusmill.pipeline.summary import count, counted, loss_name, table
 
@@ -45,9 +46,12 @@ def score(
     share = sample_share(sample, given)
     unread = Unread()
     with tempfile.TemporaryDirectory(prefix="corpusmill-score-") as scratch:
-        noted = Path(scratch) / "rows.parquet"
-        sampling = Sampling(share=share, keys="minhash" if share < 1 else "texts")
-        write_rows(read_pieces(given, unread), noted, sampling, given.count or BYTES)
+        noted, groups = Path(scratch) / "rows.parquet", None
+        if share < 1:  # near copies must come into the sample together, so they are found first
+            sketch, groups = Path(scratch) / "sketch.parquet", Path(scratch) / "groups.parquet"
+            write_sketch(read_pieces(given, Unread()), sketch)
+            find_groups([sketch], groups, Path(scratch))
+        write_rows(read_pieces(given, unread), noted, Sampling(share=share), given.count or BYTES, groups)
         result = combine([noted])
     if result.documents == 0:
         told = ", ".join(f"{number:,} {reason}" for reason, number in sorted(unread.reasons.items()))

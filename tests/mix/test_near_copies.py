@@ -12,19 +12,18 @@ from corpusmill.documents.batch import TextBatch
 from corpusmill.mix.near_copies import BANDS, LEAST_AGREEMENT, ROWS, VALUES, near_copies, near_signatures
 
 
-def plain(signatures: NDArray[np.uint16], usable: NDArray[np.bool_], order: list[int]) -> list[tuple[bool, float]]:
+def plain(signatures: NDArray[np.uint16], usable: NDArray[np.bool_], order: list[int]) -> list[bool]:
     """Whether each document is a near copy, by comparing it with the first that stays of each of its bands."""
     stays: dict[tuple[int, bytes], int] = {}
-    found = [(False, 0.0)] * len(signatures)
+    found = [False] * len(signatures)
     for document in order:
         if not usable[document]:
             continue
         bands = [(band, signatures[document, band * ROWS : (band + 1) * ROWS].tobytes()) for band in range(BANDS)]
         for band in bands:
             if band in stays:
-                agreeing = int((signatures[document] == signatures[stays[band]]).sum())
-                if agreeing >= LEAST_AGREEMENT:
-                    found[document] = (True, agreeing / VALUES)
+                found[document] = (signatures[document] == signatures[stays[band]]).sum() >= LEAST_AGREEMENT
+                if found[document]:
                     break
         else:
             for band in bands:
@@ -45,15 +44,13 @@ def test_the_kernel_equals_its_plain_twin(made: list[tuple[int, int, bool]], cha
     usable = np.array([words for _, _, words in made], np.bool_)
     order = list(range(len(made)))
     chance.shuffle(order)
-    twins, similarity = near_copies(signatures, usable, np.array(order, np.int64))
-    assert [(bool(twin >= 0), alike) for twin, alike in zip(twins, similarity, strict=True)] == plain(
-        signatures, usable, order
-    )
+    twins = near_copies(signatures, usable, np.array(order, np.int64))
+    assert (twins >= 0).tolist() == plain(signatures, usable, order)
 
 
 def found(texts: list[str], order: list[int] | None = None) -> list[int]:
     signatures, worded = near_signatures(TextBatch.of_texts(texts))
-    return near_copies(signatures, worded, np.array(order or range(len(texts)), np.int64))[0].tolist()
+    return near_copies(signatures, worded, np.array(order or range(len(texts)), np.int64)).tolist()
 
 
 def words(count: int, seed: int) -> list[str]:

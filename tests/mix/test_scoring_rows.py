@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from corpusmill.documents.errors import DamagedRunError
-from corpusmill.mix.scoring_rows import Keys, Piece, Rows, Sampling, sampled_texts, write_rows
+from corpusmill.mix.groups import find_groups
+from corpusmill.mix.scoring_rows import Piece, Rows, Sampling, sampled_texts, write_rows, write_sketch
 
 
 def made(count: int, seed: int = 1) -> list[str]:
@@ -54,24 +55,25 @@ def test_a_larger_sample_has_the_smaller_one_in_it(tmp_path: Path) -> None:
     assert small.sum() < large.sum()
 
 
-@pytest.mark.parametrize(("keys", "least"), [("texts", 0), ("minhash", 0.75)])
-def test_near_copies_come_into_the_sample_together_by_their_similarity(
-    tmp_path: Path, keys: Keys, least: float
-) -> None:
-    texts = made(1500)
-    near = [" ".join(["other", *text.split()[1:]]) for text in texts]
-    rows = Rows.read(noted(tmp_path, [piece(texts + near)], Sampling(share=0.2, keys=keys)))
-    first, second = rows.sampled[:1500], rows.sampled[1500:]
-    together = (first & second).sum() / first.sum()
-    assert least <= together <= least + 0.3
-    assert first.sum() == pytest.approx(300, rel=0.2)
+def grouped(folder: Path, pieces: list[Piece]) -> Path:
+    for number, one in enumerate(pieces):
+        write_sketch([one], folder / f"{number}.sketch")
+    find_groups([folder / f"{number}.sketch" for number in range(len(pieces))], folder / "groups", folder / "work")
+    return folder / "groups"
 
 
-def test_exact_copies_are_together_whatever_the_keys(tmp_path: Path) -> None:
-    texts = [*made(300), "", "!!!", "two words"]
-    for keys in ("texts", "minhash"):
-        rows = Rows.read(noted(tmp_path, [piece(texts * 2)], Sampling(share=0.3, keys=keys)))
-        assert (rows.sampled[: len(texts)] == rows.sampled[len(texts) :]).all()
+def test_near_copies_come_into_a_sample_together_where_groups_are_known(tmp_path: Path) -> None:
+    texts = [*made(600), "!!!", "", "two words"]
+    near = [" ".join(["other", *text.split()[1:]]) if len(text) > 99 else text for text in texts]
+    pieces = [piece(texts), piece(near, len(texts))]
+    groups = grouped(tmp_path, pieces)
+    write_rows(pieces, tmp_path / "rows", Sampling(share=0.2), "bytes", groups)
+    first, second = np.split(Rows.read([tmp_path / "rows"]).sampled, 2)
+    assert (first == second).all()
+    assert first.sum() == pytest.approx(120, rel=0.3)
+    alone, others = np.split(Rows.read(noted(tmp_path, [piece(texts + near)], Sampling(share=0.2))).sampled, 2)
+    assert not (alone[:600] == others[:600]).all()
+    assert (alone[600:] == others[600:]).all()
 
 
 def test_components_have_the_same_numbers_in_whatever_order_parts_come(tmp_path: Path) -> None:
