@@ -116,10 +116,10 @@ class Encoder:
                 counts,
             )
             if document < len(counts):
-                self._forget()
+                self.forget()
         return counts, ids[:written]
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """Empties the memory of all but the vocabulary's whole pretokens."""
         if self._base is None:
             self._places[:] = -1

@@ -146,6 +146,12 @@ class Tokens:
         counts = np.concatenate([np.zeros(1, np.int64), *(counts for counts, _ in parts)])
         return ids, np.cumsum(counts)
 
+    def forget(self) -> None:
+        """Empties the memory of words met before, for whoever measures speed. It changes no result."""
+        if self._encoder is not None:
+            with self._lock:
+                self._encoder.forget()
+
     def token_id(self, text: str) -> int | None:
         """The id of a token of the vocabulary, added and special ones included."""
         return self._library.token_id(text)
@@ -205,6 +211,12 @@ class _Library:
             raise InputError(f"tokenizer: the vocabulary cannot encode a text: {error}") from error
         return [encoding.ids for encoding in encodings]
 
+    def forget(self) -> None:
+        """Empties the memory of words met before, for whoever measures speed. It changes no result."""
+        if self._encoder is not None:
+            with self._lock:
+                self._encoder.forget()
+
     def token_id(self, text: str) -> int | None:
         if self._ranks is not None:
             return self._ranks.special.get(text, self._ranks.ids.get(text.encode()))
@@ -260,16 +272,6 @@ def load_tokens(spec: str) -> Tokens:
         return _loaded(name, path, status.st_size, changed)
     except OSError as error:
         raise InputError(f"tokenizer: {path} cannot be read ({error.strerror})") from error
-
-
-def located(spec: str, folder: Path) -> str:
-    """`spec` with its file seen from `folder`, as paths in a recipe are.
-
-    >>> located("cl100k_base=ranks/cl100k_base.tiktoken", Path("/recipes"))
-    'cl100k_base=/recipes/ranks/cl100k_base.tiktoken'
-    """
-    name, separator, path = spec.partition("=")
-    return f"{name}={folder / path}" if separator and name in PUBLISHED else str(folder / spec)
 
 
 def check_stored_counts(folder: Path, tokens: Tokens) -> bool:
@@ -388,7 +390,7 @@ def _parsed_ranks(path: Path, content: bytes) -> dict[bytes, int]:
 def _library_of_ranks(ranks: _Ranks) -> Any:
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
-    signs = _byte_signs()
+    signs = byte_signs()
     spelled = {identifier: "".join(signs[byte] for byte in content) for content, identifier in ranks.ids.items()}
     pairs = sorted((rank, left, right) for (left, right), (rank, _) in ranks.pairs.items())
     tokenizer = Tokenizer(
@@ -436,7 +438,7 @@ def _from_json(path: Path, content: bytes) -> Tokens:
 
 def _checked(tokens: Tokens, vocabulary: Mapping[str, int]) -> Tokens:
     """The same with the library as its engine, if the kernels give other ids than the library."""
-    bytes_of = {sign: byte for byte, sign in enumerate(_byte_signs())}
+    bytes_of = {sign: byte for byte, sign in enumerate(byte_signs())}
     known = [
         bytes(bytes_of[sign] for sign in token).decode("utf-8", "ignore")
         for token in vocabulary
@@ -465,7 +467,7 @@ def _merges_of(data: Mapping[str, Any]) -> Merges | str:
     if sum(not token["special"] for token in data["added_tokens"]) > _MANY_ADDED:
         return "there are many added tokens that are not special"
     vocabulary = model["vocab"]
-    signs = _byte_signs()
+    signs = byte_signs()
     if not all(sign in vocabulary for sign in signs):
         return "the vocabulary does not have all bytes"
     pairs: dict[tuple[int, int], tuple[int, int]] = {}
@@ -505,7 +507,7 @@ def _pattern_of(pretokenizer: Mapping[str, Any] | None) -> Pattern | None:
 
 def _bytes_of_vocabulary(data: Mapping[str, Any]) -> dict[bytes, int] | None:
     """The tokens of a byte-level vocabulary by their bytes, None if it is no such; added tokens stand for no bytes."""
-    model, signs = data["model"], {sign: byte for byte, sign in enumerate(_byte_signs())}
+    model, signs = data["model"], {sign: byte for byte, sign in enumerate(byte_signs())}
     if model["type"] != "BPE" or _pattern_of(data["pre_tokenizer"]) is None:
         return None
     added = {token["id"] for token in data["added_tokens"]}
@@ -516,7 +518,7 @@ def _bytes_of_vocabulary(data: Mapping[str, Any]) -> dict[bytes, int] | None:
     }
 
 
-def _byte_signs() -> list[str]:
+def byte_signs() -> list[str]:
     """The character that byte-level vocabularies write for each byte (Radford et al. 2019): itself where it shows, else
     one from U+0100 on."""
     shown = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}

@@ -22,7 +22,8 @@ from tokenizers.normalizers import Lowercase
 from corpusmill.documents.errors import InputError
 from corpusmill.mix import tokens as tokens_module
 from corpusmill.mix.pretokens import CL100K, GPT2, LETTER, MARK, O200K, Pattern, regex_of
-from corpusmill.mix.tokens import PROBE, PUBLISHED, Tokens, check_stored_counts, load_tokens, located
+from corpusmill.mix.tokens import PROBE, PUBLISHED, Tokens, byte_signs, check_stored_counts, load_tokens
+from tests.mix import made_tokenizers
 from tests.mix.made_tokenizers import (
     HARD_CHARACTERS,
     PATTERNS,
@@ -167,6 +168,17 @@ def test_special_tokens_in_a_text_are_text(files: list[str]) -> None:
         [ids] = lists(tokens, [text])
         assert len(ids) > 1
         assert not {0, tokens.token_id("<pad>"), tokens.token_id("[TOOL]")} & set(ids)
+
+
+def test_bytes_are_written_as_gpt2_writes_them() -> None:
+    assert dict(enumerate(byte_signs())) == made_tokenizers.byte_signs()
+
+
+def test_a_tokenizer_that_has_forgotten_encodes_the_same(ours: str) -> None:
+    tokens = load_tokens(ours)
+    before = lists(tokens, TEXTS)
+    tokens.forget()
+    assert lists(tokens, TEXTS) == before
 
 
 def test_tokens_know_the_bytes_that_they_stand_for(ours: str) -> None:
@@ -321,13 +333,6 @@ def test_a_tokenizer_is_named_after_its_folder(tmp_path: Path, ours: str) -> Non
     shutil.copy(ours, tmp_path / "mine.json")
     assert load_tokens(str(tmp_path / "mine.json")).name == "mine"
     assert load_tokens(ours).name == Path(ours).parent.name
-
-
-def test_paths_are_seen_from_the_recipe() -> None:
-    assert located("a/tokenizer.json", Path("/r")) == "/r/a/tokenizer.json"
-    assert located("gpt2=a", Path("/r")) == "gpt2=/r/a"
-    assert located("odd=name.json", Path("/r")) == "/r/odd=name.json"
-    assert located("/b/tokenizer.json", Path("/r")) == "/b/tokenizer.json"
 
 
 def dataset(folder: Path, unit: str, fingerprint: str | None, texts: list[str], counts: list[int]) -> Path:
