@@ -26,34 +26,30 @@ one with the lowest hash of its id, so that components that share a text share t
 Differs from the paper: a part of a long document can be corrupted, not only a sample as a whole. Tokens are the
 dataset's count column, or bytes where it has none.
 
-Each part of a dataset is noted in a file first (mix/scoring_rows.py), with the texts of a sample: of all documents up
-to SAMPLE_BYTES of text. Epochs and duplicates are counted on every row, all else is measured in the sample
-(mix/scoring_sample.py), with a 95 % interval (mix/scoring_interval.py). Memory: 60 bytes a row, and what the sample
-takes. Nothing depends on the order of parts or rows, beyond the last digits of sums.
+Each part of a dataset is noted in a file first (mix/scoring_rows.py; of a mix, mix/scoring_mix.py), with the texts of a
+sample: all of them up to SAMPLE_BYTES of text. Epochs and duplicates are counted on every row, all else is measured in
+the sample (mix/scoring_sample.py), with a 95 % interval (mix/scoring_interval.py). Memory: 60 bytes a row, and what the
+sample takes. Nothing depends on the order of parts or rows, beyond the last digits of sums.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from corpusmill.documents.errors import InputError
-from corpusmill.documents.shards import read_batches
 from corpusmill.mix.corruption import KINDS
-from corpusmill.mix.keys import id_hashes
 from corpusmill.mix.quality_law import LAWS
 from corpusmill.mix.scoring_interval import bootstrap
-from corpusmill.mix.scoring_rows import Piece, Rows, Sampling, sampled_texts, write_rows
+from corpusmill.mix.scoring_rows import Rows, sampled_texts
 from corpusmill.mix.scoring_sample import Measured, measure_sample
 from corpusmill.mix.selection import effective_units
-from corpusmill.mix.units import COUNT_COLUMNS
 
 DEFINITION = (
     "Q is the share of tokens that are neither corrupted nor redundant, after Subramanyam et al. 2025 "
@@ -67,7 +63,6 @@ LOSSES = (*_REDUNDANT_FIRST, *KINDS, *_REDUNDANT_LAST)
 
 SAMPLE_BYTES = 64_000_000
 """Text of which every document is measured; of more, a sample of half of it to all of it."""
-_BATCH_ROWS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,33 +140,6 @@ def sampling_bits(text_bytes: int) -> int:
     (0, 9)
     """
     return max(0, ((text_bytes - 1) // SAMPLE_BYTES).bit_length())
-
-
-def score_part(part: Path, out: Path, *, bits: int = 0) -> None:
-    """Notes what `combine` needs of one Parquet file with the columns `id` and `text`.
-
-    Args:
-        bits: from `sampling_bits` of the whole dataset's text.
-
-    Raises:
-        StorageError: if the disk is full.
-    """
-    with pq.ParquetFile(part) as file:
-        names = file.schema_arrow.names
-        unit = next((name for name in COUNT_COLUMNS.values() if name in names), None)
-        write_rows(_pieces(file, unit), out, Sampling(share=2.0**-bits), unit or "bytes")
-
-
-def _pieces(file: pq.ParquetFile, unit: str | None) -> Iterator[Piece]:
-    label = next((name for name in ("component", "source") if name in file.schema_arrow.names), None)
-    columns = ["id", "text", *([unit] if unit else []), *([label] if label else [])]
-    for batch in read_batches(file, _BATCH_ROWS, columns):
-        yield Piece(
-            texts=batch.column("text"),
-            id_hash=id_hashes(batch.column("id")),
-            tokens=batch.column(unit).to_numpy().astype(np.int64) if unit else None,
-            components=batch.column(label) if label else None,
-        )
 
 
 def combine(partials: Sequence[Path]) -> QualityScore:

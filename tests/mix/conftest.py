@@ -19,7 +19,8 @@ from corpusmill.mix.manifest import finish
 from corpusmill.mix.measurement import measure_part
 from corpusmill.mix.options import MixOptions, Slice
 from corpusmill.mix.placement import place_part
-from corpusmill.mix.quality_score import combine, score_part
+from corpusmill.mix.quality_score import QualityScore, combine
+from corpusmill.mix.scoring_mix import score_placed
 from corpusmill.mix.selection import Selection, select
 from corpusmill.mix.shuffle import ShardReport, gather, scatter
 from corpusmill.mix.slices import cases_by_source
@@ -103,6 +104,15 @@ def build(
     return Built(dataset, options, selection, shards)
 
 
+def scored(built: Built, folder: Path) -> QualityScore:
+    """The score of a built dataset, from its parts."""
+    noted = []
+    for part in sorted(built.folder.parent.glob("*.parquet")):
+        noted.append(folder / f"{part.stem}.rows")
+        score_placed(part, part.with_suffix(".placed"), built.selection, noted[-1], grouped=False)
+    return combine(noted)
+
+
 @pytest.fixture(scope="session")
 def builder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Built]:
     """`build` in a new folder at each call."""
@@ -176,10 +186,5 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Built:
         seed=5,
     )
     built = build(folder, {"web": make_documents("web", 800), "code": make_documents("code", 200)}, options)
-    partials = []
-    for number, shard in enumerate(built.shards):
-        if shard.split == "train":
-            partials.append(folder / f"{number}.score")
-            score_part(built.folder / shard.name, partials[-1])
-    finish(built.folder, options, built.selection, built.shards, combine(partials).as_dict(), RUN)
+    finish(built.folder, options, built.selection, built.shards, scored(built, folder / "noted").as_dict(), RUN)
     return built

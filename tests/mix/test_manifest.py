@@ -21,20 +21,14 @@ from corpusmill.mix.card import HUB_LICENSES, hub_licenses, size_category
 from corpusmill.mix.manifest import finish, publish
 from corpusmill.mix.markdown import escaped
 from corpusmill.mix.options import MixOptions
-from corpusmill.mix.quality_score import QualityScore, combine, score_part
+from corpusmill.mix.quality_score import QualityScore
 from corpusmill.mix.table import mix_table
-from tests.mix.conftest import Built, make_documents
+from tests.mix.conftest import Built, make_documents, scored
 
 
 @pytest.fixture(scope="module")
 def quality(mixed: Built, tmp_path_factory: pytest.TempPathFactory) -> QualityScore:
-    folder = tmp_path_factory.mktemp("scores")
-    partials = []
-    for number, shard in enumerate(mixed.shards):
-        if shard.split == "train":
-            partials.append(folder / str(number))
-            score_part(mixed.folder / shard.name, partials[-1])
-    return combine(partials)
+    return scored(mixed, tmp_path_factory.mktemp("scores"))
 
 
 @pytest.fixture(scope="module")

@@ -10,18 +10,10 @@ import pytest
 
 from corpusmill.mix.options import MixOptions
 from corpusmill.mix.placement import PLACEMENT
-from corpusmill.mix.quality_score import QualityScore, combine
+from corpusmill.mix.quality_score import combine
 from corpusmill.mix.scoring_mix import score_placed, times_in_train
 from corpusmill.mix.selection import effective_units
-from tests.mix.conftest import Built, make_documents
-
-
-def scored(built: Built, folder: Path, grouped: bool = False) -> QualityScore:
-    partials = []
-    for part in sorted(built.folder.parent.glob("*.parquet")):
-        partials.append(folder / f"{part.stem}.rows")
-        score_placed(part, part.with_suffix(".placed"), built.selection, partials[-1], grouped=grouped)
-    return combine(partials)
+from tests.mix.conftest import Built, make_documents, scored
 
 
 def test_each_document_counts_as_often_as_the_train_split_has_it(mixed: Built) -> None:
