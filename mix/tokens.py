@@ -211,12 +211,6 @@ class _Library:
             raise InputError(f"tokenizer: the vocabulary cannot encode a text: {error}") from error
         return [encoding.ids for encoding in encodings]
 
-    def forget(self) -> None:
-        """Empties the memory of words met before, for whoever measures speed. It changes no result."""
-        if self._encoder is not None:
-            with self._lock:
-                self._encoder.forget()
-
     def token_id(self, text: str) -> int | None:
         if self._ranks is not None:
             return self._ranks.special.get(text, self._ranks.ids.get(text.encode()))
