@@ -395,10 +395,10 @@ _PARTED = 4.0  # difference of two groups in their standard deviations; two halv
 _PARTED_LEAST = 0.08
 _SOUND_LEAST = 0.4  # of windows in the lower group; else these are copies that others vouch for, and the upper is sound
 _STRANGE_RAMP = 0.04
-_ORDER_SHARE = 0.45
+_ORDER_SHARE, _ORDER_LEAST = 0.45, 0.3  # bounds of the order, of what is usual, below which there is none
 _ORDER_RAMP = 0.2
 _PAIRS = 50  # of two classes, from which it is known how much better known they are than by chance
-_OF_SPREAD = 0.75  # variance of order (one sum less the mean of two) as a share of that of the difference of two
+_OF_SPREAD = 1.284  # standard deviation of order (one sum less the mean of two) to the median of differences of two
 _CHANCES = 3.0  # standard deviations of what chance makes of order
 _DOUBTS = 2.5
 
@@ -445,7 +445,9 @@ class Evidence:
             sums, measures = measured(streams, words, pairs, frozen(known), frozen(counted))
             order, expected, spread = measures[:, 2], measures[:, 3], measures[:, 4]
             said = expected > 0
-            chance = float(np.sqrt(_OF_SPREAD * np.mean(spread[said] ** 2 / expected[said]))) if said.any() else 0.0
+            chance = (
+                float(_OF_SPREAD * np.median(np.abs(spread[said]) / np.sqrt(expected[said]))) if said.any() else 0.0
+            )
             counted = order > _CHANCES * chance * np.sqrt(expected)
             if step < _STEPS - 1:
                 means = sums[..., 0::2] / np.maximum(sums[..., 1::2], 1)
@@ -473,7 +475,7 @@ class Evidence:
             words, strange, order, expected, _ = measures[rows].T
             judged[rows, 0] = _ramp(strange / words - usual.strange_from, _STRANGE_RAMP)
             deviation = self.chance / np.sqrt(np.maximum(expected, 1e-9))
-            middle = np.minimum(_ORDER_SHARE * usual.order, _CHANCES * deviation)
+            middle = np.clip(_CHANCES * deviation, _ORDER_LEAST * usual.order, _ORDER_SHARE * usual.order)
             middle = np.minimum(middle, usual.order - _DOUBTS * deviation)
             out = _ramp(middle - order / np.maximum(expected, 1e-9), _ORDER_RAMP * usual.order)
             judged[rows, 1] = np.where(middle > 0, out, 0.0)

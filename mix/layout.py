@@ -93,7 +93,7 @@ def line_kind(
         beyond = after < end and classes[decoded(text, after)] & _SPACE
         if spaced and beyond and filled > 0 and is_separator(code):
             separators += 1
-        signs |= code < 128 and _SIGNS[code]
+        signs |= bool(code < 128 and _SIGNS[code])
         letters |= (kind & _ALPHA) != 0
         filled += size
         last = text[position]
@@ -135,7 +135,7 @@ def broken_end(
             alone = before == start or classes[decoded(text, last_character(text, start, before))] & _SPACE
             if kind & _ALPHA and alone:
                 words += 1
-                capitals += fold[code] != code and code < 0x250
+                capitals += int(fold[code] != code and code < 0x250)
         position = before
     return end, 0
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import numpy as np
 import pytest
@@ -17,24 +18,7 @@ def test_a_document_loses_each_byte_at_most_once_and_an_empty_one_none() -> None
 
 
 def test_without_evidence_words_are_not_judged() -> None:
-    words = [
-        "the",
-        "committee",
-        "met",
-        "on",
-        "Tuesday",
-        "to",
-        "discuss",
-        "the",
-        "plans",
-        "for",
-        "a",
-        "new",
-        "bridge",
-        "over",
-        "the",
-        "river",
-    ] * 30
+    words = re.findall(r"\w+", "the committee met on Tuesday to discuss the plans for a new bridge over the river") * 30
     random.Random(1).shuffle(words)
     assert corrupted_shares(TextBatch.of_texts([" ".join(words)])).sum() == 0
 
