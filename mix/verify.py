@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -56,6 +57,10 @@ _MOST_PROBLEMS = 20  # of one kind
 _MOST_BYTES = 1 << 30  # of a manifest or a list of checksums
 _SUMMED = ("rows", "file_bytes", "text_bytes", "characters", "units")
 _DIGITS = 9  # of a share
+_MOST_SHOWN = 300  # characters of a value
+# YAML can name a list of lists of lists by a few characters: to write it out would take gigabytes.
+_BRIEF = reprlib.Repr()
+_BRIEF.maxlevel, _BRIEF.maxdict, _BRIEF.maxlist, _BRIEF.maxstring = 3, 8, 8, 100
 _NUMBERED = re.compile(r"-(\d{5,})-of-(\d{5,})\.parquet$")
 _UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError)
 _FETCH_AGAIN = "take this file again from where the dataset was made"
@@ -524,4 +529,4 @@ def _reason(error: BaseException) -> str:
 def _plain(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return str(value)[:300]
+    return (value if isinstance(value, str) else _BRIEF.repr(value))[:_MOST_SHOWN]

@@ -22,7 +22,7 @@ from corpusmill.documents.shards import ContentHash, sha256_of, write_table
 from corpusmill.mix.card import dataset_card
 from corpusmill.mix.croissant import croissant
 from corpusmill.mix.manifest import finish
-from corpusmill.mix.options import MixOptions
+from corpusmill.mix.options import MixOptions, Slice
 from corpusmill.mix.tokens import load_tokens
 from corpusmill.mix.verify import Verification, verify
 from corpusmill.mix.verify_rows import HeldOut
@@ -438,3 +438,51 @@ def test_what_is_held_out_is_found_again(shards: list[list[int]], sought: list[i
 
 def hashes(numbers: list[int]) -> np.ndarray[Any, np.dtype[np.uint64]]:
     return np.array(numbers, np.uint64) << np.uint64(60)
+
+
+def test_texts_that_are_no_utf8_are_told_and_no_kernel_reads_them(dataset: Path) -> None:
+    name = shard(dataset)
+    table = pq.read_table(dataset / name)
+    raw = [text.encode() for text in table.column("text").to_pylist()]
+    raw[5] = b"\xff\xfe" * 1000 + b"\xf0"
+    texts = pa.array(raw, pa.binary()).view(pa.string())
+    pq.write_table(table.set_column(0, table.schema.field("text"), texts), dataset / name)
+    told = [problem for problem in only(dataset).problems if problem.check == "rows" and problem.place == name]
+    assert "cannot be read: " in told[0].told
+    assert "UTF8" in told[0].told
+
+
+def test_yaml_that_grows_in_memory_is_neither_written_out_nor_believed(dataset: Path) -> None:
+    bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi")
+    )
+    card = (dataset / "README.md").read_text()
+    size = manifest_of(dataset)["splits"]["train"]["text_bytes"]
+    changed = card.replace("---\n", f"---\n{bomb}", 1).replace(f"num_bytes: {size}\n", "num_bytes: *i\n")
+    (dataset / "README.md").write_text(changed.replace("download_size: ", "download_size: *i\n  was: "))
+    sum_again(dataset)
+    told = only(dataset, quick=True)
+    assert found(told) == {("card", "README.md")}
+    assert len(told.problems) == 2
+    assert max(len(problem.told) for problem in told.problems) < 1000
+
+
+@pytest.mark.realdata
+def test_a_dataset_of_real_texts_has_no_problem(english_texts: list[str], builder: Callable[..., Built]) -> None:
+    documents = [
+        {"id": f"text{number}", "text": text, "source": "web", "quality": len(text) / 15_000}
+        for number, text in enumerate(dict.fromkeys(english_texts))
+    ]
+    options = MixOptions(
+        ratios={"web": 0.5, "long": 0.5},
+        slices={"long": Slice(source="web", where="quality > .9")},
+        unit="words",
+        validation=0.05,
+        heldout=0.05,
+        shard_bytes=1_000_000,
+    )
+    built = builder({"web": documents}, options)
+    finish(built.folder, options, built.selection, built.shards)
+    told = only(built.folder)
+    assert told.problems == []
+    assert told.shares == pytest.approx({"web": 0.5, "long": 0.5}, abs=0.02)
