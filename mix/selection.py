@@ -441,13 +441,16 @@ def targets_of(
     """
     limits = {leaf.name: leaf.max_epochs for leaf in leaves_of(asked.ratios)}
     shares = shares_of(asked.ratios, totals.sizes(), asked.budget, asked.max_epochs)
-    available, passes = {}, {}
+    available, passes, apart = {}, {}, []
     for name in shares:
         available[name] = totals.of(name).units - used.get(name, 0)
         own = limits.get(name, limits.get(name.partition("/")[0]))
         most = Fraction(str(asked.max_epochs if own is None else own))
-        passes[name] = min(Fraction(1), most) if options.stages and not options.may_overlap(name) else most
-    return find_targets(asked, shares, available, passes), shares
+        passes[name] = most
+        if options.stages and not options.may_overlap(name):
+            passes[name] = min(Fraction(1), most)
+            apart.append(name)
+    return find_targets(asked, shares, available, passes, apart), shares
 
 
 def shard_count(text_bytes: int, shard_bytes: int) -> int:

@@ -5,7 +5,7 @@ A component can give `max_epochs` passes over its train documents, and is short 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
@@ -54,6 +54,7 @@ def find_targets(
     shares: Mapping[str, Fraction],
     available: Mapping[str, int],
     passes: Mapping[str, Fraction] | None = None,
+    apart: Collection[str] = (),
 ) -> Targets:
     """What each component is to give, when one pass over it has `available` units of train documents.
 
@@ -63,13 +64,14 @@ def find_targets(
     Args:
         shares: of the budget; they sum to 1.
         passes: the most over each component; default: the mix's `max_epochs`.
+        apart: components that have no more passes because stages are to share none of their documents.
 
     Raises:
         ShortSourceError: if the policy does not allow what the ratios ask.
     """
     passes = passes or dict.fromkeys(shares, Fraction(str(options.max_epochs)))
     limits = {name: passes[name] * available[name] for name in shares}
-    short = _Shortage(options, shares, available, passes, limits)
+    short = _Shortage(options, shares, available, passes, limits, apart)
     largest = largest_budget(shares, limits)
     budget = largest if options.budget is None else options.budget
     if budget == 0:
@@ -114,6 +116,7 @@ class _Shortage:
     available: Mapping[str, int]
     passes: Mapping[str, Fraction]
     limits: Mapping[str, Fraction]
+    apart: Collection[str]
 
     def of_some(self, budget: int, largest: int, wanted: Mapping[str, Fraction]) -> str:
         unit = UNIT_NAMES[self.options.unit]
@@ -131,7 +134,10 @@ class _Shortage:
             lines.append(f"  budget: {largest}   (the largest that these ratios allow)")
         else:
             lines.append("  give the empty sources documents, or take them out of the ratios")
-        if all(self.available[name] for name in short):
+        stuck = [name for name in short if name in self.apart]
+        if stuck:
+            lines.append(f"  overlap: [{', '.join(stuck)}]   (stages may read the same documents; `true` for all)")
+        elif all(self.available[name] for name in short):
             needed = max(wanted[name] / self.available[name] for name in short)
             lines.append(f"  max_epochs: {ceil(needed * 100) / 100:g}   (repeats what is short)")
         else:

@@ -108,6 +108,8 @@ def test_validation_documents_of_stages_are_others_too(placed: Placed) -> None:
 def test_stages_that_ask_more_than_there_is_are_refused_and_may_overlap_when_asked(placed: Placed) -> None:
     with pytest.raises(ShortSourceError, match=r"math: asked 16,000 \(40 %\), there are [\d,]+, missing"):
         staged(placed, 60_000, 40_000)
+    with pytest.raises(ShortSourceError, match=r"overlap: \[math\]   \(stages may read the same documents"):
+        staged(placed, 60_000, 40_000, max_epochs=4)
     selections, _ = staged(placed, 60_000, 40_000, overlap=["math"])
     taken = [placed.taken(selection) for selection in selections.values()]
     shared = set(taken[0]) & set(taken[1])
