@@ -8,7 +8,8 @@ paste, too, and the format is not written again.
                sequence_length (null where no file depends on it), version of the format
     complete   true once every file stands
     dataset, tokenizer      names, for people
-    splits     for each split and group: documents, text_bytes, tokens (EOS included), share of the split's tokens
+    splits     for each split: documents, text_bytes, tokens (EOS included), and `groups`: with `by` the same for each,
+               and its share of the split's tokens, or of its bytes where there are none
     inner_eos  EOS tokens within documents
     files      path from the format's folder -> bytes
     paste      lines for the trainer's configuration
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from corpusmill.pipeline.run import Progress
 
 TOLD = "export.json"
-_WHOLE = "all"  # the group of a split that is not parted
 _USUAL_EOS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "[EOS]", "<|im_end|>")
 
 
@@ -219,11 +219,11 @@ def _standing(place: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None
         told = json.loads((place / TOLD).read_text())
         found = told["identity"]
         differing = [what for key, what in _DIFFERENCES.items() if found.get(key) != identity[key]]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
             raise UsageError(f"{place}: is in the way of the export and is none itself; name another --out") from None
         return None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(f"{place / TOLD}: is none of ours ({error}); name another --out, or remove {place}") from error
     if differing:
         raise UsageError(
@@ -344,17 +344,19 @@ def _groups(one: _Going, dataset: ExportedDataset) -> tuple[list[Group], int]:
 
 
 def _counts(groups: Sequence[Group]) -> dict[str, dict[str, Any]]:
-    """Documents, bytes and tokens by split and group; shares are of tokens, of bytes where there are none."""
+    """Documents, bytes and tokens by split, and by group where documents are parted."""
     counts: dict[str, dict[str, Any]] = {}
-    for group in groups:
-        own = [other for other in groups if other.split == group.split]
-        tokens, text_bytes = (sum(getattr(other, key) for other in own) for key in ("tokens", "text_bytes"))
-        share = group.tokens / tokens if tokens else group.text_bytes / text_bytes if text_bytes else 0.0
-        counts.setdefault(group.split, {})[_WHOLE if group.name is None else group.name] = {
-            "documents": group.documents,
-            "text_bytes": group.text_bytes,
-            "tokens": group.tokens,
-            "share": share,
+    for split in dict.fromkeys(group.split for group in groups):
+        own = [group for group in groups if group.split == split]
+        whole = {key: sum(getattr(group, key) for group in own) for key in ("documents", "text_bytes", "tokens")}
+        base = "tokens" if whole["tokens"] else "text_bytes"
+        counts[split] = whole | {
+            "groups": {
+                group.name: {key: getattr(group, key) for key in whole}
+                | {"share": getattr(group, base) / max(1, whole[base])}
+                for group in own
+                if group.name is not None
+            }
         }
     return counts
 
@@ -368,8 +370,9 @@ def export_as_text(exported: Exported, out: Path) -> str:
         tokenizer = told["tokenizer"]
         ends = f", tokens of {tokenizer['name']}, each document ended by {tokenizer['eos']}" if tokenizer else ""
         lines.append(f"{told['dataset']}{ends}")
-        for split, groups in told["splits"].items():
-            lines += [_counts_as_text(split, group, counts) for group, counts in groups.items()]
+        for split, counts in told["splits"].items():
+            lines.append(_counts_as_text(split, counts))
+            lines += [_counts_as_text(f"  {name}", group) for name, group in counts["groups"].items()]
         if told["inner_eos"]:
             lines.append(
                 f"{told['inner_eos']:,} end-of-text tokens stand within documents: a reader that looks for them cuts "
@@ -387,10 +390,9 @@ def _plain(line: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in line)
 
 
-def _counts_as_text(split: str, group: str, counts: Mapping[str, Any]) -> str:
-    label = split if group == _WHOLE else f"{split}/{group}"
+def _counts_as_text(label: str, counts: Mapping[str, Any]) -> str:
     tokens = f"{counts['tokens']:>18,} tokens" if counts["tokens"] else ""
-    share = "" if group == _WHOLE else f"{counts['share']:>9.2%}"
+    share = f"{counts['share']:>9.2%}" if "share" in counts else ""
     return f"  {label:<28}{counts['documents']:>14,} documents{counts['text_bytes'] / 1e6:>12,.1f} MB{tokens}{share}"
 
 

@@ -108,9 +108,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text())
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{folder}: is no dataset, as it has no {MANIFEST}; {_mend(folder)}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is no JSON ({error}); mix the dataset again") from error
     if not isinstance(manifest, dict) or not {"shards", "name"} <= manifest.keys():
         raise InputError(f"{path}: is no manifest of a dataset; {_mend(folder)}")

@@ -29,7 +29,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from corpusmill.documents.errors import DamagedRunError, InputError
 from corpusmill.documents.shards import ROW_GROUP_ROWS, atomic_text, read_batches
@@ -257,9 +256,7 @@ def _pieces(path: Path, columns: pa.Schema) -> Iterator[pa.RecordBatch]:
 
 def _check_counts(path: Path, documents: Documents) -> None:
     """Raises DamagedRunError if the dataset counted other tokens than were written."""
-    ends: NDArray[np.int64] | None = documents.ends
-    if ends is None:
-        return
+    _, ends = documents.tokenised()
     counted = documents.rows.column(_COUNTS).to_numpy(zero_copy_only=False)
     found = np.diff(ends, prepend=0) - 1
     if not np.array_equal(counted, found):

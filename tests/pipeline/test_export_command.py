@@ -131,7 +131,7 @@ def test_every_format_holds_the_dataset_s_tokens_and_one_eos_a_document(
         shards = [shard for shard in manifest["shards"] if shard["split"] == split]
         units, rows = (sum(shard[key] for shard in shards) for key in ("units", "rows"))
         for name in ("nanotron", "megatron", "olmo"):
-            counted = result.formats[name]["splits"][split]["all"]
+            counted = result.formats[name]["splits"][split]
             assert counted["documents"] == rows, (name, split)
             assert counted["tokens"] == units + rows, (name, split)
         texts = [text for shard in shards for text in pq.read_table(dataset / shard["name"])["text"].to_pylist()]
@@ -155,8 +155,10 @@ def test_what_is_told_of_an_export_is_there(exported: Path) -> None:
             if path.is_file() and path.name != "export.json"
         }
         assert told["files"] == on_disk
-        for groups in told["splits"].values():
-            assert sum(counts["share"] for counts in groups.values()) == pytest.approx(1)
+        for counts in told["splits"].values():
+            assert sum(group["share"] for group in counts["groups"].values()) == pytest.approx(1)
+            for key in ("documents", "text_bytes", "tokens"):
+                assert sum(group[key] for group in counts["groups"].values()) == counts[key]
         assert list(told["splits"]) == ["train", "validation", "heldout_math"]
 
 
@@ -219,8 +221,9 @@ def test_a_format_that_is_added_leaves_the_others_alone(
 def test_a_dataset_in_another_unit_is_exported_unchecked(tokenizer: Path, tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "dataset", tokenizer, {"train": (30,)}, unit="bytes", components=False)
     result, _ = run(folder, tmp_path / "out", tokenizer, to=("nanotron",), by="component")
-    assert sum(counts["documents"] for counts in result.formats["nanotron"]["splits"]["train"].values()) == 30
-    assert set(result.formats["nanotron"]["splits"]["train"]) <= {"web", "code", "math"}
+    train = result.formats["nanotron"]["splits"]["train"]
+    assert train["documents"] == 30
+    assert set(train["groups"]) <= {"web", "code", "math"}
 
 
 def test_only_the_splits_that_were_named_are_written(dataset: Path, tmp_path: Path) -> None:
@@ -345,16 +348,22 @@ def test_a_shard_that_fails_leaves_the_export_unfinished(
 
 
 def test_names_from_documents_cannot_write_to_the_terminal() -> None:
-    counts = {"documents": 1, "text_bytes": 1, "tokens": 0, "share": 1.0}
-    told = {
-        "dataset": "d",
-        "tokenizer": None,
-        "splits": {"train": {"\x1b[2J": counts}},
-        "inner_eos": 0,
-        "paste": ["\x9b"],
-    }
+    counts = {"documents": 1, "text_bytes": 1, "tokens": 0}
+    splits = {"train": counts | {"groups": {"web/\x1b[2J": counts | {"share": 1.0}}}}
+    told = {"dataset": "d", "tokenizer": None, "splits": splits, "inner_eos": 0, "paste": ["\x9b"]}
     text = export_as_text(Exported(formats={"jsonl": told}, failed=()), Path("out"))
     assert text.replace("\n", "").isprintable()
+
+
+def test_a_file_in_the_place_of_a_folder_is_said(dataset: Path, tokenizer: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "olmo").write_text("mine")
+    with pytest.raises(UsageError, match="olmo: is in the way of the export"):
+        run(dataset, tmp_path / "out", tokenizer)
+    with pytest.raises(CorpusmillError, match=r"--out .*: cannot be made or written"):
+        run(dataset, tmp_path / "out" / "olmo", tokenizer)
+    with pytest.raises(InputError, match="is no dataset"):
+        run(dataset / "manifest.json", tmp_path / "other", tokenizer)
 
 
 def test_the_page_names_every_format_and_every_option() -> None:
@@ -377,6 +386,6 @@ def test_the_command_says_what_it_wrote_and_what_to_paste(dataset: Path, tokeniz
     assert "--train-data-path 0." in shown.stdout
     told = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)
     assert list(told) == ["nanotron", "megatron"]
-    assert set(told["megatron"]["splits"]["train"]) == {"web", "code", "math"}
+    assert set(told["megatron"]["splits"]["train"]["groups"]) == {"web", "code", "math"}
     wrong = CliRunner().invoke(app, ["export", str(tmp_path), "--to", "olmo", "--out", str(tmp_path / "x")])
     assert wrong.exit_code == 2
