@@ -157,8 +157,8 @@ class _Shortage:
         total = floor(sum(self.limits.values()))
         return (
             f"mix.budget: {budget:,} {UNIT_NAMES[self.options.unit]} are more than all sources of the mix have "
-            f"together with max_epochs {self.options.max_epochs:g}, which is {total:,}; lower the budget to {total} or raise "
-            "max_epochs"
+            f"together with max_epochs {self.options.max_epochs:g}, which is {total:,}; lower the budget to {total} or "
+            "raise max_epochs"
         )
 
     def of_everything(self) -> str:
