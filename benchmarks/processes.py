@@ -26,6 +26,8 @@ class Usage:
     """The most memory (VmHWM) that any of its processes held, that of the command itself apart."""
     other_cores: float
     """Cores that the rest of the machine kept busy meanwhile, on average."""
+    memory_mb: float = 0.0
+    """The most memory that all its processes held at a time: pages of their own, so no mapped files."""
 
 
 def watched(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Usage:
@@ -34,13 +36,14 @@ def watched(command: Sequence[str], environment: Mapping[str, str], log: Path) -
     What a process took in its last fifth of a second is not counted to its CPU seconds.
     """
     seen: dict[int, tuple[float, float]] = {}
+    held: list[float] = [0.0]
     ended = threading.Event()
     with open(log, "wb") as stream:
         begun, busy_before = time.perf_counter(), _busy_seconds()
         process = subprocess.Popen(
             command, env=dict(environment), stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
         )
-        watcher = threading.Thread(target=_watch, args=(process.pid, seen, ended))
+        watcher = threading.Thread(target=_watch, args=(process.pid, seen, held, ended))
         watcher.start()
         code = process.wait()
         seconds, busy = time.perf_counter() - begun, _busy_seconds() - busy_before
@@ -50,7 +53,8 @@ def watched(command: Sequence[str], environment: Mapping[str, str], log: Path) -
         raise SystemExit(f"{' '.join(command)} ended with {code}:\n{log.read_text(errors='replace')[-4000:]}")
     workers = [peak for pid, (_, peak) in seen.items() if pid != process.pid]
     cpu_seconds = sum(cpu for cpu, _ in seen.values())
-    return Usage(seconds, cpu_seconds, max(workers, default=0.0), max(busy - cpu_seconds, 0.0) / seconds)
+    other_cores = max(busy - cpu_seconds, 0.0) / seconds
+    return Usage(seconds, cpu_seconds, max(workers, default=0.0), other_cores, max(held))
 
 
 def _busy_seconds() -> float:
@@ -64,10 +68,11 @@ def _first_line(path: str) -> str:
         return stream.readline()
 
 
-def _watch(session: int, seen: dict[int, tuple[float, float]], ended: threading.Event) -> None:
-    """Keeps the last CPU seconds and peak MB of each process of a session."""
+def _watch(session: int, seen: dict[int, tuple[float, float]], held: list[float], ended: threading.Event) -> None:
+    """Keeps the last CPU seconds and peak MB of each process of a session, and the MB that all held at each look."""
     tick = os.sysconf("SC_CLK_TCK")
     while not ended.wait(_POLL_SECONDS):
+        held.append(0.0)
         for entry in os.listdir("/proc"):
             if not entry.isdigit():
                 continue
@@ -78,6 +83,7 @@ def _watch(session: int, seen: dict[int, tuple[float, float]], ended: threading.
                 status = Path(f"/proc/{entry}/status").read_text()
             except (FileNotFoundError, ProcessLookupError):
                 continue  # it ended meanwhile
-            peak = next((line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")), None)
-            if peak is not None:  # a zombie has none
-                seen[int(entry)] = ((int(fields[11]) + int(fields[12])) / tick, int(peak) / 1e3)
+            told = dict(line.split(":", 1) for line in status.splitlines())
+            if "VmHWM" in told:  # a zombie has none
+                seen[int(entry)] = ((int(fields[11]) + int(fields[12])) / tick, int(told["VmHWM"].split()[0]) / 1e3)
+                held[-1] += sum(int(told[name].split()[0]) for name in ("RssAnon", "RssShmem")) / 1e3

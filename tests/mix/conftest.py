@@ -15,6 +15,7 @@ import pytest
 
 from corpusmill.documents.schema import DOCUMENT, document_id
 from corpusmill.documents.shards import write_table
+from corpusmill.mix.groups import find_groups, sketch_part
 from corpusmill.mix.manifest import finish
 from corpusmill.mix.measurement import measure_part
 from corpusmill.mix.options import MixOptions, Slice
@@ -71,9 +72,12 @@ def build(
     options: MixOptions,
     cuts: Mapping[str, Sequence[int]] | None = None,
     backwards: bool = False,
+    grouped: bool = False,
 ) -> Built:
-    """Mixes the documents, each source's parts cut at the given rows, tasks in the given or the opposite order."""
+    """Mixes the documents, each source's parts cut at the given rows, tasks in the given or the opposite order; splits
+    are by near-duplicates where `grouped` says so."""
     parts: dict[str, list[Path]] = {}
+    groups = folder / "groups.parquet" if grouped else None
     placed: dict[str, list[Path]] = {}
     divided = cases_by_source(options, sources)
     for source, documents in sources.items():
@@ -81,11 +85,17 @@ def build(
         parts[source], placed[source] = [], []
         for number, (start, end) in enumerate(pairwise(borders)):
             part = write_part(folder / f"{source}-{number}.parquet", documents[start:end])
-            measured, place = (folder / f"{source}-{number}.{kind}" for kind in ("measured", "placed"))
-            measure_part(part, measured, options)
-            place_part(part, measured, None, None, divided.get(source, ()), {}, place)
+            measure_part(part, part.with_suffix(".measured"), options)
             parts[source].append(part)
-            placed[source].append(place)
+            placed[source].append(part.with_suffix(".placed"))
+    every = [(source, part) for source, own in parts.items() for part in own]
+    if groups is not None:
+        for _, part in every:
+            sketch_part(part, part.with_suffix(".sketch"))
+        find_groups([part.with_suffix(".sketch") for _, part in every], groups, folder / "workspace")
+    for source, part in every:
+        measured, place = (part.with_suffix(suffix) for suffix in (".measured", ".placed"))
+        place_part(part, measured, None, groups, divided.get(source, ()), {}, place)
     step = -1 if backwards else 1
     selection = select({source: files[::step] for source, files in placed.items()}, options)
     scattered = []

@@ -1,0 +1,242 @@
+"""How fast a mix is written, in how much memory, and how fast tokens are counted.
+
+`corpusmill mix` over the curated sources of mixes.yaml, each read as often as two budgets take (20 GB of rows from 155
+MB of text): scatter, gather, manifest. Steady state is the slope between the two. A new text costs more, once: its
+units are counted, its near-duplicates sought, its quality noted; those have a rate of their own. Beside the mix: the
+same rows drawn with replacement by weight, one by one, from lists in memory, and written as JSON lines or as Parquet.
+
+Tokens: the same texts, BPE of 32,000 tokens, one core, CPU seconds; datatrove's DocumentTokenizer writes them, too.
+
+    figure mix_mb_per_s              text written, two workers, steady state by the wall clock
+    figure mix_mb_per_s_cpu          the same by CPU seconds, two cores: what a machine with nothing else to do makes
+    figure mix_peak_mb               the most memory that all processes of the larger mix held together
+    figure mix_peak_mb_small         the same of the smaller
+    figure mix_new_text_mb_per_s     text that was not mixed before: counted, sketched and placed, a core
+    figure mix_vs_jsonl              how many times as fast as sampling in Python to JSON lines, a core
+    figure mix_vs_parquet            the same to Parquet of our layout
+    figure token_count_mb_per_s      tokens counted, a core
+    figure token_count_vs_tokenizers how many times as fast as the tokenizers library, in batches
+    figure token_count_vs_datatrove  how many times as fast as datatrove's DocumentTokenizer
+    figure other_cores_busy_mix      cores that other processes kept busy meanwhile
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zstandard
+from harness import Benchmark, race, race_timed, table
+from peers_venv import peers_environment, peers_python
+from processes import Usage, watched
+from real_mixes import command, curate, environment, prepare
+from topics.mix_tables import options
+
+from corpusmill.documents.shards import write_table
+from corpusmill.mix.groups import find_groups, sketch_part
+from corpusmill.mix.measurement import measure_part
+from corpusmill.mix.options import MixOptions
+from corpusmill.mix.placement import place_part
+from corpusmill.mix.slices import cases_by_source
+from corpusmill.mix.tokens import load_tokens
+
+SOURCES = ("web", "news", "forum", "books", "law", "code", "math")
+WORKERS = 2
+_TOKEN_ROWS = 25  # every so many documents is tokenised
+
+
+def mixing(benchmark: Benchmark) -> list[str]:
+    """Measures both."""
+    budgets = (100_000_000, 500_000_000) if benchmark.quick else (2_000_000_000, 20_000_000_000)
+    with tempfile.TemporaryDirectory(prefix="mix_speed-") as folder:
+        work, data = Path(folder), benchmark.real_data()
+        vocabulary, training_bytes = (4_000, 2_000_000) if benchmark.quick else (32_000, 20_000_000)
+        prepare(data, work, vocabulary=vocabulary, training_bytes=training_bytes)
+        curate(data, work, options("llama3", 1_000_000))
+        parts = {source: sorted((work / "runs" / "mixes" / source / "curated").glob("*.parquet")) for source in SOURCES}
+        mixed(data, work, budgets[0] // 10)  # counts, so that both that are timed find it done
+        usages = [mixed(data, work, budget) for budget in budgets]
+        rows = _rows(parts)
+        new_text = _new_text(parts, work)
+        sampled = _sampling(rows, 20_000_000 if benchmark.quick else 300_000_000)
+        tokens = _tokens(benchmark, work, parts)
+    more, seconds, cpu_seconds = (
+        (budgets[1] - budgets[0]) / 1e6,
+        usages[1].seconds - usages[0].seconds,
+        usages[1].cpu_seconds - usages[0].cpu_seconds,
+    )
+    rate, a_core = more / seconds, more / cpu_seconds
+    others = (usages[0].other_cores + usages[1].other_cores) / 2
+    benchmark.figure("mix_mb_per_s", rate)
+    benchmark.figure("mix_mb_per_s_cpu", WORKERS * a_core)
+    benchmark.figure("mix_peak_mb", usages[1].memory_mb)
+    benchmark.figure("mix_peak_mb_small", usages[0].memory_mb)
+    benchmark.figure("mix_new_text_mb_per_s", new_text)
+    benchmark.figure("mix_vs_jsonl", a_core / sampled["JSON lines"])
+    benchmark.figure("mix_vs_parquet", a_core / sampled["Parquet"])
+    benchmark.figure("other_cores_busy_mix", others)
+    return [
+        f"### Mixing\n\n`corpusmill mix` with {WORKERS} workers over real text, read again and again until the dataset "
+        f"has {budgets[0] / 1e9:g} and {budgets[1] / 1e9:g} GB. Steady state is the slope between both: {rate:.0f} "
+        f"MB/s by the wall clock, while other processes kept {others:.1f} cores busy; by CPU seconds {a_core:.0f} MB/s "
+        f"a core, which is {WORKERS * a_core:.0f} on {WORKERS} cores of their own. Text that was not mixed before is "
+        f"counted, sketched for its near-duplicates and placed first, at {new_text:.0f} MB/s a core.",
+        table(
+            ["dataset", "seconds", "CPU seconds", "most memory of all processes, MB", "of one, MB"],
+            [
+                [f"{budget / 1e9:g} GB", usage.seconds, usage.cpu_seconds, usage.memory_mb, usage.worker_mb]
+                for budget, usage in zip(budgets, usages, strict=True)
+            ],
+        ),
+        "Beside it, sampling as loaders do: a source by weight, a document of it, with replacement, from lists in "
+        "memory; neither shuffled further, nor hashed, nor counted; zstd 3 both.",
+        table(
+            ["", "MB/s a core", "times as fast"],
+            [
+                ["corpusmill mix", a_core, 1.0],
+                *([f"sampling to {name}", its, a_core / its] for name, its in sampled.items()),
+            ],
+        ),
+        *tokens,
+    ]
+
+
+def mixed(data: Path, work: Path, budget: int) -> Usage:
+    """Mixes so many bytes of all sources, each in proportion to its size, and removes what it wrote."""
+    everything = {"all": {"share": 1.0, "of": list(SOURCES)}}
+    chosen = {"unit": "bytes", "tokenizer": None, "preset": None, "preset_sources": {}, "ratios": everything}
+    out = work / "mixed"
+    more = command(work, "mix", {**chosen, "budget": budget, "max_epochs": 1000}, "--out", str(out), workers=WORKERS)
+    usage = watched(more, environment(data, work), work / "log.txt")
+    subprocess.run(["rm", "-r", str(out)], check=True)
+    return usage
+
+
+def _rows(parts: Mapping[str, list[Path]]) -> dict[str, list[dict[str, object]]]:
+    columns = ["text", "id", "source", "url", "language", "language_score", "quality", "license"]
+    return {
+        source: [row for path in own for row in pq.read_table(path, columns=columns).to_pylist()]
+        for source, own in parts.items()
+    }
+
+
+def _new_text(parts: Mapping[str, list[Path]], work: Path) -> float:
+    """MB/s of what is done once for each text."""
+    chosen = MixOptions(ratios={"books": 1.0}, unit="bytes")
+    cases = cases_by_source(chosen, ["books"])["books"]
+    folder = work / "new"
+    begun = time.process_time()
+    sketches = []
+    for part in parts["books"]:
+        measure_part(part, folder / f"{part.stem}.measured", chosen)
+        sketch_part(part, folder / f"{part.stem}.sketch")
+        sketches.append(folder / f"{part.stem}.sketch")
+    find_groups(sketches, folder / "groups", folder / "workspace")
+    for part in parts["books"]:
+        place_part(part, folder / f"{part.stem}.measured", None, folder / "groups", cases, {}, folder / part.name)
+    seconds = time.process_time() - begun
+    texts = (pq.read_table(folder / part.name, columns=["text_bytes"])["text_bytes"] for part in parts["books"])
+    return sum(sum(sizes.to_pylist()) for sizes in texts) / 1e6 / seconds
+
+
+def _sampling(rows: Mapping[str, list[dict[str, object]]], budget: int) -> dict[str, float]:
+    """MB/s of each way to write `budget` bytes of drawn rows."""
+
+    def drawn() -> Iterator[dict[str, object]]:
+        chance = random.Random(1)
+        names = list(rows)
+        weights = [sum(len(str(row["text"])) for row in rows[name]) for name in names]
+        size = 0
+        while size < budget:
+            row = chance.choice(rows[chance.choices(names, weights)[0]])
+            size += len(str(row["text"]))
+            yield row
+
+    def to_json() -> None:
+        stream = zstandard.ZstdCompressor(level=3).stream_writer(io.BytesIO())
+        for row in drawn():
+            stream.write(json.dumps(row).encode() + b"\n")
+        stream.close()
+
+    def to_parquet() -> None:
+        writer: pq.ParquetWriter | None = None
+        waiting: list[dict[str, object]] = []
+        for row in drawn():
+            waiting.append(row)
+            if len(waiting) == 1024:
+                batch = pa.Table.from_pylist(waiting)
+                writer = writer or pq.ParquetWriter(io.BytesIO(), batch.schema, compression="zstd", compression_level=3)
+                writer.write_table(batch.cast(writer.schema))
+                waiting = []
+        if writer is not None:
+            writer.close()
+
+    ways: dict[str, Callable[[], None]] = {"JSON lines": to_json, "Parquet": to_parquet}
+    timings = race(ways, 3, clock=time.process_time)
+    return {name: budget / 1e6 / timings.median(name) for name in ways}
+
+
+def _tokens(benchmark: Benchmark, work: Path, parts: Mapping[str, list[Path]]) -> list[str]:
+    """Counts the tokens of some texts in three ways."""
+    from tokenizers import Tokenizer
+
+    tables = [pq.read_table(path, columns=["text"])["text"] for own in parts.values() for path in own]
+    texts = pa.array([text for column in tables for text in column.to_pylist()[::_TOKEN_ROWS]], pa.string())
+    size = sum(len(text.encode()) for text in texts.to_pylist()) / 1e6
+    write_table(work / "texts.parquet", [pa.record_batch({"text": texts})], pa.schema([("text", pa.string())]))
+    tokenizer = work / "tokenizer.json"
+    ours, library = load_tokens(str(tokenizer)), Tokenizer.from_file(str(tokenizer))
+    found: dict[str, int] = {}
+
+    def count() -> float:
+        begun = time.process_time()
+        found["corpusmill"] = int(ours.count(texts).sum())
+        return time.process_time() - begun
+
+    def encode() -> float:
+        listed = texts.to_pylist()
+        begun = time.process_time()
+        found["tokenizers"] = sum(len(one) for one in library.encode_batch_fast(listed, add_special_tokens=False))
+        return time.process_time() - begun
+
+    script = Path(__file__).parent.parent / "peer_tokens.py"
+    peer = [str(peers_python()), str(script), str(work / "texts.parquet"), str(tokenizer), str(work / "datatrove")]
+    with subprocess.Popen(
+        peer,
+        env=peers_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as child:
+
+        def by_datatrove() -> float:
+            print("go", file=child.stdin, flush=True)
+            answer = json.loads(child.stdout.readline())
+            found["datatrove"] = answer["tokens"] - len(texts)  # an end of text each
+            return float(answer["seconds"])
+
+        contenders = {"corpusmill": count, "tokenizers": encode, "datatrove": by_datatrove}
+        timings = race_timed(contenders, 1 if benchmark.quick else 5)
+    if len(set(found.values())) != 1:
+        raise SystemExit(f"the tokenizers do not agree: {found}")
+    benchmark.figure("token_count_mb_per_s", size / timings.median("corpusmill"))
+    benchmark.figure("token_count_vs_tokenizers", timings.ratio("tokenizers", "corpusmill"))
+    benchmark.figure("token_count_vs_datatrove", timings.ratio("datatrove", "corpusmill"))
+    return [
+        f"### Tokens\n\n{size:.0f} MB of the same sources, {found['corpusmill']:,} tokens of a byte-level BPE, as many "
+        "by all three; CPU seconds. datatrove's DocumentTokenizer (with its tokenizers library, as its example "
+        "has it) writes them as well; ours only counts them.",
+        table(
+            ["", "MB/s a core", "times as fast"],
+            [[name, size / timings.median(name), timings.ratio(name, "corpusmill")] for name in contenders],
+        ),
+    ]
