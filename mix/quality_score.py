@@ -28,8 +28,8 @@ dataset's count column, or bytes where it has none.
 
 Each part of a dataset is noted in a file first (mix/scoring_rows.py; of a mix, mix/scoring_mix.py), with the texts of a
 sample: all of them up to SAMPLE_BYTES of text. Epochs and duplicates are counted on every row, all else is measured in
-the sample (mix/scoring_sample.py), with a 95 % interval (mix/scoring_interval.py). Memory: 60 bytes a row, and what the
-sample takes. Nothing depends on the order of parts or rows, beyond the last digits of sums.
+the sample (mix/scoring_sample.py), with a 95 % interval (mix/scoring_interval.py). Memory: 150 bytes a row, and what
+the sample takes. Nothing depends on the order of parts or rows, beyond the last digits of sums.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from corpusmill.documents.errors import InputError
 from corpusmill.mix.corruption import KINDS
 from corpusmill.mix.quality_law import LAWS
 from corpusmill.mix.scoring_interval import bootstrap
@@ -147,16 +146,10 @@ def combine(partials: Sequence[Path]) -> QualityScore:
 
     Raises:
         DamagedRunError: if they were not noted in one way.
-        InputError: if the sample is empty.
     """
     rows = Rows.read(partials)
     documents = _documents(rows)
-    if documents.tokens.sum() > 0 and not documents.measured.any():
-        raise InputError(
-            f"the sample has none of the {len(rows):,} documents: a share of {rows.sampling.share:g} is too small"
-        )
     wanted = documents.measured
-
     measured = measure_sample(
         lambda: (batch for _, batch in sampled_texts(partials, wanted)),
         rows.text_hash[wanted],
@@ -249,13 +242,11 @@ def _score(
         left = (worth - duplicates) / total
         shares = [(total - worth) / total, duplicates / total, *(left * _shares(own_columns.sum(axis=0)))]
         lost = {name: max(0.0, float(share)) for name, share in zip(LOSSES, shares, strict=True)}
-        if rows.sampling.share < 1 and len(own_columns):
-            ends = bootstrap(
-                own_columns,
-                rows.key[documents.measured][own[documents.measured]],
-                lambda sums: 1 - _shares(sums).sum(axis=-1),
-                rows.sampling.share,
-            )
+        if rows.sampling.share < 1:
+            ends = (0.0, 1.0)  # where no document is in the sample
+            if len(own_columns):
+                keys = rows.key[own & documents.measured]
+                ends = bootstrap(own_columns, keys, lambda sums: 1 - _shares(sums).sum(axis=-1), rows.sampling.share)
             low, high = (left * end for end in ends)
     return QualityScore(
         q=max(0.0, 1 - math.fsum(lost.values())),

@@ -57,6 +57,10 @@ def score(
         told = ", ".join(f"{number:,} {reason}" for reason, number in sorted(unread.reasons.items()))
         first = f"; the first is {unread.first[0].file}: {unread.first[0].detail}" if unread.first else ""
         raise InputError(f"{' '.join(paths)}: holds no document{f' ({told}{first})' if told else ''}")
+    if result.sampled_documents == 0 and result.tokens:
+        raise UsageError(
+            f"--sample: none of the {result.documents:,} documents came into a sample of {share:.2g} of them; take more"
+        )
     return {"files": len(given.files), **result.as_dict(), "unread": unread.as_dict()}
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from corpusmill.documents.errors import InputError
 from corpusmill.documents.schema import document_id
 from corpusmill.mix.keys import id_hashes
 from corpusmill.mix.quality_score import LOSSES, SAMPLE_BYTES, QualityScore, combine, sampling_bits
@@ -150,11 +149,24 @@ def test_nothing_scores_one_with_nothing_lost(tmp_path: Path) -> None:
         assert (result.q, result.tokens, sum(result.losses().values())) == (1, 0, 0)
 
 
-def test_a_sample_without_a_document_is_told(tmp_path: Path) -> None:
-    piece = Piece(texts=pa.array(novel(3)), id_hash=np.arange(3, dtype=np.uint64))
+def test_a_sample_without_a_document_says_nothing(tmp_path: Path) -> None:
+    texts = novel(3)
+    piece = Piece(texts=pa.array([*texts, texts[0]]), id_hash=np.arange(4, dtype=np.uint64))
     write_rows([piece], tmp_path / "rows", Sampling(share=1e-9), "bytes")
-    with pytest.raises(InputError, match="the sample has none of the 3 documents"):
-        combine([tmp_path / "rows"])
+    result = combine([tmp_path / "rows"])
+    assert result.sampled_documents == 0
+    assert (result.low, result.high) == (0, pytest.approx(1 - result.lost["duplicates"]))
+
+
+def test_a_component_without_a_document_in_the_sample_may_score_anything(tmp_path: Path) -> None:
+    names = pa.array(["large"] * 999 + ["small"])
+    piece = Piece(texts=pa.array(novel(1000, words=60)), id_hash=np.arange(1000, dtype=np.uint64), components=names)
+    write_rows([piece], tmp_path / "rows", Sampling(share=0.1), "bytes")
+    result = combine([tmp_path / "rows"])
+    small = result.components["small"]
+    assert (small.sampled_documents, small.low, small.high) == (0, 0, 1)
+    assert result.low is not None
+    assert 0.9 < result.low <= result.q
 
 
 def test_both_of_the_papers_estimators_agree_where_little_is_lost(tmp_path: Path) -> None:

@@ -155,6 +155,11 @@ def test_a_sample_has_an_interval_that_holds_the_score_of_the_whole(tmp_path: Pa
     assert "95 % interval" in score_as_text(told)
 
 
+def test_a_sample_that_nothing_came_into_is_refused(dataset: Path) -> None:
+    with pytest.raises(UsageError, match="--sample: none of the 60 documents came into a sample of 1e-09 of them"):
+        score([str(dataset)], sample="0.000000001")
+
+
 def test_lines_that_cannot_be_read_are_counted_with_their_place(tmp_path: Path, rows: Rows) -> None:
     file = as_jsonl(tmp_path / "rows.jsonl", rows)
     lines = file.read_bytes().splitlines(keepends=True)
