@@ -99,7 +99,7 @@ def line_kind(
         last = text[position]
         spaced = False
         position = after
-    if separators >= PIECES - 1 and filled <= PIECE_BYTES * (separators + 1):
+    if separators >= PIECES - 1 and filled <= PIECE_BYTES * (separators + 1) and last != 0x7C:  # a table's last is |
         return _MENU_ROW, filled
     sentence = (last < 128 and _ENDS[last]) or classes[decoded(text, last_character(text, start, end))] & _TERMINAL
     if filled > MENU_BYTES or sentence:
