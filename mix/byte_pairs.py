@@ -27,7 +27,7 @@ LONGEST_REMEMBERED = 128
 HARD = -1
 """The count of a text that the kernels leave to the tokenizer's own library: it has characters they do not know."""
 
-_SLOTS = 1 << 19  # half of them are filled before the memory begins anew
+_SLOTS = 1 << 20  # half of them are filled before the memory begins anew: some 40 MB then
 _WORDS_OF_ENTRY = 6  # of 64 bits, on average: room in the arena
 _ENTRIES, _USED, _EMPTY = 0, 1, np.uint64(0xFFFFFFFFFFFFFFFF)  # places in the state; the key of no pair
 _SYMBOL, _NEXT, _PREVIOUS, _RANK = range(4)  # rows of the scratch that merging needs
@@ -60,7 +60,7 @@ class Encoder:
     def __init__(self, merges: Merges) -> None:
         self._pattern = merges.pattern
         self._bytes_to_ids = frozen(np.array(merges.bytes_to_ids, np.int64))
-        self._pair_keys, self._pair_values = _pair_table(merges.pairs)
+        self._pairs = _pair_table(merges.pairs)
         whole = [(content, identifier) for content, identifier in merges.whole.items() if content]
         slots = max(_SLOTS, 1 << (4 * len(whole)).bit_length())
         reserved = sum(2 + -(-len(content) // 8) for content, _ in whole)
@@ -102,8 +102,7 @@ class Encoder:
                 self._pattern.digits,
                 self._pattern.tail_whole,
                 self._bytes_to_ids,
-                self._pair_keys,
-                self._pair_values,
+                self._pairs,
                 self._longest,
                 self._hashes,
                 self._places,
@@ -128,42 +127,39 @@ class Encoder:
             self._hashes[:], self._places[:], self._state[:] = self._base
 
 
-def _pair_table(pairs: Mapping[tuple[int, int], tuple[int, int]]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """An open-addressing table: keys (left << 32 | right, _EMPTY where there is none) and values (rank << 32 | id)."""
+def _pair_table(pairs: Mapping[tuple[int, int], tuple[int, int]]) -> NDArray[np.uint64]:
+    """An open-addressing table: left << 32 | right, and beside it rank << 32 | id; _EMPTY where there is no pair."""
     sides = np.array(list(pairs.keys()), np.uint64).reshape(-1, 2)
     results = np.array(list(pairs.values()), np.uint64).reshape(-1, 2)
-    size = 1 << max(4, (2 * len(pairs)).bit_length())
-    keys, values = np.full(size, _EMPTY), np.zeros(size, np.uint64)
+    table = np.full((1 << max(4, (2 * len(pairs)).bit_length()), 2), _EMPTY)
     half = np.uint64(32)
-    fill_pairs(frozen(sides[:, 0] << half | sides[:, 1]), frozen(results[:, 0] << half | results[:, 1]), keys, values)
-    return frozen(keys), frozen(values)
+    fill_pairs(frozen(sides[:, 0] << half | sides[:, 1]), frozen(results[:, 0] << half | results[:, 1]), table)
+    return frozen(table)
 
 
 @kernel
-def fill_pairs(
-    some: NDArray[np.uint64], results: NDArray[np.uint64], keys: NDArray[np.uint64], values: NDArray[np.uint64]
-) -> None:
+def fill_pairs(some: NDArray[np.uint64], results: NDArray[np.uint64], pairs: NDArray[np.uint64]) -> None:
     """Puts pairs and what they give into the empty table."""
-    mask = uint64(keys.shape[0] - 1)
+    mask = uint64(pairs.shape[0] - 1)
     for pair in range(some.shape[0]):
         slot = mixed(some[pair] * uint64(_SPREAD)) & mask
-        while keys[slot] != uint64(_EMPTY):
+        while pairs[slot, 0] != uint64(_EMPTY):
             slot = (slot + uint64(1)) & mask
-        keys[slot] = some[pair]
-        values[slot] = results[pair]
+        pairs[slot, 0] = some[pair]
+        pairs[slot, 1] = results[pair]
 
 
 @inlined
-def found_pair(left: int, right: int, keys: NDArray[np.uint64], values: NDArray[np.uint64]) -> int:
+def found_pair(left: int, right: int, pairs: NDArray[np.uint64]) -> int:
     """Rank << 32 | id of what two neighbours give; negative if they are not merged."""
     key = (uint64(left) << uint64(32)) | uint64(right)
-    mask = uint64(keys.shape[0] - 1)
+    mask = uint64(pairs.shape[0] - 1)
     slot = mixed(key * uint64(_SPREAD)) & mask
-    while keys[slot] != key:
-        if keys[slot] == uint64(_EMPTY):
+    while pairs[slot, 0] != key:
+        if pairs[slot, 0] == uint64(_EMPTY):
             return -1
         slot = (slot + uint64(1)) & mask
-    return int64(values[slot])
+    return int64(pairs[slot, 1])
 
 
 @inlined
@@ -205,8 +201,7 @@ def merge(
     start: int,
     end: int,
     bytes_to_ids: NDArray[np.int64],
-    keys: NDArray[np.uint64],
-    values: NDArray[np.uint64],
+    pairs: NDArray[np.uint64],
     scratch: NDArray[np.int64],
     heap: NDArray[np.int64],
     ids: NDArray[np.uint32],
@@ -226,7 +221,7 @@ def merge(
     for place in range(length):
         scratch[_RANK, place] = _NEVER
         if place + 1 < length:
-            found = found_pair(scratch[_SYMBOL, place], scratch[_SYMBOL, place + 1], keys, values)
+            found = found_pair(scratch[_SYMBOL, place], scratch[_SYMBOL, place + 1], pairs)
             if found >= 0:
                 scratch[_RANK, place] = found >> 32
                 size = pushed(heap, size, ((found >> 32) << 32) | place)
@@ -238,20 +233,20 @@ def merge(
             continue
         right = scratch[_NEXT, left]
         after = scratch[_NEXT, right]
-        scratch[_SYMBOL, left] = found_pair(scratch[_SYMBOL, left], scratch[_SYMBOL, right], keys, values) & 0xFFFFFFFF
+        scratch[_SYMBOL, left] = found_pair(scratch[_SYMBOL, left], scratch[_SYMBOL, right], pairs) & 0xFFFFFFFF
         scratch[_NEXT, left] = after
         scratch[_RANK, right] = _NEVER
         scratch[_RANK, left] = _NEVER
         if after < length:
             scratch[_PREVIOUS, after] = left
-            found = found_pair(scratch[_SYMBOL, left], scratch[_SYMBOL, after], keys, values)
+            found = found_pair(scratch[_SYMBOL, left], scratch[_SYMBOL, after], pairs)
             if found >= 0:
                 scratch[_RANK, left] = found >> 32
                 size = pushed(heap, size, ((found >> 32) << 32) | left)
         before = scratch[_PREVIOUS, left]
         if before >= 0:
             scratch[_RANK, before] = _NEVER
-            found = found_pair(scratch[_SYMBOL, before], scratch[_SYMBOL, left], keys, values)
+            found = found_pair(scratch[_SYMBOL, before], scratch[_SYMBOL, left], pairs)
             if found >= 0:
                 scratch[_RANK, before] = found >> 32
                 size = pushed(heap, size, ((found >> 32) << 32) | before)
@@ -270,8 +265,7 @@ def merge_long(
     start: int,
     end: int,
     bytes_to_ids: NDArray[np.int64],
-    keys: NDArray[np.uint64],
-    values: NDArray[np.uint64],
+    pairs: NDArray[np.uint64],
     ids: NDArray[np.uint32],
     first: int,
     keep: bool,
@@ -281,9 +275,9 @@ def merge_long(
     scratch = np.empty((4, length), np.int64)
     heap = np.empty(3 * length, np.int64)
     if keep:
-        return merge(text, start, end, bytes_to_ids, keys, values, scratch, heap, ids, first)
+        return merge(text, start, end, bytes_to_ids, pairs, scratch, heap, ids, first)
     nowhere = np.empty(length, np.uint32)
-    return merge(text, start, end, bytes_to_ids, keys, values, scratch, heap, nowhere, 0)
+    return merge(text, start, end, bytes_to_ids, pairs, scratch, heap, nowhere, 0)
 
 
 @inlined
@@ -370,8 +364,7 @@ def look_up(
     start: int,
     end: int,
     bytes_to_ids: NDArray[np.int64],
-    keys: NDArray[np.uint64],
-    values: NDArray[np.uint64],
+    pairs: NDArray[np.uint64],
     scratch: NDArray[np.int64],
     heap: NDArray[np.int64],
     hashes: NDArray[np.uint64],
@@ -385,7 +378,7 @@ def look_up(
     key = hashed_bytes(text, start, end)
     slot = slot_of(text, start, end, key, hashes, places, arena)
     if places[slot] < 0:
-        count = merge(text, start, end, bytes_to_ids, keys, values, scratch, heap, ids, first)
+        count = merge(text, start, end, bytes_to_ids, pairs, scratch, heap, ids, first)
         if end - start <= _LONGEST_REMEMBERED:
             remember(text, start, end, key, slot, ids, first, count, hashes, places, arena, state)
         return count
@@ -421,8 +414,7 @@ def encode_texts(
     digits: int,
     tail_whole: bool,
     bytes_to_ids: NDArray[np.int64],
-    keys: NDArray[np.uint64],
-    values: NDArray[np.uint64],
+    pairs: NDArray[np.uint64],
     longest: int,
     hashes: NDArray[np.uint64],
     places: NDArray[np.int32],
@@ -466,18 +458,18 @@ def encode_texts(
                         packed >>= uint64(_ID_BITS)
                 else:
                     count = look_up(
-                        text, position, stop, bytes_to_ids, keys, values, scratch, heap,
+                        text, position, stop, bytes_to_ids, pairs, scratch, heap,
                         hashes, places, arena, state, ids, written,
                     )  # fmt: skip
                     short[0, place] = block
                     short[1, place] = packed_ids(length, ids, written, count)
             elif length <= longest:
                 count = look_up(
-                    text, position, stop, bytes_to_ids, keys, values, scratch, heap,
+                    text, position, stop, bytes_to_ids, pairs, scratch, heap,
                     hashes, places, arena, state, ids, written,
                 )  # fmt: skip
             else:
-                count = merge_long(text, position, stop, bytes_to_ids, keys, values, ids, written, keep)
+                count = merge_long(text, position, stop, bytes_to_ids, pairs, ids, written, keep)
             total += count
             if keep:
                 written += count
