@@ -67,8 +67,8 @@ def storage_errors(path: Path) -> Iterator[None]:
             sign in str(error) for sign in _FULL_DISK_SIGNS
         ):
             raise StorageError(
-                f"{path}: no space left on its disk; free some or point `runs` at another disk, then run the same "
-                "command again: finished tasks are kept"
+                f"{path}: no space left on its disk; free some or name another disk (`runs`, `--out`), then run the "
+                "same command again: finished tasks are kept"
             ) from error
         raise
 

@@ -383,6 +383,6 @@ def test_a_full_disk_ends_the_run_with_a_line_and_a_little_room_later_it_goes_on
 
 
 NO_SPACE = (
-    "no space left on its disk; free some or point `runs` at another disk, then run the same command again: finished "
-    "tasks are kept"
+    "no space left on its disk; free some or name another disk (`runs`, `--out`), then run the same command again: "
+    "finished tasks are kept"
 )

@@ -179,7 +179,7 @@ def write_and_raise(path: Path, error: Exception) -> None:
 
 
 FULL = (
-    "{}: no space left on its disk; free some or point `runs` at another disk, then run the same command again: "
+    "{}: no space left on its disk; free some or name another disk (`runs`, `--out`), then run the same command again: "
     "finished tasks are kept"
 )
 
