@@ -272,3 +272,25 @@ def test_the_metadata_s_name_cannot_break_its_line(tmp_path: Path) -> None:
     out, _ = written(tmp_path, "nanotron", facts, [[of_ids([[1]], facts)]])
     first = (out / "train" / "train-00000-of-00001.ds.metadata").read_text().split("\n")[0]
     assert first.split("|") == ["a b c", "2"]
+
+
+@pytest.mark.realdata
+def test_real_texts_give_the_files_of_datatrove(english_texts: list[str], tokenizer: Path, tmp_path: Path) -> None:
+    some = english_texts[:1000:3]
+    facts = facts_of(tokenizer)
+    engine = load_tokens(str(tokenizer))
+    step = {"tokenizer_name_or_path": str(tokenizer), "eos_token": EOS}
+    documents = [Document(text=text, id=str(row)) for row, text in enumerate(some)]
+    DocumentTokenizer(str(tmp_path / "ds"), shuffle_documents=False, **step).run(iter(documents))
+    MegatronDocumentTokenizer(str(tmp_path / "mmap"), **step).run(iter(documents))
+    shard = [tokenised(Documents(rows=batch(some), numbers=np.arange(len(some))), engine, facts)[0]]
+    nanotron, _ = written(tmp_path, "nanotron", facts, [shard])
+    megatron, _ = written(tmp_path, "megatron", facts, [shard])
+    for folder, suffix, ours in [
+        ("ds", ".ds", nanotron / "train" / "train-00000-of-00001.ds"),
+        ("ds", ".ds.index", nanotron / "train" / "train-00000-of-00001.ds.index"),
+        ("mmap", ".bin", megatron / "train_text_document.bin"),
+        ("mmap", ".idx", megatron / "train_text_document.idx"),
+    ]:
+        (theirs,) = (tmp_path / folder).glob(f"*{suffix}")
+        assert ours.read_bytes() == theirs.read_bytes(), suffix
