@@ -8,7 +8,7 @@ from __future__ import annotations
 from harness import BENCHMARKS, DOCUMENT
 from topical import run_topics
 
-TOPICS = ("mix_tables", "mix_speed", "exports")
+TOPICS = ("mix_tables", "mix_speed", "token_count", "exports")
 
 if __name__ == "__main__":
     run_topics("mix", __doc__, TOPICS, "mixing", DOCUMENT, BENCHMARKS)
