@@ -5,7 +5,7 @@ writers of every format, in the dataset's order; with `--by`, each source or com
 shards are written, `finish` makes what belongs to the whole (indexes, joined files) and says what to paste into the
 trainer's configuration.
 
-    OUT/<format>/export.json                        written last: what this is an export of, its files, lines to paste
+    OUT/<format>/export.json                        what this is an export of; in the end its files and lines to paste
     OUT/<format>/<split>/<stem><suffix>             stem: that of the dataset's shard, `train-00000-of-00008`
     OUT/<format>/<split>/<group>/<stem><suffix>     with `--by`
     OUT/<format>/.parts/...                         the same below it: files that `finish` joins; removed at the end
