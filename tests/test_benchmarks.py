@@ -25,7 +25,7 @@ from corpusmill.dedup.minhash import MinHashDedup
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "benchmarks"
-SCRIPTS = ["accuracy", "dedup", "end_to_end", "exports", "filters", "language", "scale"]
+SCRIPTS = ["accuracy", "dedup", "end_to_end", "exports", "filters", "language", "mix", "scale"]
 TOPICS = sorted(path.stem for path in (BENCHMARKS / "topics").glob("*.py"))
 
 
@@ -117,7 +117,9 @@ def topics_of(script: str) -> list[str]:
     return list(named)
 
 
-@pytest.mark.parametrize(("function", "scripts"), [("accuracy", ["accuracy"]), ("speed", ["dedup", "filters"])])
+@pytest.mark.parametrize(
+    ("function", "scripts"), [("accuracy", ["accuracy"]), ("speed", ["dedup", "filters"]), ("mixing", ["mix"])]
+)
 def test_every_topic_that_offers_a_function_is_in_one_script(function: str, scripts: list[str]) -> None:
     offered = [
         topic
@@ -132,7 +134,7 @@ def test_every_topic_that_offers_a_function_is_in_one_script(function: str, scri
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_section_of_the_document_was_written_by_its_script(script: str) -> None:
-    if script in ("accuracy", "dedup", "filters"):
+    if script in ("accuracy", "dedup", "filters", "mix"):
         return  # their sections are their topics'
     text = (ROOT / "docs" / ("scale.md" if script == "scale" else "benchmarks.md")).read_text()
     section = re.search(rf"<!-- begin {script} -->\n(.*?)\n<!-- end {script} -->", text, re.DOTALL)
