@@ -10,6 +10,7 @@ What is checked, by the name that a problem has:
     units      each row's count is what its text has; tokens on a sample, where the tokenizer is given
     mix        rows and units of each component, and its share, from the rows
     splits     no document, and no text, in two splits; none twice in a split that is held out
+    near       no near-duplicates in two splits, where that is asked for (`near`)
     stages     no document in the train splits of two stages, where `overlap` does not allow it
     card       README.md and croissant.json name the same splits, files, rows and bytes
 
@@ -45,6 +46,7 @@ from corpusmill.mix.selection import heldout_split
 from corpusmill.mix.shuffle import dataset_schema
 from corpusmill.mix.tokens import Tokens, load_tokens
 from corpusmill.mix.units import COUNT_COLUMNS, UNIT_NAMES
+from corpusmill.mix.verify_near import divided_groups
 from corpusmill.mix.verify_rows import ComponentSums, Miscounts, RowReader, ShardSums, recount_tokens
 
 RATIO_TOLERANCE = 0.001
@@ -92,6 +94,7 @@ class Verification:
     rows            split -> rows
     shares, asked   component -> share of the train split's units, from the rows; and the share that was asked
     recounted_rows  rows whose tokens were counted again
+    near            whether near-duplicates were looked for
     """
 
     dataset: str
@@ -104,6 +107,7 @@ class Verification:
     shares: dict[str, float] = field(default_factory=dict)
     asked: dict[str, float] = field(default_factory=dict)
     recounted_rows: int = 0
+    near: bool = False
 
     @property
     def ok(self) -> bool:
@@ -124,18 +128,23 @@ class Verification:
         return {"ok": self.ok, **asdict(self)}
 
 
-def verify(folder: Path, *, tokenizer: str | None = None, quick: bool = False) -> list[Verification]:
+def verify(
+    folder: Path, *, tokenizer: str | None = None, quick: bool = False, near: bool = False
+) -> list[Verification]:
     """Checks a dataset, or each stage of one that has stages.
 
     Args:
         folder: the dataset's, in which its manifest.json lies.
         tokenizer: what its tokens were counted with, as `load_tokens` takes it; a sample is counted again.
         quick: reads no text.
+        near: looks for near-duplicates in two splits, too.
 
     Raises:
         InputError: if there is no dataset of ours, or the tokenizer cannot be read.
-        UsageError: if a tokenizer is given and the dataset does not count tokens.
+        UsageError: if a tokenizer is given and the dataset does not count tokens, or `near` and `quick` are.
     """
+    if near and quick:
+        raise UsageError("--near-duplicates: reads all texts, and --quick none; leave one of them out")
     tokens = None if tokenizer is None else load_tokens(tokenizer)
     folders = _datasets(folder)
     told: list[Verification] = []
@@ -148,6 +157,8 @@ def verify(folder: Path, *, tokenizer: str | None = None, quick: bool = False) -
                 stage = Path(earlier.dataset).name
                 what = f"{both:,} documents of its train split are in that of {stage}, too, and `overlap` is against it"
                 verification.add("stages", stage, what, _MIX_AGAIN)
+        if near:
+            _check_near(part, verification)
         told.append(verification)
         taken.append(ids)
     return told
@@ -183,6 +194,27 @@ def _verified(
         except _UNREADABLE as error:
             told.add("card", name, f"cannot be read: {_reason(error)}", _WRITE_AGAIN)
     return told, reader.taken()
+
+
+def _check_near(folder: Path, told: Verification) -> None:
+    """Whether near-duplicates stand in two splits; of a dataset that could be read to its end."""
+    if any(problem.check in ("manifest", "files", "schema") for problem in told.problems):
+        return
+    manifest = read_manifest(_small(folder / MANIFEST))
+    found = divided_groups(
+        {split: [folder / shard.name for shard in manifest.shards_of(split)] for split in manifest.splits}
+    )
+    told.near = True
+    if found.groups:
+        row, split = found.first
+        promised = manifest.options.get("split_by") == "cluster"
+        told.add(
+            "near",
+            split,
+            f"{found.groups:,} groups of near-duplicates stand in two splits, with {found.documents:,} documents that "
+            f"are held out, such as {row}",
+            _MIX_AGAIN if promised else "mix with `split_by: cluster`, which keeps such groups together",
+        )
 
 
 def _only_once(options: Mapping[str, Any]) -> Callable[[str], bool]:

@@ -21,11 +21,13 @@ from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.ids import id_hashes
 from corpusmill.documents.shards import ContentHash, read_batches
 from corpusmill.mix.options import Unit
+from corpusmill.mix.selection import heldout_split
 from corpusmill.mix.tokens import Tokens
 from corpusmill.mix.units import COUNT_COLUMNS, count_units
 
 VALUES = ("source", "language", "license")
 """Columns whose values the manifest counts."""
+_HELDOUT = heldout_split("")
 _BATCH_ROWS = 256  # books have about a megabyte each
 
 
@@ -89,6 +91,11 @@ class ShardSums:
     repeated: int = 0
     twice: int = 0
     first_twice: tuple[str, str, str] = ("", "", "")
+
+
+def is_heldout(split: str) -> bool:
+    """Whether a split is a source's held-out set."""
+    return split.startswith(_HELDOUT)
 
 
 class HeldOut:
@@ -157,7 +164,7 @@ class RowReader:
                     texts = TextBatch(batch)
                     self._measure(texts, sums)
                     content.add(batch.column("id"), batch.column("text"))
-                    hashes.append(self._looked_up(texts, sums))
+                    hashes.append(self._looked_up(texts, split, sums))
                     if split == "train" and self._once is not None:
                         self._taken.append(hashes[-1][0][self._own(batch.column(component))])
                     group_bytes += texts.n_bytes
@@ -199,16 +206,20 @@ class RowReader:
             counted = count_units(texts, "bytes" if self.unit == "documents" else self.unit, None)
             sums.miscounts.add(batch, batch.column(COUNT_COLUMNS[self.unit]).to_numpy(), counted)
 
-    def _looked_up(self, texts: TextBatch, sums: ShardSums) -> tuple[NDArray[np.uint64], ...]:
-        """The hashes of the ids and texts of a batch, once looked up in what is held out."""
+    def _looked_up(self, texts: TextBatch, split: str, sums: ShardSums) -> tuple[NDArray[np.uint64], ...]:
+        """The hashes of the ids and texts of a batch, once looked up in what is held out.
+
+        Sources may have a text in common: their held-out sets have it, then, both, and no other split has.
+        """
         ids = texts.documents.column("id")
         of_ids, of_texts = id_hashes(ids), texts.document_hashes
-        found = {place: ("document", split) for place, split in self._ids.find(*of_ids)}
-        for place, split in self._texts.find(*of_texts):
-            found.setdefault(place, ("text", split))
+        found = {place: ("document", other) for place, other in self._ids.find(*of_ids)}
+        for place, other in self._texts.find(*of_texts):
+            if not (is_heldout(split) and is_heldout(other)):
+                found.setdefault(place, ("text", other))
         if found and not sums.twice:
-            place, (what, split) = min(found.items())
-            sums.first_twice = (what, ids[place].as_py(), split)
+            place, (what, other) = min(found.items())
+            sums.first_twice = (what, ids[place].as_py(), other)
         sums.twice += len(found)
         return (*of_ids, *of_texts)
 

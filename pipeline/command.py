@@ -312,13 +312,16 @@ def verify(
         typer.Option(help="What counted its tokens: tokenizer.json or NAME=FILE; a sample is counted again."),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Read no texts and no checksums of shards.")] = False,
+    near: Annotated[
+        bool, typer.Option("--near-duplicates", help="Look for near-duplicates in two splits, too; reads texts again.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check that a dataset is what its manifest says: files, rows, ratios, splits, counts."""
     from corpusmill.mix.verify import verify as verified
     from corpusmill.pipeline.verify_command import verification_as_text
 
-    told = verified(dataset, tokenizer=tokenizer, quick=quick)
+    told = verified(dataset, tokenizer=tokenizer, quick=quick, near=near)
     if as_json:
         _print_json([one.as_dict() for one in told])
     else:

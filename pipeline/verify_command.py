@@ -26,6 +26,8 @@ def _lines(told: Verification, width: int) -> list[str]:
         lines.append(f"  text    {told.text_bytes / 1e6:,.1f} MB")
     if told.recounted_rows:
         lines.append(f"  tokens  counted again in {told.recounted_rows:,} rows")
+    if told.near and not any(problem.check == "near" for problem in told.problems):
+        lines.append("  near    no near-duplicates in two splits")
     if told.shares:
         longest = max(len("component"), *map(len, told.shares))
         lines.append(f"  {'component':<{longest}}  {'asked':>9}  {'achieved':>9}")

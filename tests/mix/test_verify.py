@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,9 @@ from corpusmill.mix.manifest import finish
 from corpusmill.mix.options import MixOptions, Slice
 from corpusmill.mix.tokens import load_tokens
 from corpusmill.mix.verify import Verification, verify
+from corpusmill.mix.verify_near import divided_groups
 from corpusmill.mix.verify_rows import HeldOut
-from tests.mix.conftest import Built, build, make_documents
+from tests.mix.conftest import Built, build, make_documents, write_part
 
 
 @pytest.fixture
@@ -201,6 +203,34 @@ def test_a_document_in_two_splits_is_found_by_its_id_or_its_text(dataset: Path) 
         "2 rows have a document or text that stands in validation, too; the first is the document of " + rows[0]["id"]
     )
     assert "splits" not in {check for check, _ in found(only(dataset, quick=True))}
+
+
+def test_a_text_that_two_sources_hold_out_is_in_no_other_split_and_no_problem(dataset: Path) -> None:
+    row = pq.read_table(dataset / shard(dataset, "heldout_web")).slice(0, 1).to_pylist()[0]
+
+    def with_the_text(table: pa.Table) -> pa.Table:
+        listed = table.to_pylist()
+        listed[0] |= {"text": row["text"], "n_words": row["n_words"]}
+        return pa.Table.from_pylist(listed, schema=table.schema)
+
+    rewrite(dataset, shard(dataset, "heldout_code"), with_the_text)
+    assert "splits" not in {check for check, _ in found(only(dataset))}
+    rewrite(dataset, shard(dataset, "validation"), with_the_text)
+    assert "splits" in {check for check, _ in found(only(dataset))}
+
+
+def test_a_group_that_two_sources_hold_out_is_not_divided(tmp_path: Path) -> None:
+    chance = Random(5)
+    texts = [" ".join(f"w{chance.randrange(10**6)}" for _ in range(60)) for _ in range(3)]
+
+    def written(name: str, *texts: str) -> list[Path]:
+        documents = [{"id": f"{name}{row}", "text": text, "source": name} for row, text in enumerate(texts)]
+        return [write_part(tmp_path / f"{name}.parquet", documents)]
+
+    splits = {"heldout_a": written("a", texts[0]), "heldout_b": written("b", f"{texts[0]} more"), "validation": []}
+    assert divided_groups(splits | {"train": written("c", *texts[1:])}).groups == 0
+    divided = divided_groups(splits | {"train": written("d", texts[1], f"{texts[0]} again")})
+    assert (divided.groups, divided.documents, divided.first) == (1, 2, ("a0", "heldout_a"))
 
 
 def test_a_document_twice_in_validation_is_found(dataset: Path) -> None:
@@ -398,6 +428,36 @@ def test_each_stage_of_a_dataset_is_verified(described: Built, tmp_path: Path) -
     (tmp_path / "fine" / "extra").touch()
     told = verify(tmp_path, quick=True)
     assert [(Path(one.dataset).name, one.ok) for one in told] == [("broad", True), ("fine", False)]
+
+
+def test_near_duplicates_in_two_splits_are_found(builder: Callable[..., Built]) -> None:
+    chance = Random(3)
+    documents = make_documents("web", 300, longest=0)
+    for document in documents:
+        document["text"] = " ".join(f"w{chance.randrange(10**6)}" for _ in range(80))
+    for number in range(0, 100, 2):  # each has a copy with another last word
+        documents[number]["text"] = documents[number + 1]["text"] + " changed"
+    options = MixOptions(ratios={"web": 1}, validation=0.2, split_by="document")
+    built = builder({"web": documents}, options)
+    finish(built.folder, options, built.selection, built.shards)
+    assert only(built.folder).problems == []
+    train, held = ({row["id"] for row in built.rows(split)} for split in ("train", "validation"))
+    copies = [{documents[number]["id"], documents[number + 1]["id"]} for number in range(0, 100, 2)]
+    divided = [pair for pair in copies if pair & train and pair & held]
+    assert divided
+    told = only(built.folder, near=True)
+    assert told.near
+    [problem] = told.problems
+    assert problem.told.startswith(
+        f"{len(divided)} groups of near-duplicates stand in two splits, with {len(divided)} "
+    )
+    assert problem.told.rpartition(" ")[2] in held & set().union(*divided)
+    assert problem.mend == "mix with `split_by: cluster`, which keeps such groups together"
+
+
+def test_a_quick_look_finds_no_near_duplicates(described: Built) -> None:
+    with pytest.raises(UsageError, match="--near-duplicates: reads all texts, and --quick none"):
+        verify(described.folder, near=True, quick=True)
 
 
 def test_stages_that_share_documents_are_told_unless_they_may(described: Built, tmp_path: Path) -> None:
