@@ -12,7 +12,7 @@ from corpusmill.mix.fertility import Counted, Fertility, measure
 from corpusmill.mix.tokenizer_samples import draw, find_corpora
 from corpusmill.mix.tokenizer_training import TokenizerOptions, TrainedTokenizer, train
 from corpusmill.mix.tokens import load_tokens
-from corpusmill.pipeline.summary import table
+from corpusmill.pipeline.summary import count, counted, size, table
 
 _KILO = 1024
 _MOST_ROWS = 40
@@ -102,13 +102,13 @@ def training_as_text(trained: TrainedTokenizer, out: Path) -> str:
     """What was trained on, and the table of fertility."""
     total = sum(trained.sample.values())
     shares = ", ".join(
-        f"{_printable(name) or 'unnamed'} {size / 1e6:,.1f} MB ({size / total:.1%})"
-        for name, size in trained.sample.items()
+        f"{_printable(name) or 'unnamed'} {size(text_bytes)} ({text_bytes / total:.1%})"
+        for name, text_bytes in trained.sample.items()
     )
-    lost = f"; {trained.left_out:,} bytes in endless pieces were left out" if trained.left_out else ""
+    lost = f"; {size(trained.left_out)} in endless pieces were left out" if trained.left_out else ""
     return "\n".join(
         [
-            f"trained on {total / 1e6:,.1f} MB: {shares}{lost}",
+            f"trained on {size(total)}: {shares}{lost}",
             "",
             fertility_as_text(trained.fertility),
             "",
@@ -124,12 +124,12 @@ def fertility_as_text(fertility: Fertility) -> str:
     total = fertility.total()
     by_source = sorted(fertility.by_source().items(), key=lambda row: (-row[1].text_bytes, row[0]))
     rows = []
-    for source, counted in by_source:
+    for source, whole in by_source:
         languages = [(language, some) for (name, language), some in fertility.counted.items() if name == source]
         if len(languages) == 1:
-            rows.append(_row(source or "unnamed", languages[0][0] or "unknown", counted))
+            rows.append(_row(source or "unnamed", languages[0][0] or "unknown", whole))
             continue
-        rows.append(_row(source or "unnamed", "all", counted))
+        rows.append(_row(source or "unnamed", "all", whole))
         rows += [
             _row("", language or "unknown", some)
             for language, some in sorted(languages, key=lambda row: (-row[1].text_bytes, row[0]))
@@ -137,12 +137,12 @@ def fertility_as_text(fertility: Fertility) -> str:
         ]
     rows = [*rows[:_MOST_ROWS], *([_row("all", "all", total)] if len(by_source) > 1 else [])]
     marks = [f" ({number})" for number in range(1, len(fertility.names) + 1)] if len(fertility.names) > 1 else [""]
-    head = ["source", "language", "MB", "words"]
+    head = ["source", "language", "text", "words"]
     for mark in marks:
         head += [f"tokens/word{mark}", f"bytes/token{mark}", f"split{mark}"]
     return "\n".join(
         [
-            f"held out: {total.documents:,} documents, {total.text_bytes / 1e6:,.1f} MB",
+            f"held out: {counted(total.documents, 'document')}, {size(total.text_bytes)}",
             *(
                 f"{mark.strip()} {name}: these texts use {used:.1%} of the vocabulary".strip()
                 for mark, name, used in zip(marks, fertility.names, fertility.used, strict=True)
@@ -155,13 +155,13 @@ def fertility_as_text(fertility: Fertility) -> str:
     )
 
 
-def _row(source: str, language: str, counted: Counted) -> list[str]:
-    row = [_printable(source), _printable(language), f"{counted.text_bytes / 1e6:.2f}", f"{counted.words:,}"]
-    for tokens, split in zip(counted.tokens, counted.split, strict=True):
+def _row(source: str, language: str, of: Counted) -> list[str]:
+    row = [_printable(source), _printable(language), size(of.text_bytes), count(of.words)]
+    for tokens, split in zip(of.tokens, of.split, strict=True):
         row += [
-            f"{tokens / counted.words:.3f}" if counted.words else "–",
-            f"{counted.text_bytes / tokens:.3f}" if tokens else "–",
-            "–" if split is None or not counted.words else f"{split / counted.words:.1%}",
+            f"{tokens / of.words:.3f}" if of.words else "–",
+            f"{of.text_bytes / tokens:.3f}" if tokens else "–",
+            "–" if split is None or not of.words else f"{split / of.words:.1%}",
         ]
     return row
 

@@ -50,7 +50,7 @@ def test_training_prints_what_was_trained_on_and_the_fertility(trained: tuple[Pa
     assert "docs?[31m" in told  # the names of sources come out of documents
     assert "\x1b" not in told
     head = next(line for line in told.splitlines() if line.startswith("source"))
-    assert head.split() == ["source", "language", "MB", "words", "tokens/word", "bytes/token", "split"]
+    assert head.split() == ["source", "language", "text", "words", "tokens/word", "bytes/token", "split"]
     rows = [line.split() for line in told.splitlines() if line.startswith(("code", "docs?", "all"))]
     assert {row[0]: row[1] for row in rows} == {"code": "unknown", "docs?[31m": "en", "all": "all"}
 
