@@ -24,6 +24,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -38,7 +39,7 @@ from web_pages import write_pages
 
 from corpusmill.mix.groups import find_groups
 from corpusmill.mix.quality_law import LAWS
-from corpusmill.mix.quality_score import KINDS, LOSSES, QualityScore, combine
+from corpusmill.mix.quality_score import KINDS, LOSSES, SAMPLE_BYTES, QualityScore, combine
 from corpusmill.mix.scoring_rows import Piece, Sampling, write_rows, write_sketch
 from corpusmill.pipeline.score_command import score
 
@@ -158,9 +159,10 @@ def both_series(texts: Texts, corruptor: corruptors.Corruptor, shares: Sequence[
         yield share, everything, good / size(everything)
 
 
-def calibration(benchmark: Benchmark, clean: dict[str, Texts]) -> list[str]:
+def planted(benchmark: Benchmark) -> list[str]:
+    sets = clean(benchmark)
     shares = (0.0, 0.3) if benchmark.quick else SHARES
-    tokenizer = corruptors.byte_level_bpe([text for texts in clean.values() for text in texts])
+    tokenizer = corruptors.byte_level_bpe([text for texts in sets.values() for text in texts])
     kinds: dict[str, tuple[str, Callable[[Texts], Series]]] = {
         "half of the tokens random": (
             "corruption",
@@ -183,7 +185,7 @@ def calibration(benchmark: Benchmark, clean: dict[str, Texts]) -> list[str]:
     errors: dict[str, list[float]] = {"corruption": [], "duplicates": [], "other": [], "": []}
     falling, rows = [], []
     for title, (group, series) in kinds.items():
-        for name, texts in clean.items():
+        for name, texts in sets.items():
             cells, found = [], []
             for _, planted, truth in series(texts):
                 result = scored(planted)
@@ -223,32 +225,25 @@ def _changing(texts: Texts, every: int) -> Callable[[str, random.Random], str]:
 # Clean text, and other kinds.
 
 
-def clean_sets(benchmark: Benchmark, realdata: Path) -> tuple[dict[str, Texts], list[str]]:
-    """The clean sets for calibration, and what the whole ones score."""
-    everything = corruptors.clean_texts(realdata)
-    news = everything["news"]
-    everything["news"] = without_copies(news)
-    most = 800_000 if benchmark.quick else 8_000_000
-    clean = {name: _some(texts, most) for name, texts in everything.items()}
-    scores = {name: scored(texts) for name, texts in clean.items()}
+def clean_text(benchmark: Benchmark) -> list[str]:
+    """What the clean sets lose, and what news lose as they are."""
+    scores = {name: scored(texts) for name, texts in clean(benchmark).items()}
     benchmark.figure("q_clean", min(score.q for score in scores.values()))
-    whole = scored(news)
-    text = (
-        "Clean sets: pages of books, articles of Wikipedia (WikiText-2), and news. Reuters sends reports twice, "
-        f"corrected or brought up to date: as they are, Q is {whole.q:.3f}, of which exact copies lose "
+    whole = scored(corruptors.clean_texts(benchmark.real_data())["news"])
+    return [
+        "## Clean text",
+        "Pages of books, articles of Wikipedia (WikiText-2), and news of Reuters, which sends reports twice, corrected "
+        f"or brought up to date: as they are, Q is {whole.q:.3f}, of which exact copies lose "
         f"{whole.lost['duplicates']:.3f}, near copies {whole.lost['near_duplicates']:.3f} and shared passages "
         f"{whole.lost['overlap']:.3f}. So the clean set has one report of each pair whose 3-grams are alike by "
-        f"{_NEWS_ALIKE:g}, found by comparing all pairs exactly."
-    )
-    return clean, [
-        "## Clean text",
-        text,
-        _losses_table({name: (clean[name], result) for name, result in scores.items()}),
+        f"{_NEWS_ALIKE:g}, found by comparing all pairs exactly.",
+        _losses_table({name: (clean(benchmark)[name], score) for name, score in scores.items()}),
     ]
 
 
-def other_kinds(benchmark: Benchmark, realdata: Path) -> list[str]:
+def other_kinds(benchmark: Benchmark) -> list[str]:
     """What other real texts lose: nobody knows the truth, and every reader can look."""
+    realdata = benchmark.real_data()
     some = 120 if benchmark.quick else 4000
     stdlib = Path(sysconfig.get_path("stdlib"))
     code = [path for path in sorted(stdlib.rglob("*.py")) if not {"site-packages", "test", "tests"} & set(path.parts)]
@@ -302,9 +297,14 @@ def _some(texts: Sequence[str], most: int) -> Texts:
 # Web pages.
 
 
-def web(benchmark: Benchmark, realdata: Path, scratch: Path) -> list[str]:
+def web(benchmark: Benchmark) -> list[str]:
+    with tempfile.TemporaryDirectory() as scratch:
+        return _web(benchmark, Path(scratch))
+
+
+def _web(benchmark: Benchmark, scratch: Path) -> list[str]:
     pages = 300 if benchmark.quick else 2900
-    write_pages(realdata, {pages: scratch / "warc"}, 2)
+    write_pages(benchmark.real_data(), {pages: scratch / "warc"}, 2)
     source = {"paths": [str(scratch / "warc")], "kind": "warc"}
     runs = {
         "all text of the pages": {**source, "extract": {"engine": "resiliparse_all"}, "stages": []},
@@ -338,13 +338,14 @@ def web(benchmark: Benchmark, realdata: Path, scratch: Path) -> list[str]:
 # Samples and costs.
 
 
-def samples(benchmark: Benchmark, clean: dict[str, Texts]) -> list[str]:
+def samples(benchmark: Benchmark) -> list[str]:
     """How well a tenth of a mixture tells the whole: several mixtures, as one has one sample alone."""
-    tokenizer = corruptors.byte_level_bpe([text for texts in clean.values() for text in texts][:500], 8_000)
-    mixtures = 1 if benchmark.quick else 12
+    sets = clean(benchmark)
+    tokenizer = corruptors.byte_level_bpe([text for texts in sets.values() for text in texts][:500], 8_000)
+    mixtures = 1 if benchmark.quick else 10
     held, rows = 0, []
     for number in range(mixtures):
-        texts = [text for some in clean.values() for text in some[number % 2 :: 2]]
+        texts = [text for some in sets.values() for text in some[number % 2 :: 2]]
         spoilt, _ = corruptors.corrupted(texts, 0.1, corruptors.random_tokens(tokenizer), seed=number)
         texts, _ = with_copies(spoilt, 0.05 + 0.02 * number, _changing(spoilt, 50))
         # The sample goes by the texts: another word in front of each makes it another sample.
@@ -356,7 +357,7 @@ def samples(benchmark: Benchmark, clean: dict[str, Texts]) -> list[str]:
         rows.append([number + 1, f"{whole.q:.4f}", f"{some.q:.4f}", f"{low:.4f} to {high:.4f}",
                      "yes" if holds else "no"])  # fmt: skip
     benchmark.figure("q_interval_holds", held / mixtures)
-    texts = [text for some in clean.values() for text in some]
+    texts = [text for some in sets.values() for text in some]
     begun = time.process_time()
     scored(texts)
     speed = size(texts) / 1e6 / (time.process_time() - begun)
@@ -364,18 +365,16 @@ def samples(benchmark: Benchmark, clean: dict[str, Texts]) -> list[str]:
     return [
         "## Samples",
         "A tenth of the documents, of mixtures of the clean sets with random tokens in a tenth of the documents "
-        "and copies "
-        "with one word of 50 changed. A sample judges corruption by its own words alone, so it also errs where "
-        "it has "
-        "too few; the interval knows only of which documents came into it.",
+        "and copies with one word of 50 changed. A sample judges corruption by its own words alone, so it also errs "
+        "where it has too few; the interval knows only of which documents came into it.",
         table(["mixture", "Q of all", "Q of a tenth", "95 % interval", "holds"], rows),
         f"Scoring every document takes {1000 / speed:.0f} ms of one core for a MB of text ({speed:.0f} MB/s). "
-        f"In a mix, at "
-        "most 64 MB of text are measured, so beyond that the cost is reading and hashing.",
+        f"Of more than {SAMPLE_BYTES / 1e6:.0f} MB a sample is measured, so beyond that the cost is reading and "
+        "hashing.",
     ]
 
 
-def definition() -> list[str]:
+def definition(benchmark: Benchmark) -> list[str]:
     kinds = ", ".join(kind.replace("_", " ") for kind in KINDS)
     worth = "; ".join(f"{law.name} β {law.beta:g}, γ {law.gamma:g}, so D·Q^{law.gamma / law.beta:.3g}" for law in LAWS)
     return [
@@ -402,7 +401,7 @@ def definition() -> list[str]:
     ]
 
 
-def unseen() -> list[str]:
+def limits(benchmark: Benchmark) -> list[str]:
     return [
         "## What Q does not see",
         "- Whether text is true, useful, well written or worth learning: a dull or wrong sentence counts as sound.",
@@ -422,16 +421,35 @@ def unseen() -> list[str]:
     ]
 
 
+def clean(benchmark: Benchmark) -> dict[str, Texts]:
+    """The clean sets: of each text at most so much, evenly taken, and of news nothing twice."""
+    return _clean(benchmark.real_data(), 800_000 if benchmark.quick else 6_000_000)
+
+
+@lru_cache(maxsize=1)
+def _clean(realdata: Path, most: int) -> dict[str, Texts]:
+    everything = corruptors.clean_texts(realdata)
+    everything["news"] = without_copies(everything["news"])
+    return {name: _some(texts, most) for name, texts in everything.items()}
+
+
+TOPICS: dict[str, Callable[[Benchmark], list[str]]] = {
+    "definition": definition,
+    "clean": clean_text,
+    "planted": planted,
+    "web": web,
+    "kinds": other_kinds,
+    "samples": samples,
+    "limits": limits,
+}
+
+
 def main() -> None:
-    given = Benchmark.from_arguments("quality_score", __doc__)
+    given = Benchmark.from_arguments("quality_score", __doc__, topics=tuple(TOPICS))
     benchmark = Benchmark(name=given.name, quick=given.quick, data=given.data, document=DOCUMENT, title=TITLE)
-    realdata = benchmark.real_data()
-    clean, clean_section = clean_sets(benchmark, realdata)
-    paragraphs = [*definition(), *clean_section, *calibration(benchmark, clean)]
-    with tempfile.TemporaryDirectory() as scratch:
-        paragraphs += web(benchmark, realdata, Path(scratch))
-    paragraphs += [*other_kinds(benchmark, realdata), *samples(benchmark, clean), *unseen()]
-    benchmark.write(paragraphs)
+    benchmark.real_data()
+    for topic in given.only or TOPICS:
+        benchmark.write(TOPICS[topic](benchmark), topic)
 
 
 if __name__ == "__main__":
