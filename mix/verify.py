@@ -94,7 +94,7 @@ class Verification:
     rows            split -> rows
     shares, asked   component -> share of the train split's units, from the rows; and the share that was asked
     recounted_rows  rows whose tokens were counted again
-    near            whether near-duplicates were looked for
+    near            whether near-duplicates were looked for; False: shards cannot be read; None: nobody asked
     """
 
     dataset: str
@@ -107,7 +107,7 @@ class Verification:
     shares: dict[str, float] = field(default_factory=dict)
     asked: dict[str, float] = field(default_factory=dict)
     recounted_rows: int = 0
-    near: bool = False
+    near: bool | None = None
 
     @property
     def ok(self) -> bool:
@@ -197,14 +197,14 @@ def _verified(
 
 
 def _check_near(folder: Path, told: Verification) -> None:
-    """Whether near-duplicates stand in two splits; of a dataset that could be read to its end."""
-    if any(problem.check in ("manifest", "files", "schema") for problem in told.problems):
+    """Whether near-duplicates stand in two splits; of a dataset whose shards can all be read."""
+    told.near = not any(problem.check in ("manifest", "files", "schema", "rows") for problem in told.problems)
+    if not told.near:
         return
     manifest = read_manifest(_small(folder / MANIFEST))
     found = divided_groups(
         {split: [folder / shard.name for shard in manifest.shards_of(split)] for split in manifest.splits}
     )
-    told.near = True
     if found.groups:
         row, split = found.first
         promised = manifest.options.get("split_by") == "cluster"
@@ -220,7 +220,7 @@ def _check_near(folder: Path, told: Verification) -> None:
 def _only_once(options: Mapping[str, Any]) -> Callable[[str], bool]:
     """Whether stages may not share the documents of a component (`MixOptions.may_overlap` says the opposite)."""
     overlap = options.get("overlap", False)
-    if isinstance(overlap, bool):
+    if not isinstance(overlap, list):
         return lambda component: not overlap
     return lambda component: component not in overlap and component.partition("/")[0] not in overlap
 
@@ -374,7 +374,8 @@ def _check_columns(shard: StatedShard, file: pq.ParquetFile, manifest: StatedMan
 
 
 def _check_footer(shard: StatedShard, file: pq.ParquetFile, manifest: StatedManifest, told: Verification) -> None:
-    metadata = {key.decode(): value.decode() for key, value in (file.schema_arrow.metadata or {}).items()}
+    stored = file.schema_arrow.metadata or {}
+    metadata = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in stored.items()}
     wanted = {"corpusmill.unit": manifest.unit, "corpusmill.seed": str(manifest.seed)}
     if manifest.tokenizer is not None:
         wanted["corpusmill.tokenizer"] = manifest.tokenizer.fingerprint
@@ -499,7 +500,7 @@ def _most_copies(options: Mapping[str, Any]) -> int:
     """Most rows of one document in a pass: they are taken together."""
     copies = options.get("rehydrate")
     if isinstance(copies, Mapping):
-        return max((int(count) for count in copies.values()), default=1)
+        return max((count for count in copies.values() if isinstance(count, int)), default=1)
     return max(FINEWEB_2.values()) if copies else 1
 
 

@@ -160,7 +160,7 @@ class RowReader:
             for batch in file.iter_batches(_BATCH_ROWS, [group], wanted, use_threads=False):
                 batch.validate(full=True)  # kernels walk its texts, and take them for UTF-8
                 self._count(batch, component, sums)
-                if not self.quick:
+                if batch.num_rows and not self.quick:
                     texts = TextBatch(batch)
                     self._measure(texts, sums)
                     content.add(batch.column("id"), batch.column("text"))

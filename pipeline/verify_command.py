@@ -26,7 +26,9 @@ def _lines(told: Verification, width: int) -> list[str]:
         lines.append(f"  text    {told.text_bytes / 1e6:,.1f} MB")
     if told.recounted_rows:
         lines.append(f"  tokens  counted again in {told.recounted_rows:,} rows")
-    if told.near and not any(problem.check == "near" for problem in told.problems):
+    if told.near is False:
+        lines.append("  near    not looked for, as shards are not what they should be")
+    elif told.near and not any(problem.check == "near" for problem in told.problems):
         lines.append("  near    no near-duplicates in two splits")
     if told.shares:
         longest = max(len("component"), *map(len, told.shares))

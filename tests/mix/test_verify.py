@@ -359,6 +359,25 @@ def test_checksums_that_lead_out_of_the_folder_are_not_followed(dataset: Path) -
     assert all("not in the folder" in problem.told for problem in told.problems)
 
 
+@pytest.mark.parametrize(
+    "options", [{"overlap": 3}, {"overlap": {"web": 1}}, {"rehydrate": {"1": "x"}}, {"when_short": 7}]
+)
+def test_options_of_rubbish_are_no_traceback(dataset: Path, options: dict[str, Any]) -> None:
+    change_manifest(dataset, lambda manifest: manifest["options"].update(options))
+    shutil.copytree(dataset, dataset.parent / "stages" / "one")
+    shutil.copytree(dataset, dataset.parent / "stages" / "two")
+    assert len(verify(dataset.parent / "stages")) == 2
+
+
+def test_metadata_that_is_no_text_is_told(dataset: Path) -> None:
+    name = shard(dataset)
+    table = pq.read_table(dataset / name)
+    pq.write_table(
+        table.replace_schema_metadata({b"corpusmill.unit": b"\xff", b"corpusmill.seed": b"5"}), dataset / name
+    )
+    assert ("schema", name) in found(only(dataset))
+
+
 def test_many_problems_of_one_kind_are_counted(dataset: Path) -> None:
     for number in range(50):
         (dataset / f"extra-{number}").touch()
@@ -510,6 +529,7 @@ def test_texts_that_are_no_utf8_are_told_and_no_kernel_reads_them(dataset: Path)
     told = [problem for problem in only(dataset).problems if problem.check == "rows" and problem.place == name]
     assert "cannot be read: " in told[0].told
     assert "UTF8" in told[0].told
+    assert only(dataset, near=True).near is False  # nor does any other kernel
 
 
 def test_yaml_that_grows_in_memory_is_neither_written_out_nor_believed(dataset: Path) -> None:

@@ -20,6 +20,8 @@ def test_the_dataset_of_a_run_is_verified_with_exit_code_0(small_run: Any) -> No
     assert ": all is as its manifest says\n" in answer.output
     assert " and their SHA-256\n" in answer.output
     assert "posts " in answer.output
+    near = run(app, ["verify", str(small_run.folder / "dataset"), "--near-duplicates"])
+    assert "  near    no near-duplicates in two splits\n" in near.output
     quick = run(app, ["verify", str(small_run.folder / "dataset"), "--quick"])
     assert "as far as --quick looks" in quick.output
 
