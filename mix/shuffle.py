@@ -8,8 +8,7 @@ A scattered file is an Arrow IPC file of runs. A run is a piece of a part, in on
 at the borders of the shards: one record batch for each shard, train shards first, empty ones included. So the batch of
 shard s in run r is number r * shards + s, and to read it is one seek.
 
-Memory: `scatter` holds RUN_BYTES of text, twice; `gather` holds one shard's text, twice while it puts it together and
-once while it writes.
+Memory: `scatter` holds RUN_BYTES of text, twice; `gather` holds one shard's text, twice until it is put together.
 
 A shard's columns (`dataset_schema`):
 
@@ -159,8 +158,7 @@ def scatter(part: Path, placed: Path, selection: Selection, out: Path) -> None:
             its = placement.slice(first, len(table))
             if not table.column("id").equals(its.column("id")):
                 raise DamagedRunError(_mismatch(part, placed))
-            # In one chunk: to take rows out of many puts these together each time.
-            table = table.append_column("component", its.column("component")).combine_chunks()
+            table = table.append_column("component", its.column("component").combine_chunks())
             for run in _runs(table, rows.piece(first, len(table)), selection):
                 for batch in run:
                     writer.write_batch(batch)
@@ -254,21 +252,29 @@ def _pieces(file: pq.ParquetFile, wanted: NDArray[np.bool_]) -> Iterator[tuple[p
         end = row + file.metadata.row_group(group).num_rows
         needed = bool(wanted[row:end].any())
         if waiting and not needed:
-            yield pa.Table.from_batches(waiting), first
-            waiting, size = [], 0
+            yield _joined(waiting), first
+            size = 0
         if needed:
-            for batch in file.iter_batches(batch_size=_READ_ROWS, row_groups=[group], columns=list(_CARRIED)):
+            for batch in file.iter_batches(_READ_ROWS, row_groups=[group], columns=list(_CARRIED), use_threads=False):
                 if not waiting:
                     first = row
                 waiting.append(batch)
                 row += batch.num_rows
                 size += batch.column("text").nbytes
                 if size >= RUN_BYTES:
-                    yield pa.Table.from_batches(waiting), first
-                    waiting, size = [], 0
+                    yield _joined(waiting), first
+                    size = 0
         row = end
     if waiting:
-        yield pa.Table.from_batches(waiting), first
+        yield _joined(waiting), first
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.Table:
+    """The batches as one chunk, since to take rows out of many puts these together each time; the list is left empty,
+    or their memory would be held, too."""
+    table = pa.Table.from_batches(batches).combine_chunks()
+    batches.clear()
+    return table
 
 
 def _runs(table: pa.Table, rows: _PartRows, selection: Selection) -> Iterator[list[pa.RecordBatch]]:
