@@ -42,6 +42,7 @@ _RANGE_BITS = 12
 _RANGES = 1 << _RANGE_BITS
 _BATCH_ROWS = 1 << 18
 _SHARDS_MULTIPLE = 8
+_VALIDATION_SHARDS = 4  # so many times may a shard for validation be larger
 # Rows of a supply's histograms; `_UNIQUE` counts each document's units once, however often it occurs in a pass.
 _DOCUMENTS, _UNITS, _BYTES, _UNIQUE = range(4)
 
@@ -466,7 +467,9 @@ def shard_count(text_bytes: int, shard_bytes: int) -> int:
 def _shards(chosen: Sequence[ComponentSelection], shard_bytes: int) -> dict[str, int]:
     shards = {"train": shard_count(sum(part.text_bytes for part in chosen), shard_bytes)}
     if any(part.validation_documents for part in chosen):
-        shards["validation"] = shard_count(sum(part.validation_bytes for part in chosen), shard_bytes)
+        # nanochat takes the last file for validation and trains on all others: one file, as long as memory allows.
+        held = sum(part.validation_bytes for part in chosen)
+        shards["validation"] = shard_count(held, _VALIDATION_SHARDS * shard_bytes)
     for source in sorted({part.source for part in chosen if part.heldout_documents}):
         held = sum(part.heldout_bytes for part in chosen if part.source == source)
         shards[heldout_split(source)] = shard_count(held, shard_bytes)
