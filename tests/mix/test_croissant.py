@@ -16,6 +16,9 @@ with warnings.catch_warnings():
     import mlcroissant
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword")  # mlcroissant's way of calling pandas
+
+
 @pytest.fixture(scope="module")
 def read(described: Built) -> Any:
     with warnings.catch_warnings():
