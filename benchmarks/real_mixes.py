@@ -5,16 +5,18 @@ The checks know nothing of how the mix was made. They read the files as a traine
 
 from __future__ import annotations
 
+import atexit
 import html
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,8 +39,72 @@ _SECTION = re.compile(r"^(?=\\section\{)", re.MULTILINE)
 _COMMON = 1_000  # documents for validation with a shingle; a commoner one is a template's and proposes no pair
 
 
-def prepare(realdata: Path, work: Path, *, vocabulary: int, training_bytes: int) -> None:
-    """Puts the inputs of mixes.yaml that are not there as they are wanted into `work`, and trains its tokenizer."""
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Where the sources lie curated; removed with the process.
+
+    realdata   the folder of the real data
+    folder     of inputs, tokenizer and run
+    """
+
+    realdata: Path
+    folder: Path
+
+    def mix(self, options: Mapping[str, Any], name: str, *, workers: int = 2, fresh: bool = False) -> Path:
+        """Mixes the sources, and returns the folder of the dataset; `fresh`: counts everything again."""
+        more = ["--out", str(self.folder / name), *(["--no-resume"] if fresh else [])]
+        _run(self.command("mix", options, *more, workers=workers), self.environment)
+        return self.folder / name
+
+    def command(self, verb: str, options: Mapping[str, Any], *more: str, workers: int = 2) -> list[str]:
+        """`corpusmill run` or `mix` with the recipe and other values of its mix."""
+        chosen = {"tokenizer": str(self.tokenizer), **options}
+        sets = [argument for key, value in chosen.items() for argument in ("--set", f"mix.{key}={json.dumps(value)}")]
+        python = [sys.executable, "-m", "corpusmill.pipeline.command", verb, str(RECIPE)]
+        return [*python, "--runs", str(self.folder / "runs"), "--workers", str(workers), *more, *sets]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return child_environment() | {"REALDATA": str(self.realdata), "WORK": str(self.folder)}
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.folder / "tokenizer.json"
+
+    def curated(self) -> dict[str, list[Path]]:
+        """The parts of each source."""
+        found: dict[str, list[Path]] = {}
+        for path in sorted((self.folder / "runs" / "mixes").glob("*/curated/*.parquet")):
+            found.setdefault(path.parent.parent.name, []).append(path)
+        return found
+
+    def units(self) -> dict[str, NDArray[np.int64]]:
+        """Of every document by source, as the last mix counted them; sources without a share were not counted."""
+        placed = self.folder / "runs" / "mixes" / "mix" / "placed"
+        return {
+            source: np.concatenate(
+                [pq.read_table(placed / source / path.name, columns=["units"])["units"].to_numpy() for path in parts]
+            )
+            for source, parts in self.curated().items()
+            if (placed / source).exists()
+        }
+
+
+@cache
+def workplace(realdata: Path, *, quick: bool) -> Workplace:
+    """The sources of mixes.yaml, curated; once for all topics that run in this process."""
+    scratch = tempfile.TemporaryDirectory(prefix="mixes-")
+    atexit.register(scratch.cleanup)
+    place = Workplace(realdata, Path(scratch.name))
+    prepare(realdata, place.folder)
+    vocabulary, training_bytes = (4_000, 2_000_000) if quick else (32_000, 20_000_000)
+    train_tokenizer(realdata, place.folder, vocabulary, training_bytes)
+    _run(place.command("run", {}), place.environment)
+    return place
+
+
+def prepare(realdata: Path, work: Path) -> None:
+    """Puts the inputs of mixes.yaml that are not there as they are wanted into `work`."""
     library = Path(sysconfig.get_path("stdlib"))
     ignored = shutil.ignore_patterns("site-packages", "dist-packages", "__pycache__", "*.so", "*.a", "*.exe")
     shutil.copytree(library, work / "code", ignore=ignored)
@@ -48,7 +114,6 @@ def prepare(realdata: Path, work: Path, *, vocabulary: int, training_bytes: int)
             (work / "math" / f"{path.stem}-{number:03}.tex").write_text(section)
     for path in sorted((realdata / "text" / "math_openstax_calculus_cnxml").rglob("index.cnxml")):
         (work / "math" / f"{path.parent.name}.txt").write_text(text_of_cnxml(path.read_text()))
-    train_tokenizer(realdata, work, vocabulary, training_bytes)
 
 
 def text_of_cnxml(markup: str) -> str:
@@ -95,44 +160,10 @@ def train_tokenizer(realdata: Path, work: Path, vocabulary: int, training_bytes:
     tokenizer.save(str(work / "tokenizer.json"))
 
 
-def environment(realdata: Path, work: Path) -> dict[str, str]:
-    return child_environment() | {"REALDATA": str(realdata), "WORK": str(work)}
-
-
-def command(work: Path, verb: str, options: Mapping[str, Any], *more: str, workers: int = 2) -> list[str]:
-    """`corpusmill run` or `mix` with the recipe and other values of its mix; the run lies in `work`/runs."""
-    chosen = {"tokenizer": str(work / "tokenizer.json"), **options}
-    sets = [argument for key, value in chosen.items() for argument in ("--set", f"mix.{key}={json.dumps(value)}")]
-    python = [sys.executable, "-m", "corpusmill.pipeline.command", verb, str(RECIPE)]
-    return [*python, "--runs", str(work / "runs"), "--workers", str(workers), *more, *sets]
-
-
-def curate(realdata: Path, work: Path, options: Mapping[str, Any]) -> None:
-    """Runs the recipe to its end, so that it can be mixed."""
-    _run(command(work, "run", options), environment(realdata, work))
-
-
-def mix(
-    realdata: Path, work: Path, options: Mapping[str, Any], out: Path, *, workers: int = 2, fresh: bool = False
-) -> Path:
-    """Mixes the curated sources, and returns `out`, the folder of the dataset; `fresh`: counts everything again."""
-    more = ["--out", str(out), *(["--no-resume"] if fresh else [])]
-    _run(command(work, "mix", options, *more, workers=workers), environment(realdata, work))
-    return out
-
-
 def _run(arguments: Sequence[str], variables: Mapping[str, str]) -> None:
     ran = subprocess.run(arguments, env=dict(variables), capture_output=True, text=True, check=False)
     if ran.returncode != 0:
         raise SystemExit(f"{' '.join(arguments)}\nended with {ran.returncode}:\n{ran.stderr[-4000:]}")
-
-
-def pool(work: Path) -> dict[str, NDArray[np.int64]]:
-    """The units of every curated document by source, as the last mix counted them."""
-    found: dict[str, list[NDArray[np.int64]]] = {}
-    for path in sorted((work / "runs" / "mixes" / "mix" / "placed").glob("*/*.parquet")):
-        found.setdefault(path.parent.name, []).append(pq.read_table(path, columns=["units"])["units"].to_numpy())
-    return {source: np.concatenate(parts) for source, parts in found.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,7 +276,3 @@ def _similarities(
 
 def _shards(folder: Path, split: str) -> list[Path]:
     return sorted(folder.glob(f"data/{split}-*.parquet"))
-
-
-def disk_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not os.path.islink(path))

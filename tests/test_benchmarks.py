@@ -176,6 +176,7 @@ def test_a_command_is_charged_for_the_processes_that_it_starts(module: ModuleTyp
     assert usage.seconds > 1.2
     assert usage.cpu_seconds > 0.1
     assert 80 < usage.worker_mb < 200
+    assert 80 < usage.memory_mb < 250  # both processes, without what they map
 
 
 def test_a_command_that_fails_shows_its_last_words(module: ModuleType, tmp_path: Path) -> None:

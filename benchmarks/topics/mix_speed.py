@@ -23,20 +23,21 @@ from __future__ import annotations
 import io
 import json
 import random
+import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import zstandard
 from harness import Benchmark, race, race_timed, table
 from peers_venv import peers_environment, peers_python
 from processes import Usage, watched
-from real_mixes import command, curate, environment, prepare
-from topics.mix_tables import options
+from real_mixes import Workplace, workplace
 
 from corpusmill.mix.groups import find_groups, sketch_part
 from corpusmill.mix.measurement import measure_part
@@ -45,7 +46,6 @@ from corpusmill.mix.placement import place_part
 from corpusmill.mix.slices import cases_by_source
 from corpusmill.mix.tokens import load_tokens
 
-SOURCES = ("web", "news", "forum", "books", "law", "code", "math")
 WORKERS = 2
 _TOKEN_ROWS = 25  # every so many documents is tokenised
 
@@ -53,18 +53,14 @@ _TOKEN_ROWS = 25  # every so many documents is tokenised
 def mixing(benchmark: Benchmark) -> list[str]:
     """Measures both."""
     budgets = (100_000_000, 500_000_000) if benchmark.quick else (2_000_000_000, 20_000_000_000)
-    with tempfile.TemporaryDirectory(prefix="mix_speed-") as folder:
-        work, data = Path(folder), benchmark.real_data()
-        vocabulary, training_bytes = (4_000, 2_000_000) if benchmark.quick else (32_000, 20_000_000)
-        prepare(data, work, vocabulary=vocabulary, training_bytes=training_bytes)
-        curate(data, work, options("llama3", 1_000_000))
-        parts = {source: sorted((work / "runs" / "mixes" / source / "curated").glob("*.parquet")) for source in SOURCES}
-        mixed(data, work, budgets[0] // 10)  # counts, so that both that are timed find it done
-        usages = [mixed(data, work, budget) for budget in budgets]
-        rows = _rows(parts)
-        new_text = _new_text(parts, work)
-        sampled = _sampling(rows, 20_000_000 if benchmark.quick else 300_000_000)
-        tokens = _tokens(benchmark, work, parts)
+    place = workplace(benchmark.real_data(), quick=benchmark.quick)
+    parts = place.curated()
+    _mixed(place, budgets[0] // 10)  # counts, so that both that are timed find it done
+    usages = [_mixed(place, budget) for budget in budgets]
+    with tempfile.TemporaryDirectory(prefix="mix_speed-") as scratch:
+        new_text = _new_text(parts["books"], Path(scratch))
+        tokens = _tokens(benchmark, place, Path(scratch))
+    sampled = _sampling(_rows(parts), 20_000_000 if benchmark.quick else 300_000_000)
     more, seconds, cpu_seconds = (
         (budgets[1] - budgets[0]) / 1e6,
         usages[1].seconds - usages[0].seconds,
@@ -106,14 +102,14 @@ def mixing(benchmark: Benchmark) -> list[str]:
     ]
 
 
-def mixed(data: Path, work: Path, budget: int) -> Usage:
+def _mixed(place: Workplace, budget: int) -> Usage:
     """Mixes so many bytes of all sources, each in proportion to its size, and removes what it wrote."""
-    everything = {"all": {"share": 1.0, "of": list(SOURCES)}}
+    everything = {"all": {"share": 1.0, "of": sorted(place.curated())}}
     chosen = {"unit": "bytes", "tokenizer": None, "preset": None, "preset_sources": {}, "ratios": everything}
-    out = work / "mixed"
-    more = command(work, "mix", {**chosen, "budget": budget, "max_epochs": 1000}, "--out", str(out), workers=WORKERS)
-    usage = watched(more, environment(data, work), work / "log.txt")
-    subprocess.run(["rm", "-r", str(out)], check=True)
+    out = place.folder / "mixed"
+    command = place.command("mix", {**chosen, "budget": budget, "max_epochs": 1000}, "--out", str(out), workers=WORKERS)
+    usage = watched(command, place.environment, place.folder / "log.txt")
+    shutil.rmtree(out)
     return usage
 
 
@@ -125,23 +121,20 @@ def _rows(parts: Mapping[str, list[Path]]) -> dict[str, list[dict[str, object]]]
     }
 
 
-def _new_text(parts: Mapping[str, list[Path]], work: Path) -> float:
+def _new_text(parts: Sequence[Path], folder: Path) -> float:
     """MB/s of what is done once for each text."""
     chosen = MixOptions(ratios={"books": 1.0}, unit="bytes")
     cases = cases_by_source(chosen, ["books"])["books"]
-    folder = work / "new"
     begun = time.process_time()
-    sketches = []
-    for part in parts["books"]:
+    for part in parts:
         measure_part(part, folder / f"{part.stem}.measured", chosen)
         sketch_part(part, folder / f"{part.stem}.sketch")
-        sketches.append(folder / f"{part.stem}.sketch")
-    find_groups(sketches, folder / "groups", folder / "workspace")
-    for part in parts["books"]:
+    find_groups([folder / f"{part.stem}.sketch" for part in parts], folder / "groups", folder / "workspace")
+    for part in parts:
         place_part(part, folder / f"{part.stem}.measured", None, folder / "groups", cases, {}, folder / part.name)
     seconds = time.process_time() - begun
-    texts = (pq.read_table(folder / part.name, columns=["text_bytes"])["text_bytes"] for part in parts["books"])
-    return sum(sum(sizes.to_pylist()) for sizes in texts) / 1e6 / seconds
+    sizes = [pc.sum(pq.read_table(folder / part.name, columns=["text_bytes"])["text_bytes"]) for part in parts]
+    return sum(size.as_py() for size in sizes) / 1e6 / seconds
 
 
 def _sampling(rows: Mapping[str, list[dict[str, object]]], budget: int) -> dict[str, float]:
@@ -181,14 +174,13 @@ def _sampling(rows: Mapping[str, list[dict[str, object]]], budget: int) -> dict[
     return {name: budget / 1e6 / timings.median(name) for name in ways}
 
 
-def _tokens(benchmark: Benchmark, work: Path, parts: Mapping[str, list[Path]]) -> list[str]:
+def _tokens(benchmark: Benchmark, place: Workplace, work: Path) -> list[str]:
     """Tokenises some texts, ours in memory, datatrove's into its file."""
-    tables = [pq.read_table(path, columns=["text"])["text"] for own in parts.values() for path in own]
+    tables = [pq.read_table(path, columns=["text"])["text"] for own in place.curated().values() for path in own]
     texts = pa.array([text for column in tables for text in column.to_pylist()[::_TOKEN_ROWS]], pa.string())
     size = texts.nbytes / 1e6
     pq.write_table(pa.table({"text": texts}), work / "texts.parquet")
-    tokenizer = work / "tokenizer.json"
-    tokens = load_tokens(str(tokenizer))
+    tokens = load_tokens(str(place.tokenizer))
     found: dict[str, int] = {}
 
     def encode() -> float:
@@ -199,7 +191,13 @@ def _tokens(benchmark: Benchmark, work: Path, parts: Mapping[str, list[Path]]) -
         return time.process_time() - begun
 
     script = Path(__file__).parent.parent / "peer_tokens.py"
-    peer = [str(peers_python()), str(script), str(work / "texts.parquet"), str(tokenizer), str(work / "datatrove")]
+    peer = [
+        str(peers_python()),
+        str(script),
+        str(work / "texts.parquet"),
+        str(place.tokenizer),
+        str(work / "datatrove"),
+    ]
     with subprocess.Popen(
         peer,
         env=peers_environment(),

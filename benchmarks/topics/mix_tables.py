@@ -19,7 +19,6 @@ the same pool sampled document by document, with replacement, as loaders do that
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from typing import Any
 import numpy as np
 from harness import DOCUMENT, Benchmark, table
 from numpy.typing import NDArray
-from real_mixes import SIMILAR, Dataset, curate, in_two_splits, mix, pool, prepare
+from real_mixes import SIMILAR, Dataset, in_two_splits, workplace
 
 PAGE = DOCUMENT.with_name("mixes.md")
 TITLE = (
@@ -80,20 +79,15 @@ def mixing(benchmark: Benchmark) -> list[str]:
     """Mixes, checks and tells."""
     budgets = [1_000_000] if benchmark.quick else [1_000_000, 10_000_000, 50_000_000]
     presets = ["llama3"] if benchmark.quick else list(PRESETS)
-    with tempfile.TemporaryDirectory(prefix="mixes-") as folder:
-        work, data = Path(folder), benchmark.real_data()
-        vocabulary, training_bytes = (4_000, 2_000_000) if benchmark.quick else (32_000, 20_000_000)
-        prepare(data, work, vocabulary=vocabulary, training_bytes=training_bytes)
-        curate(data, work, options(presets[0], budgets[0]))
-        told = []
-        for preset in presets:
-            for budget in budgets:
-                out = mix(data, work, options(preset, budget), work / f"{preset}-{budget}")
-                told.append(_told(preset, budget, Dataset.read(out), pool(work)))
-        chosen = told[-1]
-        more = options(chosen.preset, chosen.budget)
-        again = mix(data, work, more, work / "again", workers=1, fresh=True)
-        same = _of(again) == (chosen.content_hash, chosen.files)
+    place = workplace(benchmark.real_data(), quick=benchmark.quick)
+    told = []
+    for preset in presets:
+        for budget in budgets:
+            dataset = Dataset.read(place.mix(options(preset, budget), f"{preset}-{budget}"))
+            told.append(_told(preset, budget, dataset, place.units()))
+    chosen = told[-1]
+    again = place.mix(options(chosen.preset, chosen.budget), "again", workers=1, fresh=True)
+    same = _of(again) == (chosen.content_hash, chosen.files)
     return _report(benchmark, told, same)
 
 
