@@ -359,10 +359,12 @@ def remember_whole(
 
 
 @kernel
-def look_up(
+def learn(
     text: NDArray[np.uint8],
     start: int,
     end: int,
+    key: np.uint64,
+    slot: np.uint64,
     bytes_to_ids: NDArray[np.int64],
     pairs: NDArray[np.uint64],
     scratch: NDArray[np.int64],
@@ -374,19 +376,11 @@ def look_up(
     ids: NDArray[np.uint32],
     first: int,
 ) -> int:
-    """Writes the ids of a pretoken to `ids[first:]`, remembered or merged now; returns their number."""
-    key = hashed_bytes(text, start, end)
-    slot = slot_of(text, start, end, key, hashes, places, arena)
-    if places[slot] < 0:
-        count = merge(text, start, end, bytes_to_ids, pairs, scratch, heap, ids, first)
-        if end - start <= _LONGEST_REMEMBERED:
-            remember(text, start, end, key, slot, ids, first, count, hashes, places, arena, state)
-        return count
-    place = int64(places[slot])
-    count = int64(arena[place] & uint64(0xFFFFFFFF))
-    place += 1 + ((end - start + 7) >> 3)
-    for number in range(count):
-        ids[first + number] = uint32(arena[place + number])
+    """Merges a pretoken that is not remembered, and remembers it; writes its ids to `ids[first:]`, returns their
+    number."""
+    count = merge(text, start, end, bytes_to_ids, pairs, scratch, heap, ids, first)
+    if end - start <= _LONGEST_REMEMBERED:
+        remember(text, start, end, key, slot, ids, first, count, hashes, places, arena, state)
     return count
 
 
@@ -444,6 +438,8 @@ def encode_texts(
             if stop == position:
                 stop = piece_end(text, position, end, classes, family, letters, digits, tail_whole)
             length = stop - position
+            count = int64(-1)
+            block = place = uint64(0)
             if length == 1:
                 ids[written] = uint32(bytes_to_ids[text[position]])
                 count = int64(1)
@@ -456,20 +452,25 @@ def encode_texts(
                     for number in range(count):
                         ids[written + number] = uint32(packed) & uint32((1 << _ID_BITS) - 1)
                         packed >>= uint64(_ID_BITS)
-                else:
-                    count = look_up(
-                        text, position, stop, bytes_to_ids, pairs, scratch, heap,
+            elif length > longest:
+                count = merge_long(text, position, stop, bytes_to_ids, pairs, ids, written, keep)
+            if count < 0:
+                key = hashed_bytes(text, position, stop)
+                slot = slot_of(text, position, stop, key, hashes, places, arena)
+                if places[slot] >= 0:
+                    entry = int64(places[slot])
+                    count = int64(arena[entry] & uint64(0xFFFFFFFF))
+                    entry += 1 + ((length + 7) >> 3)
+                    for number in range(count):
+                        ids[written + number] = uint32(arena[entry + number])
+                else:  # out of line: numba counts references to each array that is handed on, some 100 ns for these
+                    count = learn(
+                        text, position, stop, key, slot, bytes_to_ids, pairs, scratch, heap,
                         hashes, places, arena, state, ids, written,
                     )  # fmt: skip
+                if length <= 8:
                     short[0, place] = block
                     short[1, place] = packed_ids(length, ids, written, count)
-            elif length <= longest:
-                count = look_up(
-                    text, position, stop, bytes_to_ids, pairs, scratch, heap,
-                    hashes, places, arena, state, ids, written,
-                )  # fmt: skip
-            else:
-                count = merge_long(text, position, stop, bytes_to_ids, pairs, ids, written, keep)
             total += count
             if keep:
                 written += count

@@ -143,7 +143,7 @@ def class_at(text: NDArray[np.uint8], position: int, classes: NDArray[np.uint8])
     return classes[lead] if lead < 0x80 else classes[decoded(text, position)]
 
 
-@kernel
+@inlined
 def run_end(text: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8], wanted: np.uint8) -> int:
     """Where the run of characters of any of the classes `wanted` ends that begins at `start`; `start` if none does."""
     position = start
@@ -152,7 +152,7 @@ def run_end(text: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.u
     return position
 
 
-@kernel
+@inlined
 def other_end(text: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8], unwanted: np.uint8) -> int:
     """Where the run of characters of none of the classes `unwanted` ends that begins at `start`."""
     position = start
@@ -206,7 +206,7 @@ def cased_end(text: NDArray[np.uint8], start: int, end: int, classes: NDArray[np
     return following if following > position else last_both
 
 
-@kernel
+@inlined
 def white_end(
     text: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8], family: int, tail_whole: bool
 ) -> int:
@@ -234,7 +234,7 @@ def white_end(
     return last
 
 
-@kernel
+@inlined
 def word_end(
     text: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8], family: int, letters: np.uint8
 ) -> int:

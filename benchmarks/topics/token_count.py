@@ -106,14 +106,14 @@ def fresh(tokens: Tokens, texts: pa.Array) -> Callable[[], object]:
 def mixing(benchmark: Benchmark) -> list[str]:
     """Speed and equality of counts and ids."""
     quick = benchmark.quick
-    kinds = inputs(benchmark.real_data(), 1_000_000 if quick else 15_000_000)
+    kinds = inputs(benchmark.real_data(), 300_000 if quick else 5_000_000)
     sizes = {kind: sum(len(text.encode()) for text in texts) / 1e6 for kind, texts in kinds.items()}
     every = [text for texts in kinds.values() for text in texts]
     rows: list[list[object]] = []
     equal = 0
     with tempfile.TemporaryDirectory() as scratch:
         for name, pattern in PATTERNS.items():
-            path = trained(pattern, every[:: 1 if quick else 3], Path(scratch))
+            path = trained(pattern, every, Path(scratch))
             tokens = load_tokens(path)
             library: Any = Tokenizer.from_file(path)
             equal += _equal(tokens, library, every)
