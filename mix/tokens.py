@@ -411,6 +411,8 @@ def _from_json(path: Path, content: bytes) -> Tokens:
     except Exception as error:  # the library raises bare Exception
         raise InputError(f"tokenizer: {path} is no Hugging Face tokenizer.json: {error}") from error
     data = json.loads(tokenizer.to_str())  # the library's own reading: files of older versions lack keys
+    if data["model"].get("dropout"):  # of merges, at random, while a model is trained
+        tokenizer.model.dropout = data["model"]["dropout"] = None
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     if not vocabulary:
         raise InputError(f"tokenizer: {path} has an empty vocabulary; train or download it again")
@@ -450,7 +452,7 @@ def _merges_of(data: Mapping[str, Any]) -> Merges | str:
     model = data["model"]
     if model.get("type") != "BPE":
         return f"the model is {model.get('type')}, not BPE"
-    for option in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"):
+    for option in ("continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"):
         if model.get(option):
             return f"the model has {option}"
     if data["normalizer"] not in (None, {"type": "NFC"}):
@@ -537,8 +539,16 @@ def _end_of_text(path: Path, vocabulary: Mapping[str, int]) -> int | None:
 
 
 def _fingerprint(data: Mapping[str, Any]) -> str:
-    deciding = {key: data[key] for key in ("added_tokens", "normalizer", "pre_tokenizer", "model")}
+    deciding = {key: _stated(data[key]) for key in ("added_tokens", "normalizer", "pre_tokenizer", "model")}
     return hashlib.sha256(_canonical(deciding)).hexdigest()
+
+
+def _stated(data: Any) -> Any:
+    """JSON without what is off or empty: newer versions of the library write options that older ones do not know."""
+    if isinstance(data, dict):
+        kept = {key: value for key, value in data.items() if value is not None and value is not False}
+        return {key: _stated(value) for key, value in kept.items() if value not in ("", [], {})}
+    return [_stated(value) for value in data] if isinstance(data, list) else data
 
 
 def _canonical(data: Mapping[str, Any]) -> bytes:

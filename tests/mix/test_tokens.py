@@ -292,6 +292,14 @@ def test_the_library_encodes_where_the_kernels_would_differ(tmp_path: Path, monk
     assert lists(tokens, TEXTS) == expected(path, TEXTS)
 
 
+def test_dropout_is_for_training_models_and_not_for_counting(tmp_path: Path, ours: str) -> None:
+    path = saved(tmp_path, changed(Path(ours).read_text(), dropout=0.9))
+    tokens = load_tokens(path)
+    assert tokens.engine == "compiled"
+    assert lists(tokens, TEXTS) == expected(ours, TEXTS)
+    assert tokens.fingerprint == load_tokens(ours).fingerprint
+
+
 def test_the_fingerprint_is_of_what_decides_ids(tmp_path: Path, ours: str) -> None:
     text = Path(ours).read_text()
     same = [
