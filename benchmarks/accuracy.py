@@ -22,6 +22,7 @@ TOPICS = (
     "dedup_substrings",
     "semantic",
     "dedup_memory",
+    "corruption",
     "chains",
 )
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "accuracy.md"

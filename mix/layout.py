@@ -35,6 +35,8 @@ PIECES = 4
 """Pieces of a line that is a menu of its own."""
 PIECE_BYTES = 24
 """Bytes of such a piece at most, on average."""
+ROW_BYTES = 600
+"""Bytes of such a line at most: longer ones are paragraphs."""
 BROKEN_WORDS = 6
 """Words of a broken sentence at least."""
 BROKEN_BYTES = 500
@@ -68,6 +70,8 @@ def line_kind(
     Returns:
         _MENU_ROW, _MENU_ITEM, _SHORT (and may stand between items), or _OTHER; and the bytes.
     """
+    if end - start > ROW_BYTES:
+        return _OTHER, 0
     filled = 0
     separators = 0
     signs = False

@@ -126,6 +126,8 @@ def plain(text: str) -> list[tuple[int, int, list[float]]]:
             window[defect - 1] += size
         size_of_window += size
         while at < len(text) and int(CLASSES[ord(text[at])]) & SPACE:
+            window[0] += 3 * (text[at] == "\u2000")
+            size_of_window += 3 * (text[at] == "\u2000")
             at += 1
         rest = len(text[at:].encode())
         full = size_of_window >= module.WINDOW_BYTES and rest >= module.WINDOW_BYTES // 2
@@ -208,6 +210,11 @@ def test_utf8_read_as_another_code_page_is_lost(text: str, broken: Callable[[str
 
 def test_mojibake_read_wrongly_twice_is_lost_too() -> None:
     assert measured(as_cp1252(as_cp1252(GERMAN * 20)))["mojibake"] > 0.95
+
+
+@pytest.mark.parametrize("text", [ENGLISH, RUSSIAN, "Η επιτροπή συζήτησε τα σχέδια για τη νέα γέφυρα. "])
+def test_utf16_in_the_wrong_byte_order_is_lost(text: str) -> None:
+    assert measured((text * 20).encode("utf-16-le").decode("utf-16-be"))["mojibake"] > 0.95
 
 
 def test_bytes_that_were_no_utf8_are_unreadable() -> None:

@@ -38,6 +38,8 @@ def filled(text: str) -> int:
 
 def plain_kind(line: str) -> str:
     """The twin of `line_kind`."""
+    if len(line.encode()) > module.ROW_BYTES:
+        return "other"
     separators = sum(
         line[at] in "|»›•·" and has(line[at - 1], SPACE) and has(line[at + 1], SPACE) and filled(line[:at]) > 0
         for at in range(1, len(line) - 1)
@@ -115,8 +117,8 @@ def plain(text: str) -> list[list[float]]:
 
 pieces = st.one_of(
     st.sampled_from(
-        [PROSE, MENU, "• Home\n  • Über uns\n", "2011\n", "A | B | C | D\n", "| a | b | c |\n", "x · y · z\n",
-         "首页\n新闻\n", "| A | B | C | D |\n",
+        [PROSE, MENU, "• Home\n  • Über uns\n", "2011\n", "A | B | C | D\n", "| a | b | c |\n",
+         "x · y · z\n", "News · Sport · " * 50, "首页\n新闻\n", "| A | B | C | D |\n",
          "and so on without an end to it ", "Anna Berta Carl Dora Emil Fritz Gustav ", "\n\n", " \u2028", "(1)\n"]
     ),
     st.text("aB.,:|»• \n3é東", max_size=15),
