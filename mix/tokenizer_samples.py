@@ -2,7 +2,7 @@
 
 An input is one of
 
-    a dataset of ours      its train split; held out is its validation split
+    a dataset of ours      its train split, of all its stages if it has several; held out is its validation split
     a run's folder         its dataset, or if it has none, what it curated
     files                  JSON lines, Parquet or text files, folders of them, globs
 
@@ -91,11 +91,19 @@ def _corpora(given: str) -> list[Corpus]:
     named = separator and not Path(given).exists()
     source, path = (name, rest) if named else (None, given)
     folder = Path(path)
-    if (folder / "dataset" / "data").is_dir():
-        folder = folder / "dataset"
-    if shards := sorted((folder / "data").glob("train-*.parquet")):
-        held_out = tuple(sorted((folder / "data").glob("validation-*.parquet")))
-        return [Corpus(source=source, train=tuple(shards), held_out=held_out, shuffled=True)]
+    mixed = folder / "dataset" if (folder / "dataset").is_dir() else folder
+    stages = sorted({shard.parent.parent for shard in mixed.glob("*/data/train-*.parquet")})
+    datasets = [mixed] if (mixed / "data").is_dir() else stages
+    if found := [dataset for dataset in datasets if any((dataset / "data").glob("train-*.parquet"))]:
+        return [
+            Corpus(
+                source=source,
+                train=tuple(sorted((dataset / "data").glob("train-*.parquet"))),
+                held_out=tuple(sorted((dataset / "data").glob("validation-*.parquet"))),
+                shuffled=True,
+            )
+            for dataset in found
+        ]
     if parts := sorted(folder.glob("*/curated/*.parquet")):
         return [Corpus(source=source, train=tuple(parts))]
     return [Corpus(source=source or folder.stem, train=(folder,))]

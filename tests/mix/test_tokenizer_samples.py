@@ -102,6 +102,16 @@ def test_elsewhere_some_texts_are_held_out_and_never_trained_on(tmp_path: Path) 
     assert 30 < len(held) < 100
 
 
+def test_the_stages_of_a_dataset_are_read_together(tmp_path: Path) -> None:
+    for stage in ("first", "second"):
+        write(tmp_path / "dataset" / stage / "data" / "train-00000-of-00001.parquet", {stage: 100})
+        write(tmp_path / "dataset" / stage / "data" / "validation-00000-of-00001.parquet", {stage: 7}, first=900)
+    for folder in (tmp_path, tmp_path / "dataset"):
+        corpora = find_corpora([str(folder)])
+        assert draw(corpora, text_bytes=10**6, seed=0).sources == {"first": 10_000, "second": 10_000}
+        assert draw(corpora, text_bytes=10**6, seed=0, held_out=True).sources == {"first": 700, "second": 700}
+
+
 def test_runs_and_named_files_are_found(tmp_path: Path, dataset: Path) -> None:
     write(tmp_path / "run" / "web" / "curated" / "part-0.parquet", {"web": 10})
     assert find_corpora([str(tmp_path / "run")])[0].train == (tmp_path / "run" / "web" / "curated" / "part-0.parquet",)
