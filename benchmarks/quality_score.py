@@ -150,11 +150,16 @@ def copy_series(texts: Texts, spoil: Callable[[str, random.Random], str], shares
         yield share, everything, size(texts) / size(everything)
 
 
-def both_series(texts: Texts, corruptor: corruptors.Corruptor, shares: Sequence[float]) -> Series:
+def both_series(
+    texts: Texts,
+    corruptor: corruptors.Corruptor,
+    shares: Sequence[float],
+    spoil: Callable[[str, random.Random], str] = lambda text, chance: text,
+) -> Series:
     """A share is corrupted, then copies are made of whatever there is, half of as large a share."""
     for share in shares:
         spoilt, touched = corruptors.corrupted(texts, share, corruptor)
-        everything, _ = with_copies(spoilt, share / 2, lambda text, chance: text)
+        everything, _ = with_copies(spoilt, share / 2, spoil)
         good = size([text for text, hit in zip(spoilt, touched, strict=True) if not hit])
         yield share, everything, good / size(everything)
 
@@ -180,6 +185,10 @@ def planted(benchmark: Benchmark) -> list[str]:
         "words shuffled": ("other", lambda texts: corruption_series(texts, corruptors.shuffled, shares)),
         "OCR noise": ("other", lambda texts: corruption_series(texts, corruptors.ocr_noise(), shares)),
         "wrong encodings": ("other", lambda texts: corruption_series(texts, corruptors.wrongly_encoded, shares)),
+        "words shuffled, and near copies of all": (
+            "other",
+            lambda texts: both_series(texts, corruptors.shuffled, shares, _changing(texts, 50)),
+        ),
         "copies, one word of 20 changed": ("", lambda texts: copy_series(texts, _changing(texts, 20), shares)),
     }
     errors: dict[str, list[float]] = {"corruption": [], "duplicates": [], "other": [], "": []}

@@ -20,8 +20,8 @@ Every token is lost at most once, in this order, so that 1 − Q is the sum of t
     repetition       runs of 13 words that the same document has had before
     overlap          runs of 13 words that another document has, too
 
-Of documents that are alike one loses nothing: the least corrupted, then the longest. Of those with one text it is the
-one with the lowest hash of its id, so that components that share a text share the loss.
+Of documents that are alike one loses nothing: the least corrupted at sight, then the longest. Of those with one text it
+is the one with the lowest hash of its id, so that components that share a text share the loss.
 
 Differs from the paper: a part of a long document can be corrupted, not only a sample as a whole. Tokens are the
 dataset's count column, or bytes where it has none.

@@ -1,9 +1,9 @@
 """What is wrong with the documents of a sample: three passes over their texts.
 
-The first gathers MinHash signatures and the hashes of lines; the second the evidence by which corruption is judged
-(mix/evidence.py), from documents that are no copies; the third measures each document, and what needs all of them
-(near copies, overlap) is settled then. Memory: 50 MB, 260 bytes a document, 8 bytes a line of four words and more, and
-40 bytes a run, of which 1 in 2^`run_bits` is kept. Never the texts.
+The first gathers MinHash signatures, the hashes of lines and what is corrupted at sight, by which near copies are told
+from the document that is preferred to them; the second, from documents that are no near copies, the evidence by which
+other corruption is judged (mix/evidence.py); the third measures each document. Memory: 50 MB, 260 bytes a document, 8
+bytes a line of four words and more, and 40 bytes a run, of which 1 in 2^`run_bits` is kept. Never the texts.
 """
 
 from __future__ import annotations
@@ -64,15 +64,11 @@ def measure_sample(texts: Texts, text_hash: NDArray[np.uint64], text_bytes: int)
         text_bytes: of all of them.
     """
     sketches = _sketched(texts, len(text_hash))
-    order = np.lexsort((text_hash, -sketches.sizes))
-    twins = near_copies(sketches.signatures, sketches.worded, order)
+    order = np.lexsort((text_hash, -sketches.sizes, np.round(sketches.damage, 6)))  # the preferred first
+    is_near = near_copies(sketches.signatures, sketches.worded, order) >= 0
     share = min(1.0, evidence.SAMPLED_TEXT_BYTES / max(1, text_bytes))
-    known = _evidence(texts, (twins < 0) & below(keyed(text_hash, 0, "evidence"), int(share * KEYS)))
+    known = _evidence(texts, ~is_near & below(keyed(text_hash, 0, "evidence"), int(share * KEYS)))
     found = _findings(texts, len(text_hash), known, sketches.lines, run_bits(text_bytes))
-
-    order = np.lexsort((text_hash, -sketches.sizes, np.round(found.corrupted.sum(axis=1), 6)))  # the preferred first
-    twins = near_copies(sketches.signatures, sketches.worded, order)
-    is_near = twins >= 0
     return Measured(
         is_near=is_near,
         corrupted=found.corrupted,
@@ -84,26 +80,29 @@ def measure_sample(texts: Texts, text_hash: NDArray[np.uint64], text_bytes: int)
 
 @dataclass(frozen=True, slots=True)
 class _Sketches:
-    """What the first pass makes of the documents: MinHash signatures, which have words, bytes; and repeated lines."""
+    """What the first pass makes of the documents: MinHash signatures, which have words, bytes, the share that is
+    corrupted at sight, without regard to others; and repeated lines."""
 
     signatures: NDArray[np.uint16]
     worded: NDArray[np.bool_]
     sizes: NDArray[np.int64]
+    damage: NDArray[np.float64]
     lines: RepeatedLines
 
 
 def _sketched(texts: Texts, count: int) -> _Sketches:
     signatures, worded = np.empty((count, VALUES), np.uint16), np.empty(count, np.bool_)
-    sizes, hashes = np.empty(count, np.int64), [np.empty(0, np.uint64)]
+    sizes, damage, hashes = np.empty(count, np.int64), np.empty(count), [np.empty(0, np.uint64)]
     for own, batch in _placed(texts):
         hashes.append(line_hashes(batch))  # finds the words, which the signatures then use
         signatures[own], worded[own] = near_signatures(batch)
         sizes[own] = np.diff(batch.offsets)
-    return _Sketches(signatures, worded, sizes, RepeatedLines.among(np.concatenate(hashes), count))
+        damage[own] = corrupted_shares(batch).sum(axis=1)
+    return _Sketches(signatures, worded, sizes, damage, RepeatedLines.among(np.concatenate(hashes), count))
 
 
 def _evidence(texts: Texts, witnesses: NDArray[np.bool_]) -> evidence.Evidence:
-    """What some of the documents tell. Copies must not be among them: they vouch for each other, whatever they say."""
+    """What some of the documents tell. Near copies must not be among them: they would vouch for those that stay."""
     gathering = evidence.Gathering()
     for own, batch in _placed(texts):
         if witnesses[own].any():

@@ -211,3 +211,33 @@ def test_clean_real_text_scores_high_and_planted_defects_cost_their_share(realda
     share = sum(len(text.encode()) for text in broken[:30]) / sum(len(text.encode()) for text in broken)
     assert score(tmp_path, laws).lost["mojibake"] < 0.001
     assert score(tmp_path, broken).lost["mojibake"] == pytest.approx(share, abs=0.02)
+
+
+def pages(folder: Path, pattern: str) -> Iterator[str]:
+    """Texts of 4,000 characters and a little more, which end with a paragraph."""
+    for path in sorted(folder.glob(pattern)):
+        page = ""
+        for paragraph in path.read_text(errors="replace").split("\n\n"):
+            page += f"{paragraph}\n\n"
+            if len(page) > 4000:
+                yield page
+                page = ""
+
+
+@pytest.mark.realdata
+def test_shuffled_words_and_near_copies_in_real_text_cost_their_share_together(realdata: Path, tmp_path: Path) -> None:
+    books = list(pages(realdata / "text/books_classic_markdown_a", "[B-H]*/*.md"))[::5]
+    chance = random.Random(3)
+    found = []
+    for share in (0.0, 0.2, 0.4):
+        texts = [
+            " ".join(chance.sample(words := text.split(), len(words))) for text in books[: int(share * len(books))]
+        ]
+        texts += books[len(texts) :]
+        copies = (
+            [with_a_word_changed_in(text, every=50) for text in texts[:: max(1, round(2 / share))]] if share else []
+        )
+        good = sum(len(text.encode()) for text in texts[int(share * len(books)) :])
+        found.append(score(tmp_path, texts + copies).q)
+        assert found[-1] == pytest.approx(good / sum(len(text.encode()) for text in texts + copies), abs=0.03)
+    assert found == sorted(found, reverse=True)
