@@ -34,6 +34,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("characters", [len(text) for text in TEXTS]),
         ("estimated_tokens", [(len(text.encode()) + 3) // 4 for text in TEXTS]),
         ("words", [0, 1, 4, 6, 1000, 2]),
+        ("documents", [1] * len(TEXTS)),
     ],
 )
 def test_units_are_counted_for_each_document(unit: Unit, counts: list[int]) -> None:
