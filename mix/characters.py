@@ -34,6 +34,8 @@ KINDS = ("mojibake", "unreadable", "non_language")
 
 WINDOW_BYTES = 2048
 """Bytes without white space that are judged together; half of them more, rather than a short window at the end."""
+LONGEST_TOKEN = 8_192
+"""Bytes after which a token ends that has no white space, so that a window is no larger."""
 RUINED = 0.02
 """Share of a window's bytes in mojibake or unreadable tokens from which all of it is lost."""
 NON_LANGUAGE_NATURAL = 0.03
@@ -185,7 +187,7 @@ def judge_windows(
             # One token: mojibake (1), unreadable (2), or neither, with the bytes of its runs that are no language.
             start = position
             defect = 0
-            while position < end:
+            while position < end and position - start < LONGEST_TOKEN:
                 byte = text[position]
                 if _ASCII[byte]:
                     # Most runs are short, and none of those is strange: 168 -> 230 MB/s of prose.

@@ -42,6 +42,7 @@ _LINE = 1 << 31  # between letters
 _EACH_PAGE = (1 << len(PAGES)) - 1
 _ACCENTS = 5  # Bora has four, as in "mewááóí"
 _INTRUDERS = 3
+_LONGEST = 64  # sequences or letters that are looked at from one place: rows of a million may be sound at each
 
 
 def _marks() -> NDArray[np.uint32]:
@@ -177,7 +178,7 @@ def sequences_in_page(text: NDArray[np.uint8], start: int, position: int, end: i
     count = 0
     sure = False
     needed = 2
-    while probe < end:
+    while probe < end and count < _LONGEST:
         first = marks_at(text, probe) >> uint32(page)
         rest = 1 if first & uint32(1 << _LEAD2) else 2 if first & uint32(1 << _LEAD3) else 0
         after = probe + width(text[probe])
@@ -230,7 +231,11 @@ def accents_length(text: NDArray[np.uint8], position: int, end: int) -> int:
     """Bytes of the accented Latin letters in a row at `position`; 0 if these are few or alike."""
     probe = position
     seen = uint32(0)
-    while probe + 1 < end and text[probe] == 0xC3 and marks_at(text, probe) & uint32(_ACCENTED):
+    while (
+        probe + 1 < min(end, position + 2 * _LONGEST)
+        and text[probe] == 0xC3
+        and marks_at(text, probe) & uint32(_ACCENTED)
+    ):
         # The 64 letters fall on 32 bits, so that a capital and its small letter are one.
         seen |= uint32(1) << uint32(text[probe + 1] & 0x1F)
         probe += 2

@@ -97,7 +97,7 @@ def plain(text: str) -> list[tuple[int, int, list[float]]]:
     size_of_window = at = begin = 0
     while at < len(text):
         start, defect = at, 0
-        while at < len(text):
+        while at < len(text) and len(text[start:at].encode()) < module.LONGEST_TOKEN:
             length = mojibake(at)
             if length == 0 and text[at] >= "\x80":
                 places = [len(text[:place].encode()) for place in (start, at)]
@@ -235,6 +235,13 @@ def test_digests_base64_and_random_letters_are_no_language() -> None:
 def test_one_bad_page_costs_a_page_and_not_the_book() -> None:
     book = ENGLISH * 500
     assert 0 < measured(book[:20_000] + as_cp1252(GERMAN * 8) + book[20_000:])["mojibake"] < 0.06
+
+
+def test_a_text_without_white_space_has_windows_too() -> None:
+    batch = TextBatch.of_texts(["a,b;" * 100_000])
+    windows = windows_of(batch.offsets, batch.text)
+    assert windows.sizes.max() < module.LONGEST_TOKEN + module.WINDOW_BYTES
+    assert windows.sizes.sum() == 400_000
 
 
 def test_loss_grows_with_the_share_of_garbled_words_up_to_ruin() -> None:

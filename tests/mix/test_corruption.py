@@ -32,6 +32,17 @@ def test_evidence_of_nothing_judges_nothing() -> None:
     assert np.all(corrupted_shares(TextBatch.of_texts(["one two three " * 50]), evidence) == 0)
 
 
+def test_a_part_of_a_batch_is_judged_as_it_is_in_the_whole() -> None:
+    texts = ["", "Ã¼Ã¤ " * 900, "a sound text\n" * 90, "Home\nNews\nJobs\nSport\nVideo\nAbout\n", "\ufffd" * 50]
+    whole = TextBatch.of_texts(texts)
+    part = TextBatch(whole.documents.slice(1, 3))
+    gathering = Gathering()
+    gathering.add(part)
+    evidence = gathering.evidence()
+    assert np.array_equal(corrupted_shares(part, evidence), corrupted_shares(whole, evidence)[1:4])
+    assert corrupted_shares(TextBatch.of_texts([]), evidence).shape == (0, len(KINDS))
+
+
 # Against sound text that was spoilt.
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import time
 import unicodedata
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpusmill.documents.compiled import frozen
 from corpusmill.mix import misread as module
+from corpusmill.mix.characters import windows_of
 from corpusmill.mix.misread import PAGES, is_rare_ideograph, misread_length
 
 
@@ -42,7 +45,7 @@ def sequences(text: str, start: int, at: int) -> int:
     found = 0
     for pages in ([page] for page in PAGES):
         end, count, sure, weak = at, 0, False, False
-        while end < len(text):
+        while end < len(text) and count < module._LONGEST:
             (page,) = pages
             lead = in_page(text[end], page)
             latin = text[end].islower() and text[end] < "\u0250"
@@ -93,7 +96,7 @@ def plain(text: str, start: int, at: int) -> int:
         length = way(text, start, at)
         if length:
             return length
-    accents = re.compile("[À-ÖØ-öø-ÿ]+").match(text, at)
+    accents = re.compile("[À-ÖØ-öø-ÿ]{1,64}").match(text, at)
     if accents and len(accents[0]) >= 5 and len({ord(letter) % 32 for letter in accents[0]}) >= 4:
         return len(accents[0])
     inverted = re.compile(f"[{SMALL}][{CAPITAL}]{{2,}}(?![{SMALL}])").match(text, at)
@@ -162,6 +165,15 @@ def test_sound_words_are_not_marked(text: str) -> None:
     assert [measured(text, 0, at) for at in range(len(text)) if text[at] >= "\x80"] == [0] * sum(
         character >= "\x80" for character in text
     )
+
+
+@pytest.mark.parametrize("row", ["Ñ–", "é", "Ð»", "а", "眉", "√", "бА"])
+def test_long_rows_take_time_in_proportion(row: str) -> None:
+    data = np.frombuffer((row * 200_000).encode(), np.uint8)
+    windows_of(frozen(np.array([0, 0], np.int32)), data)  # compiles
+    began = time.process_time()
+    windows_of(frozen(np.array([0, len(data)], np.int32)), data)
+    assert time.process_time() - began < 5
 
 
 def test_ideographs_of_everyday_are_common_and_those_of_wrong_byte_order_rare() -> None:
