@@ -19,12 +19,19 @@ Texts = list[str]
 
 
 def novel(count: int, seed: int = 1, words: int = 400) -> Texts:
-    """Documents that share their words, some much more common than others, and no run of them."""
-    source = random.Random(seed)
+    """Documents that share their words, each of which mostly has one of a few behind it, and no run of them."""
+    source, language = random.Random(seed), random.Random(0)
     syllables = [first + second for first in "bdfgklmnprst" for second in "aeiou"]
-    vocabulary = sorted({"".join(random.Random(number).choices(syllables, k=1 + number % 4)) for number in range(3000)})
+    vocabulary = sorted({"".join(language.choices(syllables, k=1 + number % 4)) for number in range(3000)})
     weights = [1 / (rank + 5) for rank in range(len(vocabulary))]
-    return [" ".join(source.choices(vocabulary, weights, k=words)) for _ in range(count)]
+    behind = {word: language.choices(vocabulary, weights, k=8) for word in vocabulary}
+    found = []
+    for _ in range(count):
+        text = [source.choice(vocabulary)]
+        while len(text) < words:
+            text.append(source.choice(behind[text[-1]]) if source.random() < 0.7 else source.choice(vocabulary))
+        found.append(" ".join(text))
+    return found
 
 
 def score(
