@@ -177,8 +177,9 @@ def truncated(text: str, chance: random.Random) -> str:
 
 _MENU = (
     "Home", "News", "Sport", "Business", "Opinion", "Culture", "Weather", "Travel", "Jobs", "Video", "Contact",
-    "About us", "Sign in", "Register", "My account", "Newsletter", "Subscribe", "RSS", "Most read", "Site map", "Photos",
-    "World", "Local", "Politics", "Health", "Science", "Technology", "Letters", "Archive", "Advertise", "Help", "Search",
+    "About us", "Sign in", "Register", "My account", "Newsletter", "Subscribe", "RSS", "Most read", "Site map",
+    "Photos", "World", "Local", "Politics", "Health", "Science", "Technology", "Letters", "Archive",
+    "Advertise", "Help", "Search",
 )  # fmt: skip
 _BUTTONS = (
     "Share",
