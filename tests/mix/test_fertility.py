@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,11 +28,12 @@ def rows(texts: list[str], source: str = "web", language: str | None = "en") -> 
     )
 
 
+library = cache(Tokenizer.from_file)
+
+
 def split_words(path: str, text: str) -> int:
     """The twin: words with the end of a token inside, by the library's offsets of characters."""
-    tokenizer = Tokenizer.from_file(path)
-    tokenizer.encode_special_tokens = True
-    ends = {end for _, end in tokenizer.encode(text, add_special_tokens=False).offsets}
+    ends = {end for _, end in library(path).encode(text).offsets}
     return sum(any(word.start() < end < word.end() for end in ends) for word in re.finditer(r"\w+", text))
 
 
@@ -40,7 +42,7 @@ def test_split_words_are_those_with_a_border_of_tokens_inside(path: str, text: s
     [counted] = measure([load_tokens(path)], [rows([text])]).counted.values()
     assert counted.split == [split_words(path, text)]
     assert counted.words == len(re.findall(r"\w+", text))
-    assert counted.tokens == [len(Tokenizer.from_file(path).encode(text).ids)]
+    assert counted.tokens == [len(library(path).encode(text).ids)]
 
 
 def test_counts_are_by_source_and_language_and_sum_up(path: str) -> None:
