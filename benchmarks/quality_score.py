@@ -434,7 +434,7 @@ def limits(benchmark: Benchmark) -> list[str]:
 
 def clean(benchmark: Benchmark) -> dict[str, Texts]:
     """The clean sets: of each text at most so much, evenly taken, and of news nothing twice."""
-    return _clean(benchmark.real_data(), 800_000 if benchmark.quick else 6_000_000)
+    return _clean(benchmark.real_data(), 2_000_000 if benchmark.quick else 6_000_000)
 
 
 @lru_cache(maxsize=1)
