@@ -172,7 +172,11 @@ class Rows:
 
     @classmethod
     def read(cls, parts: Sequence[Path]) -> Rows:
-        """Raises: DamagedRunError: if the parts were not written in one way."""
+        """The rows of all parts.
+
+        Raises:
+            DamagedRunError: if they were not written in one way.
+        """
         arrays: dict[str, list[NDArray[Any]]] = {name: [] for name in (*_NUMBERS, "component", "sampled")}
         numbers: dict[str, int] = {}
         told: set[tuple[str, ...]] = set()
