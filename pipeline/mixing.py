@@ -28,7 +28,7 @@ import pyarrow as pa
 from corpusmill.documents.shards import atomic_text
 from corpusmill.mix.groups import find_groups, sketch_part
 from corpusmill.mix.licenses import count_licenses
-from corpusmill.mix.manifest import MANIFEST, finish, publish
+from corpusmill.mix.manifest import MANIFEST, SCHEMA_VERSION, finish, publish
 from corpusmill.mix.measurement import measure_part
 from corpusmill.mix.options import MixOptions
 from corpusmill.mix.placement import place_part
@@ -39,7 +39,7 @@ from corpusmill.mix.selection import Selection, Supplies, Totals, select_stages
 from corpusmill.mix.shuffle import ShardReport, gather, scatter, shard_name
 from corpusmill.mix.slices import Case, cases_by_source, check_cases
 from corpusmill.mix.table import mix_table
-from corpusmill.mix.tokens import Tokens, load_tokens
+from corpusmill.mix.tokens import PUBLISHED, Tokens, load_tokens
 from corpusmill.pipeline.recipe import Recipe, build
 from corpusmill.pipeline.tasks import Counts, Outcome, Task, fingerprint
 
@@ -141,8 +141,9 @@ def mix_options(recipe: Recipe) -> MixOptions | None:
         return None
     given = {"seed": recipe.seed, "name": recipe.name, **recipe.mix}
     if isinstance(given.get("tokenizer"), str):
-        name, equals, file = given["tokenizer"].rpartition("=")
-        given["tokenizer"] = f"{name}{equals}{recipe.folder / file}"
+        name, equals, file = given["tokenizer"].partition("=")
+        own = name in PUBLISHED  # else the equals sign is the file's
+        given["tokenizer"] = f"{name}{equals}{recipe.folder / file}" if own else str(recipe.folder / given["tokenizer"])
     sources = [source.name for source in recipe.sources]
     options = build(MixOptions, given, f"{recipe.file}: mix")
     options = with_presets(options, [*sources, *options.slices])
@@ -328,7 +329,7 @@ def run_mix(
     documents = {source: [task.fingerprint for task in own] for source, own in placing.items()}
     told = []
     for stage, asked in options.datasets().items():
-        wanted = fingerprint(LAYOUT, asked, selections[stage].as_dict(), documents)
+        wanted = fingerprint(LAYOUT, SCHEMA_VERSION, asked, selections[stage].as_dict(), documents)
         dataset = _Dataset(mix, asked, selections[stage], wanted, final / stage if stage else final, tokens)
         if not dataset.stands() and not dataset.write(placing, runner, inputs):
             return None

@@ -240,7 +240,8 @@ def test_a_second_language_is_not_garbled_because_it_is_rarer(sound: list[str]) 
     assert found.sum(axis=0)[300:].mean() < 0.05
 
 
-def test_a_book_with_shuffled_pages_loses_these_pages(sound: list[str]) -> None:
+def test_a_book_with_shuffled_pages_loses_these_pages(sound: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MIN_SAMPLED", 200)
     pages = [mixed_up(text, 1) if number in (3, 4) else text for number, text in enumerate(sound[:20])]
     found = shares([" ".join(pages)], gathered(sound[20:]))
     assert 0.05 < found["shuffled"][0] < 0.2
@@ -256,12 +257,16 @@ def test_evidence_depends_neither_on_order_nor_on_copies_nor_on_batches(sound: l
 
 def test_large_samples_are_thinned_alike_in_any_order(sound: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SAMPLED_WINDOWS", 60)
+    monkeypatch.setattr(module, "MIN_SAMPLED", 60)
     one, other = gathered(sound), gathered(sound[::-1])
     assert (one.chance, one.languages) == (other.chance, other.languages)
     assert one.languages != gathered(sound[:150]).languages
 
 
-def test_too_few_windows_say_nothing(sound: list[str]) -> None:
+def test_too_few_windows_say_nothing(sound: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gathered(sound[: module.MIN_SAMPLED]).languages
+    assert gathered(sound[: module.MIN_SAMPLED - 1]).languages == {}
+    monkeypatch.setattr(module, "MIN_SAMPLED", 1)
     few = [mixed_up(text, 1) for text in sound[: module.MIN_WINDOWS - 1]]
     assert gathered(few).languages == {}
 

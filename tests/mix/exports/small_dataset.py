@@ -53,7 +53,7 @@ def write_dataset(
     components: bool = True,
     edit: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
-    """Writes a dataset whose splits have shards of so many rows. `edit`: texts that take the place of a shard's first."""
+    """Writes a dataset whose splits have shards of so many rows. `edit`: texts in the place of a shard's first."""
     tokens = load_tokens(str(tokenizer))
     count = "n_tokens" if unit == "tokens" else "n_bytes"
     fields = [
