@@ -204,8 +204,9 @@ def planted(benchmark: Benchmark) -> list[str]:
             falling.append(all(later <= earlier + _FALLS for earlier, later in pairwise(found)))
             rows.append([title, name, *cells])
             print(f"{title}, {name}: {' '.join(cells)}", file=sys.stderr, flush=True)
-    for group in ("corruption", "duplicates", "other"):
-        benchmark.figure(f"q_error_{group}", max(errors[group]))
+    benchmark.figure("q_error_corruption", max(errors["corruption"]))
+    benchmark.figure("q_error_duplicates", max(errors["duplicates"]))
+    benchmark.figure("q_error_other", max(errors["other"]))
     benchmark.figure("q_monotone", sum(falling) / len(falling))
     return [
         "## Planted corruption and copies",
@@ -389,23 +390,17 @@ def definition(benchmark: Benchmark) -> list[str]:
     return [
         "## What Q is",
         "Q is the share of a dataset's tokens that are neither corrupted nor redundant (Subramanyam, Chen and "
-        "Grossman "
-        "2025, arXiv:2510.03313). `corpusmill score DATASET` prints it for a dataset of ours or any Parquet or "
-        "JSONL, whole "
-        "or on a sample with a 95 % interval; `corpusmill run` and `mix` put it into the dataset's card and "
-        "manifest.",
-        "Every token is lost at most once, in this order: repeated passes (worth less, by the decay of "
-        "Muennighoff et al. "
-        "2023), exact duplicates, near duplicates (half of the 3-grams in common, by MinHash), corruption "
-        f"({kinds}), lines that many documents have, runs of 13 words that the document had before, and runs "
-        "that another document has. Tokens are weighed by the count column, or are bytes.",
-        "The paper has two estimators. `Q = 1 − CR` is the one above. `Q = exp(−Δ)`, with Δ = μ1·noise + "
-        "μ2/coverage + "
-        "μ3·redundancy + μ4·synthetic share, has no published weights. Ours are μ1 = μ3 = 1, with noise the "
-        "share lost to "
-        "corruption and redundancy the share lost to it, so that both agree to first order; coverage and "
-        "synthetic share "
-        "are not measured.",
+        "Grossman 2025, arXiv:2510.03313). `corpusmill score DATASET` prints it for a dataset of ours or any Parquet "
+        "or JSONL, whole or on a sample with a 95 % interval; `corpusmill run` and `mix` put it into the dataset's "
+        "card and manifest.",
+        "Every token is lost at most once, in this order: repeated passes (worth less, by the decay of Muennighoff "
+        "et al. 2023), exact duplicates, near duplicates (half of the 3-grams in common, by MinHash), corruption "
+        f"({kinds}), lines that many documents have, runs of 13 words that the document had before, and runs that "
+        "another document has. Tokens are weighed by the count column, or are bytes.",
+        "The paper has two estimators. `Q = 1 − CR` is the one above. `Q = exp(−Δ)`, with Δ = μ1·noise + μ2/coverage "
+        "+ μ3·redundancy + μ4·synthetic share, has no published weights. Ours are μ1 = μ3 = 1, with noise the share "
+        "lost to corruption and redundancy the share lost to it, so that both agree to first order; coverage and "
+        "synthetic share are not measured.",
         f"What Q is worth in tokens, by the paper's Huber fits: {worth} (mix/quality_law.py).",
     ]
 
@@ -415,20 +410,16 @@ def limits(benchmark: Benchmark) -> list[str]:
         "## What Q does not see",
         "- Whether text is true, useful, well written or worth learning: a dull or wrong sentence counts as sound.",
         "- Paraphrases, translations and text of models: redundancy is of words in a row.",
-        "- Corruption that most of a language's documents share: what is usual is learnt from the dataset "
-        "itself, so a "
-        "dataset that is garbled throughout looks usual, and so does one language that is. Languages and kinds "
-        "with fewer "
-        "than some forty pages have too little to compare with; only wrong characters, boilerplate and broken "
-        "ends are "
-        "seen there.",
-        "- Sound words that no other document has from unsound ones, where there are many: in small sets, and in text "
-        "full of names and compounds, part of it counts as garbled, as German laws and newsgroups show above.",
+        "- Corruption that most of a language's documents share: what is usual is learnt from the dataset itself, so "
+        "a dataset that is garbled throughout looks usual, and so does one language that is. Datasets of less than "
+        "half a megabyte, and languages and kinds with fewer than some forty pages, have too little to compare with; "
+        "only wrong characters, boilerplate and broken ends are seen there.",
+        "- Sound words that no other document has from unsound ones, where there are many: in small sets, and in "
+        "text full of names and compounds, part of it counts as garbled, as German laws and newsgroups show above.",
         "- Copies of which less than half of the 3-grams are left, but for passages of 13 words and more.",
         "- That a second source says the same as a first one that is not in the dataset.",
-        "- Which part of legal text, tables, logs and code must repeat: it is counted as redundant all the "
-        "same, as the "
-        "table of other kinds shows. Compare Q between datasets of one kind.",
+        "- Which part of legal text, tables, logs and code must repeat: it is counted as redundant all the same, as "
+        "the table of other kinds shows. Compare Q between datasets of one kind.",
     ]
 
 

@@ -25,7 +25,7 @@ from corpusmill.dedup.minhash import MinHashDedup
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "benchmarks"
-SCRIPTS = ["accuracy", "dedup", "end_to_end", "exports", "filters", "language", "mix", "scale"]
+SCRIPTS = ["accuracy", "dedup", "end_to_end", "exports", "filters", "language", "mix", "quality_score", "scale"]
 TOPICS = sorted(path.stem for path in (BENCHMARKS / "topics").glob("*.py"))
 
 
@@ -136,10 +136,11 @@ def test_every_topic_that_offers_a_function_is_in_one_script(function: str, scri
 def test_a_section_of_the_document_was_written_by_its_script(script: str) -> None:
     if script in ("accuracy", "dedup", "filters", "mix"):
         return  # their sections are their topics'
-    text = (ROOT / "docs" / ("scale.md" if script == "scale" else "benchmarks.md")).read_text()
-    section = re.search(rf"<!-- begin {script} -->\n(.*?)\n<!-- end {script} -->", text, re.DOTALL)
+    page = {"scale": "scale.md", "quality_score": "quality_score.md"}.get(script, "benchmarks.md")
+    text = (ROOT / "docs" / page).read_text()
+    section = re.search(rf"<!-- begin {script}\w* -->\n(.*?)\n<!-- end {script}\w* -->", text, re.DOTALL)
     assert section is not None, f"run benchmarks/{script}.py"
-    assert f" run of benchmarks/{script}.py on " in section[1].splitlines()[-1]
+    assert re.search(rf" run of benchmarks/{script}\.py (--only \w+ )?on ", section[1].splitlines()[-1])
 
 
 def test_every_version_of_the_peers_is_exact() -> None:
