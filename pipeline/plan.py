@@ -373,13 +373,16 @@ def merge_ledger(work: LedgerWork) -> dict[str, Any]:
     return dict(merged(work.phases, work.out))
 
 
-def plan_sources(recipe: Recipe, run: Path) -> tuple[SourcePlan, ...]:
+def plan_sources(recipe: Recipe, run: Path, *, prepare: bool = True) -> tuple[SourcePlan, ...]:
     """Finds every input, checks every stage and model, and cuts the work. Writes nothing.
+
+    Args:
+        prepare: load and check models; not needed to look at what has been done.
 
     Raises:
         RecipeError, InputError: for whatever would stop the run later.
     """
-    return _ordered([_plan_source(recipe, spec, run / spec.name) for spec in recipe.sources], run)
+    return _ordered([_plan_source(recipe, spec, run / spec.name, prepare) for spec in recipe.sources], run)
 
 
 def _ordered(plans: Sequence[SourcePlan], run: Path) -> tuple[SourcePlan, ...]:
@@ -556,17 +559,18 @@ def _same_stage(
     )
 
 
-def _plan_source(recipe: Recipe, spec: SourceSpec, folder: Path) -> SourcePlan:
+def _plan_source(recipe: Recipe, spec: SourceSpec, folder: Path, prepare: bool) -> SourcePlan:
     reader_class, files = _inputs(recipe, spec)
     reader = build(reader_class, spec.read, f"{spec.place}.read")
     extraction = build(Extraction, spec.extract, f"{spec.place}.extract") if reader.kind in _EXTRACTED else None
     if spec.extract and extraction is None:
         raise RecipeError(f"{spec.place}.extract: {reader.kind} files hold text already; take this key out")
-    if extraction is not None:
-        extraction.prepare()
     stages = [_seeded(stage, recipe) for stage in spec.stages]
-    for stage in stages:
-        stage.build().prepare()
+    if prepare:
+        if extraction is not None:
+            extraction.prepare()
+        for stage in stages:
+            stage.build().prepare()
     splits = tuple(reader.splits(files, recipe.split_bytes or automatic_split(files)))
     return SourcePlan(
         name=spec.name,

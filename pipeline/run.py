@@ -24,7 +24,14 @@ from typing import IO, Any, Protocol
 import yaml
 
 from corpusmill.dedup.contract import Step
-from corpusmill.documents.errors import CorpusmillError, RecipeError, ShortSourceError, StorageError, UsageError
+from corpusmill.documents.errors import (
+    CorpusmillError,
+    InputError,
+    RecipeError,
+    ShortSourceError,
+    StorageError,
+    UsageError,
+)
 from corpusmill.documents.shards import ContentHash, atomic_text, remove_partial_files, storage_errors
 from corpusmill.pipeline.executors import Executor
 from corpusmill.pipeline.extraction import Extraction
@@ -127,14 +134,21 @@ def curated_parts(recipe: Recipe) -> tuple[Parts, dict[str, Any]]:
 
     Raises:
         UsageError: if the recipe has not been run to its end.
+        InputError: if a model or list that it was run with is gone.
     """
     folder = recipe.runs / recipe.name
-    plans = plan_sources(recipe, folder)
-    sources = [_Progressing(plan, {}, None, [], []) for plan in plans]
     done = _Done(recipe)
-    _Phases(sources, done).run()
-    _merge_ledgers(sources, done)
-    manifest = run_manifest(recipe, [(s.plan, s.maps, s.barriers) for s in sources], [])
+    try:
+        plans = plan_sources(recipe, folder, prepare=False)
+        sources = [_Progressing(plan, {}, None, [], []) for plan in plans]
+        _Phases(sources, done).run()
+        _merge_ledgers(sources, done)
+        manifest = run_manifest(recipe, [(s.plan, s.maps, s.barriers) for s in sources], [])
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{error.filename}: is not there any more, and without it nobody knows what {folder} was made with; put it "
+            "back, or run the recipe again without it"
+        ) from error
     manifest["content_hash"] = _content_hash(sources)
     return _curated(sources), manifest
 
