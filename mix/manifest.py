@@ -113,7 +113,8 @@ def finish(
 
 
 def publish(building: Path, final: Path) -> None:
-    """Puts the finished dataset `building` in the place of `final`, whose older dataset goes.
+    """Puts the finished dataset `building`, or a folder of finished datasets, in the place of `final`, whose older ones
+    go.
 
     A process killed at any moment leaves at `final` the old dataset, the new one, or nothing with the new one still at
     `building`; to call this again ends it. Both must be on one disk.
@@ -122,11 +123,11 @@ def publish(building: Path, final: Path) -> None:
         DamagedRunError: if there is no finished dataset in either place.
         UsageError: if something that is no dataset of ours is in the way.
     """
-    retired = final.with_name(f".{final.name}-retired")
+    retired = building.with_name(f"{building.name}-retired")
     if building.exists():
-        if not (building / CHECKSUMS).is_file():
+        if not _is_finished(building):
             raise DamagedRunError(f"{building}: has no {CHECKSUMS}, so it is not finished; run the same command again")
-        _check_ours(final)
+        check_free(final)
         with storage_errors(final):
             final.parent.mkdir(parents=True, exist_ok=True)
             if final.exists():
@@ -134,11 +135,31 @@ def publish(building: Path, final: Path) -> None:
                 os.rename(final, retired)
             os.rename(building, final)
             _sync(final.parent)
-    elif not (final / CHECKSUMS).is_file():
+    elif not _is_finished(final):
         raise DamagedRunError(
             f"{final}: there is no finished dataset here, nor at {building}; run the same command again"
         )
     _remove(retired)
+
+
+def check_free(final: Path) -> None:
+    """Checks that a dataset can be put there: that there is nothing, or datasets of ours, which go then.
+
+    Raises:
+        UsageError: if there is anything else.
+    """
+    if not final.exists() or (final / MANIFEST).is_file():
+        return
+    if not final.is_dir() or not all((inside / MANIFEST).is_file() for inside in final.iterdir()):
+        raise UsageError(f"{final}: is in the way of the dataset and is none itself; move it elsewhere")
+
+
+def _is_finished(folder: Path) -> bool:
+    """Whether it is a finished dataset, or holds nothing but such."""
+    if (folder / CHECKSUMS).is_file():
+        return True
+    inside = list(folder.iterdir()) if folder.is_dir() else []
+    return bool(inside) and all((dataset / CHECKSUMS).is_file() for dataset in inside)
 
 
 def _json(data: Mapping[str, Any]) -> str:
@@ -201,11 +222,6 @@ def _content_hash(shards: Iterable[ShardReport]) -> str:
     for shard in shards:
         total.add_hash(shard.content_hash)
     return str(total)
-
-
-def _check_ours(final: Path) -> None:
-    if final.exists() and not (final / MANIFEST).is_file() and (not final.is_dir() or any(final.iterdir())):
-        raise UsageError(f"{final}: is in the way of the dataset and is none itself; move it elsewhere")
 
 
 def _remove(folder: Path) -> None:

@@ -11,12 +11,13 @@ Of several stages each goes on in that order where the one before it ended (`sta
 Repetition is worth less than new text: Muennighoff et al. 2023, "Scaling Data-Constrained Language Models"
 (arXiv:2305.16264), equation 5. `effective_units` is their D'.
 
-Memory: histograms of 4,096 key ranges (300 kB a component), then the rows of one such range of each component.
+Memory: histograms of 1,024 key ranges (100 kB a component), then the rows of one such range of each component.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -32,13 +33,13 @@ from corpusmill.documents.shards import read_batches
 from corpusmill.mix.keys import HELD_OUT, KEYS, TRAIN, VALIDATION, below, selection_keys, splits_of
 from corpusmill.mix.options import MixOptions, Unit
 from corpusmill.mix.ratios import leaves_of, shares_of
-from corpusmill.mix.slices import cases_by_source, count_values
+from corpusmill.mix.slices import cases_by_source, check_values
 from corpusmill.mix.targets import Targets, find_targets
 
 REPETITION_DECAY = 15.387756
 """R*_D of Muennighoff et al. 2023, fitted on C4: the number of repetitions after which new ones are worth little."""
 
-_RANGE_BITS = 12
+_RANGE_BITS = 10
 _RANGES = 1 << _RANGE_BITS
 _BATCH_ROWS = 1 << 18
 _SHARDS_MULTIPLE = 8
@@ -247,14 +248,13 @@ class Supplies:
         self.sources: dict[str, str] = {}
         self._sums = np.zeros((0, 3, 4, _RANGES), np.int64)  # component, split, what, range
         self._classes: list[dict[int, int]] = []
+        self._values: Counter[str] = Counter()  # of the column that divides a leaf
         for source, cases in self.cases.items():
             for case in cases:
                 if case.by is None:
                     self._add(case.leaf, source)
             for rows in self.rows(source):
                 self._count(rows)
-            for case in cases:
-                count_values(self.codes, case)
 
     def rows(self, source: str) -> Iterator[Rows]:
         """Documents of a source that are in a component."""
@@ -292,7 +292,7 @@ class Supplies:
         return self.ranges(component, split).sum(axis=1)
 
     def ranges(self, component: str, split: int) -> NDArray[np.int64]:
-        """Documents, units, bytes and unique units by range of keys: int64[4, 4096]."""
+        """Documents, units, bytes and unique units by range of keys: int64[4, 1024]."""
         if component not in self.codes:
             return np.zeros((4, _RANGES), np.int64)
         return self._sums[self.codes[component], split]
@@ -312,6 +312,9 @@ class Supplies:
 
     def _add(self, component: str, source: str) -> int:
         if component not in self.codes:
+            leaf, by_value, _ = component.partition("/")
+            self._values[leaf] += bool(by_value)
+            check_values(leaf, self._values[leaf])  # before memory goes to what nobody can want
             self.codes[component] = len(self.codes)
             self.sources[component] = source
             self._classes.append({})

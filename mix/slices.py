@@ -13,7 +13,7 @@ the ratios give to its whole source. It has no access to files or the network.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -184,15 +184,14 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0]
 
 
-def count_values(counted: Mapping[str, int], case: Case) -> None:
+def check_values(leaf: str, values: int) -> None:
     """Checks that a column has not too many values to be components.
 
     Raises:
         RecipeError: if it has.
     """
-    values = sum(name.startswith(f"{case.leaf}/") for name in counted)
-    if case.by is not None and values > MAX_VALUES:
+    if values > MAX_VALUES:
         raise RecipeError(
-            f"mix.ratios.{case.leaf}.by: {case.by!r} has {values:,} values; a component each is too many (at most "
-            f"{MAX_VALUES:,}). Name the values that count as slices, or take a column with few, such as language"
+            f"mix.ratios.{leaf}.by: the column has more than {MAX_VALUES:,} values, and a component each is too many. "
+            "Name the values that count as slices, or take a column with few, such as language"
         )

@@ -7,19 +7,21 @@ mix/placed/<source>/part-*.parquet       what the selection must know of each do
 mix/totals.json                          what one pass over each component has: `corpusmill mix --dry-run` reads it
 mix/scattered/<source>/part-*.arrow      selected documents by shard; removed once the dataset stands
 mix/notes/<source>/part-*.parquet        what Q is made of; removed, too
-.dataset-<fingerprint>/                  the dataset while it is built; renamed to `dataset` when it is complete
-mix/published/*.json                     which dataset stands where
+.dataset-<fingerprint>/                  what is built; renamed to `dataset` when all of it is complete
+mix/published/*.json                     what stands where
 
-A mix with stages writes one dataset after the other, each to a folder of its stage's name below `dataset`.
+A mix with stages writes one dataset after the other, each to a folder of its stage's name below `dataset`, and puts
+them there together: until then an older dataset stands.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,7 +30,7 @@ import pyarrow as pa
 from corpusmill.documents.shards import atomic_text
 from corpusmill.mix.groups import find_groups, sketch_part
 from corpusmill.mix.licenses import count_licenses
-from corpusmill.mix.manifest import MANIFEST, SCHEMA_VERSION, finish, publish
+from corpusmill.mix.manifest import MANIFEST, SCHEMA_VERSION, check_free, finish, publish
 from corpusmill.mix.measurement import measure_part
 from corpusmill.mix.options import MixOptions
 from corpusmill.mix.placement import place_part
@@ -305,8 +307,7 @@ def run_mix(
         ShortSourceError: if a source is short and the policy is `error`.
         RecipeError: if a licence is denied, or a condition fails on a document.
     """
-    if final == folder / "dataset":
-        _make_room(final, options)
+    check_free(final)
     mix = Mix(folder, options, parts)
     measuring, sketching = mix.measuring(), mix.sketching()
     grouping = mix.grouping(sketching) if sketching else None
@@ -325,17 +326,72 @@ def run_mix(
     supplies = Supplies({source: [task.arguments.out for task in own] for source, own in placing.items()}, options)
     mix.remember(supplies.totals(), placing)
     selections = select_stages(supplies, options)
-    tokens = mix.tokens()
     documents = {source: [task.fingerprint for task in own] for source, own in placing.items()}
-    told = []
-    for stage, asked in options.datasets().items():
-        wanted = fingerprint(LAYOUT, SCHEMA_VERSION, asked, selections[stage].as_dict(), documents)
-        dataset = _Dataset(mix, asked, selections[stage], wanted, final / stage if stage else final, tokens)
-        if not dataset.stands() and not dataset.write(placing, runner, inputs):
+    tokens = mix.tokens()
+    counter = tokens.fingerprint if tokens else None  # wherever its file lies
+    chosen = {
+        stage: [replace(asked, tokenizer=counter), selections[stage].as_dict()]
+        for stage, asked in options.datasets().items()
+    }
+    wanted = fingerprint(LAYOUT, SCHEMA_VERSION, chosen, documents)
+    place = _Place(folder, final, wanted)
+    datasets = [
+        _Dataset(mix, asked, selections[stage], wanted, stage, place.building / stage, tokens)
+        for stage, asked in options.datasets().items()
+    ]
+    if not place.stands():
+        place.tidy()
+        if not all(dataset.write(placing, runner, inputs) for dataset in datasets):
             return None
-        told.append({"stage": stage, **dataset.told()})
-    _remove_spent(folder, final)
-    return {"datasets": told}
+        place.publish()
+    place.tidy()
+    _remove_spent(folder)
+    return {"datasets": [dataset.told(final, place.from_run) for dataset in datasets]}
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the datasets of a mix go, and where they are built."""
+
+    run: Path
+    final: Path
+    wanted: str
+
+    @property
+    def from_run(self) -> str:
+        """The place from the run's folder, which can be moved."""
+        return os.path.relpath(self.final, self.run)
+
+    @property
+    def building(self) -> Path:
+        return self.final.with_name(f".{self.final.name}-{self.wanted}")
+
+    @property
+    def _record(self) -> Path:
+        return self.run / "mix" / "published" / f"{fingerprint(self.from_run)}.json"
+
+    def stands(self) -> bool:
+        """Whether what is wanted is there, every file with its size."""
+        try:
+            kept = json.loads(self._record.read_text())
+            return bool(kept["fingerprint"] == self.wanted and kept["files"] == _sizes(self.final))
+        except (OSError, ValueError, KeyError, TypeError):
+            return False  # absent, cut short or somebody else's: it is made again
+
+    def publish(self) -> None:
+        publish(self.building, self.final)
+        atomic_text(self._record, json.dumps({"fingerprint": self.wanted, "files": _sizes(self.final)}, indent=1))
+
+    def tidy(self) -> None:
+        """Removes what other mixes that were never finished have built here. Other names are somebody else's."""
+        ours = re.compile(rf"\.{re.escape(self.final.name)}-[0-9a-f]{{16}}(-retired)?")
+        for older in self.final.parent.glob(".*"):
+            if ours.fullmatch(older.name) and older != self.building and older.is_dir() and not older.is_symlink():
+                shutil.rmtree(older)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,38 +402,12 @@ class _Dataset:
     options: MixOptions
     selection: Selection
     wanted: str
-    final: Path
+    stage: str
+    folder: Path
     tokens: Tokens | None
 
-    @property
-    def _place(self) -> str:
-        """Where it goes, from the run's folder, which can be moved."""
-        return os.path.relpath(self.final, self.mix.folder)
-
-    @property
-    def _published(self) -> Path:
-        return self.mix.folder / "mix" / "published" / f"{fingerprint(self._place)}.json"
-
-    @property
-    def _building(self) -> Path:
-        return self.final.with_name(f".{self.final.name}-{self.wanted}")
-
-    def stands(self) -> bool:
-        try:
-            kept = json.loads(self._published.read_text())
-            manifest = json.loads((self.final / MANIFEST).read_text())
-            return bool(kept["fingerprint"] == self.wanted) and all(
-                (self.final / shard["name"]).stat().st_size == shard["file_bytes"] for shard in manifest["shards"]
-            )
-        except (OSError, ValueError, KeyError, TypeError):
-            # Absent, cut short or somebody else's: it is made again.
-            return False
-
     def write(self, placing: Mapping[str, Sequence[Task]], runner: Runner, inputs: Mapping[str, Any]) -> bool:
-        """Writes it and puts it in its place; False if a task failed."""
-        for older in self.final.parent.glob(f".{self.final.name}-*"):
-            if older != self._building and not older.name.endswith("-retired"):
-                shutil.rmtree(older)
+        """Writes it; False if a task failed."""
         shards = self._shuffle(placing, runner)
         quality = self._score(placing, runner) if shards is not None else None
         if shards is None or quality is None:
@@ -389,14 +419,12 @@ class _Dataset:
             if tokens
             else None
         )
-        finish(self._building, self.options, self.selection, reports, quality, inputs, counted)
-        publish(self._building, self.final)
-        atomic_text(self._published, json.dumps({"fingerprint": self.wanted}))
+        finish(self.folder, self.options, self.selection, reports, quality, inputs, counted)
         return True
 
     def _shuffle(self, placing: Mapping[str, Sequence[Task]], runner: Runner) -> list[Outcome] | None:
         """Scatters every part and gathers every shard; the outcomes of the gathering, or None if a task failed."""
-        folder, selection = self.mix.folder, self.selection
+        selection, spent = self.selection, self.mix.folder / "mix" / "scattered" / self.stage
         scattering = [
             self._task(
                 f"scatter/{source}/{task.arguments.part.stem}",
@@ -407,10 +435,8 @@ class _Dataset:
                 task.size,
             )
             for source, task in self._wanted(placing)
-            for out in [folder / "mix" / "scattered" / source / f"{task.arguments.part.stem}.arrow"]
+            for out in [spent / source / f"{task.arguments.part.stem}.arrow"]
         ]
-        if not _all_well(runner.run("mix: scatter", scattering)):
-            return None
         scattered = tuple(task.arguments.out for task in scattering)
         splits = [(split, index) for split, count in selection.shards.items() for index in range(count)]
         counted = self.tokens.fingerprint if self.tokens else None
@@ -418,18 +444,26 @@ class _Dataset:
             self._task(
                 f"gather/{split}/{index:05d}",
                 gather_shard,
-                Gathering(split, index, scattered, selection, self._building, counted),
-                (self._building / shard_name(split, index, selection),),
+                Gathering(split, index, scattered, selection, self.folder, counted),
+                (self.folder / shard_name(split, index, selection),),
                 (split, index),
                 selection.text_bytes // len(splits),
             )
             for split, index in splits
         ]
+        # Of an earlier stage that is written, an interrupted mix has left nothing that is scattered.
+        needed = any(task.done() is None for task in gathering)
+        if needed and not _all_well(runner.run("mix: scatter", scattering)):
+            return None
         gathered = runner.run("mix: gather", gathering)
-        return gathered if _all_well(gathered) else None
+        if not _all_well(gathered):
+            return None
+        shutil.rmtree(spent, ignore_errors=True)
+        return gathered
 
     def _score(self, placing: Mapping[str, Sequence[Task]], runner: Runner) -> dict[str, Any] | None:
         """Q of the train split, from the curated documents; None if a task failed."""
+        spent = self.mix.folder / "mix" / "notes" / self.stage
         noting = [
             self._task(
                 f"note/{source}/{task.arguments.part.stem}",
@@ -440,14 +474,17 @@ class _Dataset:
                 task.size,
             )
             for source, task in self._wanted(placing)
-            for out in [self.mix.folder / "mix" / "notes" / source / f"{task.arguments.part.stem}.parquet"]
+            for out in [spent / source / f"{task.arguments.part.stem}.parquet"]
         ]
-        if not _all_well(runner.run("mix: note for Q", noting)):
-            return None
         notes = tuple(task.arguments.out for task in noting)
         scoring = self._task("score", score, Scoring(notes), (), (), sum(task.size for task in noting))
+        if scoring.done() is None and not _all_well(runner.run("mix: note for Q", noting)):
+            return None
         [scored] = runner.run("mix: Q", [scoring])
-        return scored.counts["quality"] if scored.error is None else None
+        if scored.error is not None:
+            return None
+        shutil.rmtree(spent, ignore_errors=True)
+        return dict(scored.counts["quality"])
 
     def _wanted(self, placing: Mapping[str, Sequence[Task]]) -> list[tuple[str, Task]]:
         """The placements of the sources that the dataset takes from."""
@@ -457,12 +494,14 @@ class _Dataset:
     def _task(
         self, name: str, function: Any, arguments: Any, outputs: tuple[Path, ...], depends: tuple[Any, ...], size: int
     ) -> Task:
-        wanted = fingerprint(LAYOUT, self.wanted, self._place, *depends)
+        wanted = fingerprint(LAYOUT, self.wanted, os.path.relpath(self.folder, self.mix.folder), *depends)
+        kind, slash, rest = name.partition("/")
+        name = f"{kind}/{self.stage}{slash}{rest}" if self.stage else name
         return self.mix._task(name, function, arguments, outputs, wanted, size)
 
-    def told(self) -> dict[str, Any]:
-        """What the run's manifest says of it."""
-        manifest = json.loads((self.final / MANIFEST).read_text())
+    def told(self, final: Path, from_run: str) -> dict[str, Any]:
+        """What the run's manifest says of it, when it stands at `final`."""
+        manifest = json.loads((final / self.stage / MANIFEST).read_text())
         rows = [
             [
                 row.component,
@@ -477,7 +516,8 @@ class _Dataset:
             for row in mix_table(self.selection)
         ]
         return {
-            "folder": self._place,
+            "stage": self.stage,
+            "folder": os.path.normpath(os.path.join(from_run, self.stage)),
             "max_epochs": self.options.max_epochs,
             "unit": manifest["unit_name"],
             "budget": self.options.budget,
@@ -508,24 +548,13 @@ def _licenses(placed: Sequence[Outcome]) -> dict[str, dict[str, int]]:
     return sums
 
 
-def _make_room(final: Path, options: MixOptions) -> None:
-    """Removes datasets of an older mix that lie where this one's will: a dataset of stages has none of its own."""
-    stages = options.datasets()
-    if "" not in stages and (final / MANIFEST).is_file():
-        shutil.rmtree(final)
-    for other in final.glob(f"*/{MANIFEST}"):
-        if other.parent.name not in stages:
-            shutil.rmtree(other.parent)
-
-
-def _remove_spent(folder: Path, final: Path) -> None:
-    """Removes what only served to build the dataset, markers first; a run that was killed here left the rest to us."""
+def _remove_spent(folder: Path) -> None:
+    """Removes what only served to build the datasets, markers first; a run that was killed here left the rest to us."""
     for kind in ("scatter", "gather", "note", "score"):
         for marker in folder.glob(f"mix/tasks/{kind}*"):
             marker.unlink()
-    stale = [*final.parent.glob(f".{final.name}-*"), *final.glob(".*-*")]
-    for spent in (folder / "mix" / "scattered", folder / "mix" / "notes", folder / "mix" / "workspace", *stale):
-        shutil.rmtree(spent, ignore_errors=True)
+    for spent in ("scattered", "notes", "workspace"):
+        shutil.rmtree(folder / "mix" / spent, ignore_errors=True)
 
 
 def _all_well(outcomes: Sequence[Outcome]) -> bool:

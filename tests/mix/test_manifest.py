@@ -210,7 +210,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_dataset_or_a_rerun_brings_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int, when: str
 ) -> None:
     final = make_dataset(tmp_path / "dataset", "old")
-    make_dataset(tmp_path / ".dataset-retired", "older")  # what an earlier kill left
+    make_dataset(tmp_path / ".dataset-1-retired", "older")  # what an earlier kill left
     building = make_dataset(tmp_path / ".dataset-1", "new")
     steps = iter(range(100))
 

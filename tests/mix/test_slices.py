@@ -12,9 +12,9 @@ from corpusmill.mix.slices import (
     Case,
     cases_by_source,
     check_cases,
+    check_values,
     columns_used,
     components,
-    count_values,
 )
 
 MEASURES = pa.schema([("gopher_quality.words", pa.int32()), ("perplexity.perplexity", pa.float64())])
@@ -150,9 +150,9 @@ def test_stages_must_divide_a_leaf_alike() -> None:
 
 
 def test_too_many_values_are_no_components() -> None:
-    counted = {f"web/{number}": 1 for number in range(MAX_VALUES + 1)}
-    with pytest.raises(RecipeError, match=r"mix\.ratios\.web\.by: 'url' has 1,001 values; a component each is too"):
-        count_values(counted, Case("web", None, "url"))
+    check_values("web", MAX_VALUES)
+    with pytest.raises(RecipeError, match=r"mix\.ratios\.web\.by: the column has more than 1,000 values, and a comp"):
+        check_values("web", MAX_VALUES + 1)
 
 
 def test_a_condition_that_fails_on_a_document_says_which_one_and_why() -> None:

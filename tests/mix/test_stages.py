@@ -174,6 +174,17 @@ def test_held_out_sets_are_whole_and_the_same_for_every_budget(placed: Placed) -
     assert few.of("math").available_documents == (splits == TRAIN).sum()
 
 
+def test_a_column_of_too_many_values_is_refused_before_memory_goes_to_it(tmp_path: Path) -> None:
+    count = 5000
+    ids = pa.array([document_id("web", "f", row) for row in range(count)], pa.string())
+    hashes, ones = id_hashes(ids), np.ones(count, np.int64)
+    columns = [ids, hashes, ones, ones, [f"web/{row}" for row in range(count)], hashes, ones.astype(np.int32)]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, PLACEMENT, strict=True)]
+    write_table(tmp_path / "web", [pa.RecordBatch.from_arrays(arrays, schema=PLACEMENT)], PLACEMENT)
+    with pytest.raises(RecipeError, match=r"mix\.ratios\.web\.by: the column has more than 1,000 values"):
+        select({"web": [tmp_path / "web"]}, options(ratios={"web": {"share": 1, "by": "url"}}))
+
+
 def test_totals_survive_json(placed: Placed) -> None:
     import json
 

@@ -235,3 +235,42 @@ def test_two_mixes_of_one_run_do_not_remove_each_other(folder: Path, executor: L
     ids = [{row["id"] for row in rows(tmp_path / name, "train")} for name in ("one", "two")]
     assert ids[0] < ids[1]  # a larger budget contains a smaller one
     assert one["content_hash"] != two["content_hash"]
+
+
+def test_what_lies_beside_a_dataset_is_nobody_elses_to_remove(
+    folder: Path, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    (tmp_path / ".even-mine").mkdir()
+    (tmp_path / ".even-mine" / "thesis.txt").write_text("years of work")
+    (tmp_path / ".even-notes").write_text("more work")
+    mixed(folder, executor, tmp_path / "even", "mix.budget=1000")
+    assert (tmp_path / ".even-mine" / "thesis.txt").read_text() == "years of work"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".even-mine", ".even-notes", "even"]
+
+
+def test_a_mix_that_cannot_be_leaves_the_older_dataset(folder: Path, executor: LocalExecutor, tmp_path: Path) -> None:
+    mixed(folder, executor, tmp_path / "kept", "mix.budget=1000")
+    before = (tmp_path / "kept" / "manifest.json").read_bytes()
+    impossible = "mix={unit: words, stages: [{name: first, budget: 900_000_000, ratios: {web: 1}}]}"
+    with pytest.raises(ShortSourceError):
+        mixed(folder, executor, tmp_path / "kept", impossible)
+    assert (tmp_path / "kept" / "manifest.json").read_bytes() == before
+
+
+def test_stages_take_the_place_of_a_single_dataset_elsewhere_too_and_back(
+    folder: Path, executor: LocalExecutor, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    stages = "mix={unit: words, stages: [{name: first, budget: 900, ratios: {web: 1}}]}"
+    for overrides, there in (["mix.budget=1000"], "data"), ([stages], "first"), (["mix.budget=1000"], "data"):
+        mixed(folder, executor, out, *overrides)
+        names = {path.name for path in out.iterdir()}
+        assert there in names
+        assert len({"data", "first"} & names) == 1
+
+
+def test_a_card_that_was_removed_is_written_again(folder: Path, executor: LocalExecutor, tmp_path: Path) -> None:
+    mixed(folder, executor, tmp_path / "out", "mix.budget=1000")
+    (tmp_path / "out" / "README.md").unlink()
+    mixed(folder, executor, tmp_path / "out", "mix.budget=1000")
+    assert (tmp_path / "out" / "README.md").is_file()
