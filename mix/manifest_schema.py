@@ -74,7 +74,6 @@ class StatedComponent:
     asked: NonNegativeInt
     units: NonNegativeInt
     documents: NonNegativeInt
-    unique_units: NonNegativeInt
     available_units: NonNegativeInt
     validation_units: NonNegativeInt
     validation_documents: NonNegativeInt

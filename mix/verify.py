@@ -50,7 +50,8 @@ from corpusmill.mix.verify_near import divided_groups
 from corpusmill.mix.verify_rows import ComponentSums, Miscounts, RowReader, ShardSums, recount_tokens
 
 RATIO_TOLERANCE = 0.001
-"""A component's units may be this share of all from what was asked, or half a document, whichever is more."""
+"""A component's units may be this share of all from what was asked, or half a document with its copies in a pass,
+whichever is more."""
 VIEWER_BYTES = 286 * 2**20
 """The Hub's viewer refuses row groups of more bytes than this."""
 RECOUNTED_SHARDS, RECOUNTED_ROWS, RECOUNTED_BYTES = 64, 256, 2_000_000
@@ -67,7 +68,8 @@ _NUMBERED = re.compile(r"-(\d{5,})-of-(\d{5,})\.parquet$")
 _UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError)
 _FETCH_AGAIN = "take this file again from where the dataset was made"
 _MIX_AGAIN = "take the dataset again from where it was made, or run its recipe again"
-_WRITE_AGAIN = "run the recipe again: it writes what stands beside the shards anew"
+# Without it a dataset is not finished. A card of the same size is not seen to be another one.
+_WRITE_AGAIN = f"remove {CHECKSUMS} and run the recipe again: it writes what stands beside the shards anew"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -485,13 +487,17 @@ def _check_mix(found: Mapping[tuple[str, str], ComponentSums], manifest: StatedM
 def _too_far(entry: StatedComponent, train: ComponentSums, budget: int, copies: int) -> str:
     """What is said where units are further from what was asked than whole documents make them; else nothing.
 
-    The cut is where the units come closest. Beyond what was asked it leaves at most half of a document that is there,
-    and below it at most half of the next one, which is among those that were not taken.
+    The cut is where the units come closest: at most half a document away, and a document's copies in a pass are taken
+    with it. Beyond what was asked it is the last document, which is there. Below, it is the next one: one of those that
+    are not there, or after a whole pass one of the next pass, which is there, too. `asked` itself is Hamilton's whole
+    number, less than a unit from the fraction that the cut is for.
     """
+    taken = min(train.largest * copies, entry.available_units)
+    left = entry.available_units - train.units
+    following = left if left > 0 else taken
     tolerance = RATIO_TOLERANCE * budget
     beyond, missing = train.units - entry.asked, entry.asked - train.units
-    left = entry.available_units - (entry.unique_units if entry.units == entry.unique_units else 0)
-    if beyond > max(tolerance, train.largest * copies / 2) or missing > max(tolerance, left / 2):
+    if beyond >= max(tolerance, taken / 2 + 1) or missing >= max(tolerance, following / 2 + 1):
         return f"has {train.units:,} units, and {entry.asked:,} were asked"
     return ""
 

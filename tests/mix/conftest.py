@@ -66,6 +66,13 @@ def write_part(path: Path, documents: Documents, row_group_rows: int = 1024) -> 
     return path
 
 
+def write_ledger(path: Path, documents: Documents) -> None:
+    """A ledger that keeps the documents; with `cluster_size` they stand for so many."""
+    rows = [{"id": row["id"], "verdict": "kept", "cluster_size": row.get("cluster_size")} for row in documents]
+    schema = pa.schema([("id", pa.string()), ("verdict", pa.string()), ("cluster_size", pa.int32())])
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+
+
 def build(
     folder: Path,
     sources: Mapping[str, Documents],
@@ -85,6 +92,8 @@ def build(
         parts[source], placed[source] = [], []
         for number, (start, end) in enumerate(pairwise(borders)):
             part = write_part(folder / f"{source}-{number}.parquet", documents[start:end])
+            if options.rehydrate:
+                write_ledger(part.with_suffix(".ledger"), documents[start:end])
             measure_part(part, part.with_suffix(".measured"), options)
             parts[source].append(part)
             placed[source].append(part.with_suffix(".placed"))
@@ -95,7 +104,8 @@ def build(
         find_groups([part.with_suffix(".sketch") for _, part in every], groups, folder / "workspace")
     for source, part in every:
         measured, place = (part.with_suffix(suffix) for suffix in (".measured", ".placed"))
-        place_part(part, measured, None, groups, divided.get(source, ()), {}, place)
+        ledger = part.with_suffix(".ledger") if options.rehydrate else None
+        place_part(part, measured, ledger, groups, divided.get(source, ()), options.copies(), place)
     step = -1 if backwards else 1
     selection = select({source: files[::step] for source, files in placed.items()}, options)
     scattered = []

@@ -278,6 +278,77 @@ def test_a_component_may_be_half_of_a_long_document_below_its_share(builder: Cal
     assert only(built.folder).problems == []
 
 
+def long_ones(count: int, **columns: Any) -> list[dict[str, Any]]:
+    """Documents of a thousand words."""
+    return [
+        {"id": f"long{number}", "text": f"{number} " + "word " * 999, "source": "code", **columns}
+        for number in range(count)
+    ]
+
+
+def ask(folder: Path, component: str, units: int) -> None:
+    """Has the manifest say that so much was asked."""
+
+    def other(manifest: dict[str, Any]) -> None:
+        [entry] = [entry for entry in manifest["components"] if entry["component"] == component]
+        entry["asked"] = units
+
+    change_manifest(folder, other)
+
+
+@pytest.mark.parametrize(("passes", "asked", "units"), [(1, 3400, 3000), (2, 6400, 6000), (1, 2600, 3000)])
+def test_after_whole_passes_a_component_may_be_half_of_a_document_of_the_next_pass_away(
+    passes: int, asked: int, units: int, builder: Callable[..., Built]
+) -> None:
+    ratio = asked / 20_000
+    options = MixOptions(
+        ratios={"web": 1 - ratio, "code": ratio}, unit="words", validation=0, budget=20_000, max_epochs=3
+    )
+    built = builder({"web": make_documents("web", 900), "code": long_ones(3)}, options)
+    finish(built.folder, options, built.selection, built.shards)
+    code = built.selection.of("code")
+    assert (code.passes, code.available_units, code.asked, code.units) == (passes, 3000, asked, units)
+    assert only(built.folder).problems == []
+    for away, places in ((500, set()), (501, {("mix", "code")})):
+        for direction in (1, -1):
+            ask(built.folder, "code", units + direction * away)
+            assert found(only(built.folder, quick=True)) == places
+
+
+@pytest.mark.parametrize(("asked", "units"), [(7400, 6000), (10_400, 9000), (10_600, 12_000)])
+def test_a_component_may_be_half_of_a_document_and_its_copies_away(
+    asked: int, units: int, builder: Callable[..., Built]
+) -> None:
+    ratio = asked / 26_000
+    options = MixOptions(
+        ratios={"web": 1 - ratio, "code": ratio},
+        unit="words",
+        validation=0,
+        budget=26_000,
+        max_epochs=3,
+        rehydrate={1: 1, 2: 3},
+    )
+    built = builder({"web": make_documents("web", 900), "code": long_ones(3, cluster_size=2)}, options)
+    finish(built.folder, options, built.selection, built.shards)
+    code = built.selection.of("code")
+    assert (code.asked, code.units, code.available_units) == (asked, units, 9000)  # three of a document together
+    assert only(built.folder).problems == []
+    for away, places in ((1500, set()), (1501, {("mix", "code")})):
+        for direction in (1, -1):
+            ask(built.folder, "code", units + direction * away)
+            assert found(only(built.folder, quick=True)) == places
+
+
+def test_hamiltons_rounding_is_no_problem_in_a_small_dataset(builder: Callable[..., Built]) -> None:
+    shares = {"web": 0.36, "code": 0.36, "math": 0.28}
+    options = MixOptions(ratios=shares, unit="documents", validation=0, budget=10)
+    built = builder({name: make_documents(name, 20) for name in shares}, options)
+    finish(built.folder, options, built.selection, built.shards)
+    of = built.selection.of
+    assert [(of(name).asked, of(name).units) for name in shares] == [(3, 4), (4, 4), (3, 3)]  # 3.6, 3.6 and 2.8
+    assert only(built.folder).problems == []
+
+
 @pytest.mark.parametrize(
     ("change", "check"),
     [
