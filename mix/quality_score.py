@@ -12,7 +12,7 @@ to first order; coverage and the synthetic share are not measured, and their ter
 Every token is lost at most once, in this order, so that 1 − Q is the sum of the losses:
 
     epochs           rows that repeat a document by its id: not lost but worth less, by the decay of Muennighoff et al.
-                     2023 (mix/selection.py), so that two passes lose .016 and not .5
+                     2023 (mix/selection.py), so that two passes lose .016 and not .5; see below
     duplicates       documents with the text of another
     near_duplicates  documents whose 3-grams are mostly those of another (mix/near_copies.py)
     …                corrupted parts of the rest, by kind (mix/corruption.py)
@@ -23,12 +23,18 @@ Every token is lost at most once, in this order, so that 1 − Q is the sum of t
 Of documents that are alike one loses nothing: the least corrupted at sight, then the longest. Of those with one text it
 is the one with the lowest hash of its id, so that components that share a text share the loss.
 
+The decay holds for documents that repeat equally, as Muennighoff's did, so it is taken by classes of them: those that
+one pass over a component has equally often. Where that is not known, as of plain files, a class is what occurs equally
+often in a component, and only the count n that has most of its tokens is joined with n + 1 or n − 1, whichever has
+more: a pass that was cut leaves both. So 2.5 passes are worth what Muennighoff found for 2.5, and a document that alone
+occurs 301 times is worth 16.4 of itself, whatever stands beside it.
+
 Differs from the paper: a part of a long document can be corrupted, not only a sample as a whole. Tokens are the
 dataset's count column, or bytes where it has none.
 
 Each part of a dataset is noted in a file first (mix/scoring_rows.py; of a mix, mix/scoring_mix.py), with the texts of a
 sample: all of them up to SAMPLE_BYTES of text. Epochs and duplicates are counted on every row, all else is measured in
-the sample (mix/scoring_sample.py), with a 95 % interval (mix/scoring_interval.py). Memory: 150 bytes a row, and what
+the sample (mix/scoring_sample.py), with a 95 % interval (mix/scoring_interval.py). Memory: 190 bytes a row, and what
 the sample takes. Nothing depends on the order of parts or rows, beyond the last digits of sums.
 """
 
@@ -183,7 +189,7 @@ class _Documents:
 
 
 def _documents(rows: Rows) -> _Documents:
-    order = np.lexsort((rows.id_hash, rows.text_hash))
+    order = np.lexsort((rows.component, rows.id_hash, rows.text_hash))
     texts, ids = rows.text_hash[order], rows.id_hash[order]
     new_text = np.ones(len(order), np.bool_)
     new_text[1:] = texts[1:] != texts[:-1]
@@ -191,20 +197,59 @@ def _documents(rows: Rows) -> _Documents:
     new_id[1:] |= ids[1:] != ids[:-1]
     group = np.cumsum(new_text) - 1
     stays = ids == ids[new_text][group] if len(order) else new_text  # the document whose id comes first
-    repeats, is_first, kept = (np.empty(len(order), np.bool_) for _ in range(3))
-    repeats[order], is_first[order], kept[order] = ~new_id, new_text, stays
+    is_first, kept = (np.empty(len(order), np.bool_) for _ in range(2))
+    is_first[order], kept[order] = new_text, stays
+    del texts, ids  # memory
 
-    once = rows.tokens.astype(np.float64)
-    tokens = once * rows.copies
-    labels = rows.component + 1
-    total, unique = (np.bincount(labels, weights, len(rows.components) + 1) for weights in (tokens, once * ~repeats))
-    factors = np.array(
-        [effective_units(one, all_) / all_ if all_ else 1.0 for one, all_ in zip(unique, total, strict=True)]
-    )
-    worth = tokens * factors[labels]
+    worth = _factors(rows, order, new_id)
+    tokens = rows.tokens.astype(np.float64) * rows.copies
+    worth *= tokens
     left = np.zeros(len(order))
     left[order[new_text]] = np.bincount(group, (worth * kept)[order], int(new_text.sum()))
     return _Documents(tokens, worth, np.where(kept, 0.0, worth), left, is_first & rows.sampled)
+
+
+def _factors(rows: Rows, order: NDArray[np.int64], new: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """What a token of each row is worth, as its document is repeated: the same in all rows of a document.
+
+    Args:
+        order: of the rows, by documents.
+        new: where in it a document begins.
+    """
+    document = np.cumsum(new) - 1
+    first = order[new]  # tells of a document's tokens and component
+    copies, per_pass = np.zeros(len(first), np.int64), np.zeros(len(first), np.int64)
+    np.add.at(copies, document, rows.copies[order])
+    np.add.at(per_pass, document, rows.per_pass[order])
+
+    # A class is a component and a kind: copies in a pass, or, below 0, copies of a document whose passes are not known.
+    kinds, kind = np.unique(np.where(per_pass > 0, per_pass, -copies), return_inverse=True)
+    classes, of_document = np.unique((rows.component[first] + 1) * len(kinds) + kind, return_inverse=True)
+    once = rows.tokens[first].astype(np.float64)
+    unique, total = np.bincount(of_document, once), np.bincount(of_document, once * copies)
+    joined = _with_cut_passes(classes // max(1, len(kinds)), kinds[classes % max(1, len(kinds))], total)
+    unique, total = np.bincount(joined, unique)[joined], np.bincount(joined, total)[joined]
+    worth = np.array(
+        [effective_units(one, all_) / all_ if all_ else 1.0 for one, all_ in zip(unique, total, strict=True)]
+    )
+    factors = np.empty(len(order))
+    factors[order] = worth[of_document[document]]
+    return factors
+
+
+def _with_cut_passes(components: NDArray[np.int64], kinds: NDArray[np.int64], total: NDArray[Any]) -> NDArray[np.int64]:
+    """For each class (sorted by component and kind) the one that it counts with: itself, but for one of a component.
+
+    Where a component's passes are not known, the heaviest of its classes takes the heavier of its two neighbours.
+    """
+    joined = np.arange(len(kinds))
+    for component in np.unique(components[kinds < 0]):
+        own = np.flatnonzero((components == component) & (kinds < 0))
+        heaviest = own[np.argmax(total[own])]
+        beside = own[np.abs(kinds[own] - kinds[heaviest]) == 1]
+        if len(beside):
+            joined[beside[np.argmax(total[beside])]] = heaviest
+    return joined
 
 
 def _columns(left: NDArray[np.float64], measured: Measured) -> NDArray[np.float64]:

@@ -44,7 +44,7 @@ def score_placed(part: Path, placed: Path, selection: Selection, out: Path, *, g
 
 def _pieces(part: Path, placement: pa.Table, selection: Selection, grouped: bool) -> Iterator[Piece]:
     id_hash, groups, units = (placement.column(name).to_numpy() for name in ("id_hash", "group_hash", "units"))
-    occurrences = times_in_train(placement, selection)
+    per_pass, occurrences = placement.column("copies").to_numpy(), times_in_train(placement, selection)
     with pq.ParquetFile(part) as file:
         first = 0
         for group in range(file.num_row_groups):
@@ -60,6 +60,7 @@ def _pieces(part: Path, placement: pa.Table, selection: Selection, grouped: bool
                             id_hash=id_hash[places],
                             key=groups[places] if grouped else None,
                             copies=occurrences[places],
+                            per_pass=per_pass[places],
                             tokens=units[places],
                             components=placement.column("component").take(pa.array(places)).combine_chunks(),
                         )

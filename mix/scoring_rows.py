@@ -6,6 +6,7 @@ One row for each row of the part, or for a document that occurs several times in
     text_hash  uint64, not null    of the text's bytes
     key        uint64, not null    rows of one key are in the sample together: see below
     copies     int32, not null     how often it occurs
+    per_pass   int32, not null     how often one pass over its component has it; 0 where that is not known
     tokens     int64, not null     the row's count, or its text's bytes where there is none; of one occurrence
     text_bytes int64, not null
     component  string              what the row is reported under, if anything
@@ -44,6 +45,7 @@ ROWS = pa.schema(
         pa.field("text_hash", pa.uint64(), nullable=False),
         pa.field("key", pa.uint64(), nullable=False),
         pa.field("copies", pa.int32(), nullable=False),
+        pa.field("per_pass", pa.int32(), nullable=False),
         pa.field("tokens", pa.int64(), nullable=False),
         pa.field("text_bytes", pa.int64(), nullable=False),
         pa.field("component", pa.string()),
@@ -52,7 +54,7 @@ ROWS = pa.schema(
     ]
 )
 
-_NUMBERS = ("id_hash", "text_hash", "key", "copies", "tokens", "text_bytes")
+_NUMBERS = ("id_hash", "text_hash", "key", "copies", "per_pass", "tokens", "text_bytes")
 _SHARE, _UNIT = "corpusmill.share", "corpusmill.unit"
 _ROWS_AT_ONCE = 1 << 16
 
@@ -67,6 +69,7 @@ class Piece:
     components  string[n], or None
     key         uint64[n], or None: that of the text
     copies      int32[n], or None: 1 of each
+    per_pass    int32[n], or None: not known
     """
 
     texts: pa.StringArray
@@ -75,6 +78,7 @@ class Piece:
     components: pa.StringArray | None = None
     key: NDArray[np.uint64] | None = None
     copies: NDArray[np.int32] | None = None
+    per_pass: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +145,7 @@ def _noted(piece: Piece, sampling: Sampling, groups: Path | None) -> pa.RecordBa
         pa.array(text_hash),
         pa.array(key),
         pa.array(np.ones(count, np.int32) if piece.copies is None else piece.copies),
+        pa.array(np.zeros(count, np.int32) if piece.per_pass is None else piece.per_pass),
         pa.array(sizes if piece.tokens is None else piece.tokens),
         pa.array(sizes),
         pa.nulls(count, pa.string()) if piece.components is None else piece.components,
@@ -162,6 +167,7 @@ class Rows:
     text_hash: NDArray[np.uint64]
     key: NDArray[np.uint64]
     copies: NDArray[np.int64]
+    per_pass: NDArray[np.int64]
     tokens: NDArray[np.int64]
     text_bytes: NDArray[np.int64]
     component: NDArray[np.int64]

@@ -91,6 +91,44 @@ def test_epoch_copies_are_told_from_duplicates(tmp_path: Path) -> None:
     )
 
 
+def test_a_pass_that_was_cut_counts_with_the_whole_ones(tmp_path: Path) -> None:
+    texts, ids = novel(100, words=50), [document_id("web", "", row) for row in range(100)]
+    result = score(tmp_path, [*texts, *texts, *texts[:50]], [*ids, *ids, *ids[:50]])
+    unique, total = sum(map(len, texts)), 2 * sum(map(len, texts)) + sum(map(len, texts[:50]))
+    assert result.lost["epochs"] == pytest.approx(1 - effective_units(unique, total) / total)
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_a_document_that_is_repeated_alone_is_worth_little_whatever_stands_beside_it(
+    tmp_path: Path, passes: int
+) -> None:
+    texts, ids = novel(300, words=50), [document_id("web", "", row) for row in range(300)]
+    result = score(tmp_path, [*texts * passes, *texts[:1] * 300], [*ids * passes, *ids[:1] * 300])
+    first, others = len(texts[0]), sum(map(len, texts[1:]))
+    worth = effective_units(first, first * (passes + 300)) + effective_units(others, others * passes)
+    assert result.lost["epochs"] == pytest.approx(1 - worth / (first * (passes + 300) + others * passes))
+    assert effective_units(first, first * (passes + 300)) < 16.4 * first
+    assert result.lost["duplicates"] == 0
+
+
+def test_a_document_of_two_components_is_worth_the_same_in_both(tmp_path: Path) -> None:
+    texts = novel(2, words=50)
+    names = ["books", "web"]
+    for name in names:
+        piece = Piece(
+            texts=pa.array(texts[:1] * 4 + texts[1:]),
+            id_hash=np.array([0, 0, 0, 0, 1], np.uint64),
+            components=pa.array([name] * 5),
+            tokens=np.array([10, 10, 10, 10, 60], np.int64),
+        )
+        write_rows([piece], tmp_path / name, Sampling(), "n_tokens")
+    worth = effective_units(10, 80) / 80 * 40 + effective_units(60, 120) / 120 * 60
+    for parts in (names, names[::-1]):
+        result = combine([tmp_path / name for name in parts])
+        found = {name: own.lost["epochs"] for name, own in result.components.items()}
+        assert found == pytest.approx(dict.fromkeys(names, 1 - worth / 100))
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5])
 def test_garbled_documents_cost_their_share(tmp_path: Path, share: float) -> None:
     texts = novel(200)

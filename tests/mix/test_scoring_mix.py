@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,22 @@ def test_repeated_passes_lose_what_they_are_not_worth(builder: Callable[..., Bui
     score = scored(built, tmp_path)
     assert score.lost["epochs"] == pytest.approx(1 - effective_units(1, 4) / 4, abs=1e-6)
     assert score.lost["duplicates"] < 0.02  # a few of the made documents are "web 7" alone
+
+
+@pytest.mark.parametrize(("passes", "apart"), [(1, 1e-9), (3, 1e-9), (0.4, 0.01), (1.5, 0.01), (2.5, 0.01)])
+def test_copies_are_worth_what_the_selection_says(
+    builder: Callable[..., Built], tmp_path: Path, passes: float, apart: float
+) -> None:
+    documents = [{**row, "cluster_size": 1 + number % 2} for number, row in enumerate(make_documents("web", 1500))]
+    options = MixOptions(ratios={"web": 1.0}, rehydrate={1: 1, 2: 20}, max_epochs=max(1, passes), validation=0)
+    if passes < 1:
+        whole = builder({"web": documents}, options).selection.units
+        options = replace(options, budget=int(whole * passes))
+    built = builder({"web": documents}, options)
+    [chosen] = built.selection.components
+    assert chosen.epochs == pytest.approx(passes, abs=0.01)
+    score = scored(built, tmp_path)
+    assert score.lost["epochs"] == pytest.approx(1 - chosen.effective_units / chosen.units, abs=apart)
 
 
 def test_copies_by_cluster_size_count_as_repeated_passes(mixed: Built) -> None:

@@ -38,6 +38,7 @@ def test_rows_come_back_with_the_texts_of_the_sample(tmp_path: Path) -> None:
     assert rows.id_hash.tolist() == list(range(42))
     assert rows.tokens.tolist() == rows.text_bytes.tolist() == [len(text.encode()) for text in texts]
     assert (rows.copies == 1).all()
+    assert (rows.per_pass == 0).all()
     assert (rows.unit, rows.sampling) == ("n_words", Sampling(share=0.4))
     assert 5 < rows.sampled.sum() < 30
     found = [
