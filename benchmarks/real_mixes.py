@@ -33,6 +33,13 @@ from corpusmill.documents.batch import TextBatch
 from corpusmill.pipeline.content.mathml import math_as_text
 
 RECIPE = Path(__file__).with_name("mixes.yaml")
+QUICK = {
+    "web": "['${REALDATA}/warc/pages.warc.gz']",
+    "news": "['${REALDATA}/text/reuters21578_webtext_speeches/reuters/test/[0-9]*']",
+    "forum": "['${REALDATA}/text/newsgroups20_bydate/*test*/**/[0-9]*']",
+    "law": "['${REALDATA}/text/german_federal_laws_md/[a-c]/**/*.md']",
+}
+"""Inputs that have to do where it has to be quick."""
 SIMILAR = 0.75
 """Jaccard similarity from which two documents must not be in two splits."""
 _SECTION = re.compile(r"^(?=\\section\{)", re.MULTILINE)
@@ -45,10 +52,12 @@ class Workplace:
 
     realdata   the folder of the real data
     folder     of inputs, tokenizer and run
+    quick      whether a part of the inputs has to do
     """
 
     realdata: Path
     folder: Path
+    quick: bool
 
     def mix(self, options: Mapping[str, Any], name: str, *, workers: int = 2, fresh: bool = False) -> Path:
         """Mixes the sources, and returns the folder of the dataset; `fresh`: counts everything again."""
@@ -61,6 +70,10 @@ class Workplace:
         chosen = {"tokenizer": str(self.tokenizer), **options}
         sets = [argument for key, value in chosen.items() for argument in ("--set", f"mix.{key}={json.dumps(value)}")]
         python = [sys.executable, "-m", "corpusmill.pipeline.command", verb, str(RECIPE)]
+        if self.quick:
+            sets += [
+                argument for source, paths in QUICK.items() for argument in ("--set", f"sources.{source}.paths={paths}")
+            ]
         return [*python, "--runs", str(self.folder / "runs"), "--workers", str(workers), *more, *sets]
 
     @property
@@ -95,24 +108,27 @@ def workplace(realdata: Path, *, quick: bool) -> Workplace:
     """The sources of mixes.yaml, curated; once for all topics that run in this process."""
     scratch = tempfile.TemporaryDirectory(prefix="mixes-")
     atexit.register(scratch.cleanup)
-    place = Workplace(realdata, Path(scratch.name))
-    prepare(realdata, place.folder)
+    place = Workplace(realdata, Path(scratch.name), quick)
+    prepare(realdata, place.folder, quick=quick)
     vocabulary, training_bytes = (4_000, 2_000_000) if quick else (32_000, 20_000_000)
     train_tokenizer(realdata, place.folder, vocabulary, training_bytes)
     _run(place.command("run", {}), place.environment)
     return place
 
 
-def prepare(realdata: Path, work: Path) -> None:
-    """Puts the inputs of mixes.yaml that are not there as they are wanted into `work`."""
+def prepare(realdata: Path, work: Path, *, quick: bool) -> None:
+    """Puts the inputs of mixes.yaml that are not there as they are wanted into `work`; of code, the tests are left out
+    where it has to be quick, and of mathematics most modules."""
     library = Path(sysconfig.get_path("stdlib"))
-    ignored = shutil.ignore_patterns("site-packages", "dist-packages", "__pycache__", "*.so", "*.a", "*.exe")
+    unwanted = ["site-packages", "dist-packages", "__pycache__", "*.so", "*.a", "*.exe", *(["test*"] if quick else [])]
+    ignored = shutil.ignore_patterns(*unwanted)
     shutil.copytree(library, work / "code", ignore=ignored)
     (work / "math").mkdir()
     for path in sorted((realdata / "text" / "math_stacks_project_latex").rglob("*.tex")):
         for number, section in enumerate(_SECTION.split(path.read_text("utf-8", "replace"))):
             (work / "math" / f"{path.stem}-{number:03}.tex").write_text(section)
-    for path in sorted((realdata / "text" / "math_openstax_calculus_cnxml").rglob("index.cnxml")):
+    modules = sorted((realdata / "text" / "math_openstax_calculus_cnxml").rglob("index.cnxml"))
+    for path in modules[:10] if quick else modules:
         (work / "math" / f"{path.parent.name}.txt").write_text(text_of_cnxml(path.read_text()))
 
 

@@ -52,7 +52,7 @@ _TOKEN_ROWS = 25  # every so many documents is tokenised
 
 def mixing(benchmark: Benchmark) -> list[str]:
     """Measures both."""
-    budgets = (100_000_000, 500_000_000) if benchmark.quick else (2_000_000_000, 20_000_000_000)
+    budgets = (30_000_000, 100_000_000) if benchmark.quick else (2_000_000_000, 20_000_000_000)
     place = workplace(benchmark.real_data(), quick=benchmark.quick)
     parts = place.curated()
     _mixed(place, budgets[0] // 10)  # counts, so that both that are timed find it done

@@ -77,7 +77,7 @@ class Told:
 
 def mixing(benchmark: Benchmark) -> list[str]:
     """Mixes, checks and tells."""
-    budgets = [1_000_000] if benchmark.quick else [1_000_000, 10_000_000, 50_000_000]
+    budgets = [400_000] if benchmark.quick else [1_000_000, 10_000_000, 50_000_000]
     presets = ["llama3"] if benchmark.quick else list(PRESETS)
     place = workplace(benchmark.real_data(), quick=benchmark.quick)
     told = []

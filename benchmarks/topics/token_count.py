@@ -106,7 +106,7 @@ def fresh(tokens: Tokens, texts: pa.Array) -> Callable[[], object]:
 def mixing(benchmark: Benchmark) -> list[str]:
     """Speed and equality of counts and ids."""
     quick = benchmark.quick
-    kinds = inputs(benchmark.real_data(), 300_000 if quick else 5_000_000)
+    kinds = inputs(benchmark.real_data(), 150_000 if quick else 5_000_000)
     sizes = {kind: sum(len(text.encode()) for text in texts) / 1e6 for kind, texts in kinds.items()}
     every = [text for texts in kinds.values() for text in texts]
     rows: list[list[object]] = []
