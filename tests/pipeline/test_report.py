@@ -86,7 +86,7 @@ def test_the_page_has_the_mix_and_q_with_its_parts_and_definition(page, small_ru
     assert "Quality score: Q = 0.857" in page.text
     assert small_run.manifest["mix"]["datasets"][0]["quality"]["definition"] in page.text
     assert "unreadable characters 10.12%" in page.text
-    assert "notes 50.00% 48.98% 144 12 1.00 144" in page.text
+    assert "notes 50.00% 48.98% 144 144 12 1.00 144" in page.text
 
 
 def test_explain_takes_every_id_on_the_page(source, small_run):
