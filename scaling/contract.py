@@ -87,6 +87,7 @@ class Training:
     tokens       to train on, end-of-document tokens not counted: less than `train` has cuts it short, more repeats it
     vocab_size   token ids are below this number
     eos_id       stands between documents
+    tokenizer    the tokenizer.json that the ids are of; for who wants the texts again
     seed         of the proxy's start, and of the order in later epochs
     folder       exists; checkpoints, the loss curve (`curve.parquet`) and logs go there
     """
@@ -96,6 +97,7 @@ class Training:
     tokens: int
     vocab_size: int
     eos_id: int
+    tokenizer: Path
     seed: int
     folder: Path
 
