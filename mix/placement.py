@@ -62,7 +62,7 @@ def place_part(
         StorageError: if the disk is full.
     """
     measurement = pq.read_table(measured)
-    rows = _rows(part, ledger, cases, ["cluster_size"] if copies else [])
+    rows = rows_of(part, ledger, cases, ["cluster_size"] if copies else [])
     if not rows.column("id").equals(measurement.column("id")):
         raise DamagedRunError(f"{measured}: does not measure the documents of {part}; run the same command again")
     component = components(rows, cases)
@@ -82,7 +82,7 @@ def bytes_by_component(
 
     The bytes are those of the texts as they came in: what rewriters changed afterwards is not known to the ledger.
     """
-    rows = _rows(part, ledger, cases, ["text_bytes", *(["cluster_size"] if copies else [])])
+    rows = rows_of(part, ledger, cases, ["text_bytes", *(["cluster_size"] if copies else [])])
     repeated = _copies(rows, copies)
     counted = pa.table(
         {
@@ -99,14 +99,19 @@ def bytes_by_component(
     }
 
 
-def _rows(part: Path, ledger: Path | None, cases: Sequence[Case], more: Sequence[str]) -> pa.Table:
-    """The columns that the cases look at, `id`, and `more` columns of the ledger, of a part's documents."""
-    rows = pq.read_table(part, columns=["id", *(name for name in columns_used(cases, CURATED.names) if name != "id")])
+def rows_of(part: Path, ledger: Path | None, cases: Sequence[Case], more: Sequence[str]) -> pa.Table:
+    """The columns that the cases look at, `id`, and the columns `more`, of a curated part's documents.
+
+    Raises:
+        DamagedRunError: if the files are not of the same documents.
+    """
+    curated = [name for name in CURATED.names if name in {*columns_used(cases, CURATED.names), *more} - {"id"}]
+    rows = pq.read_table(part, columns=["id", *curated])
     if ledger is None:
         return rows
     with pq.ParquetFile(ledger) as file:
         names = [name for name in file.schema_arrow.names if name in LEDGER.names or "." in name]
-        used = list(dict.fromkeys([*columns_used(cases, names), *more]))
+        used = list(dict.fromkeys([*columns_used(cases, names), *(name for name in more if name in names)]))
         if not used:
             return rows
         table = file.read(columns=["id", "verdict", *used])

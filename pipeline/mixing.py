@@ -315,12 +315,12 @@ def run_mix(
     counting = [task for own in measuring.values() for task in own] + sketching
     placed = [task for own in placing.values() for task in own]
     mix.remove_others([*counting, *placed])
-    if not _all_well(runner.run("mix: count", counting)):
+    if not all_well(runner.run("mix: count", counting)):
         return None
-    if grouping is not None and not _all_well(runner.run("mix: near-duplicates", [grouping])):
+    if grouping is not None and not all_well(runner.run("mix: near-duplicates", [grouping])):
         return None
     ended = runner.run("mix: place", placed)
-    if not _all_well(ended):
+    if not all_well(ended):
         return None
     options.licenses.check(_licenses(ended))
     supplies = Supplies({source: [task.arguments.out for task in own] for source, own in placing.items()}, options)
@@ -453,10 +453,10 @@ class _Dataset:
         ]
         # Of an earlier stage that is written, an interrupted mix has left nothing that is scattered.
         needed = any(task.done() is None for task in gathering)
-        if needed and not _all_well(runner.run("mix: scatter", scattering)):
+        if needed and not all_well(runner.run("mix: scatter", scattering)):
             return None
         gathered = runner.run("mix: gather", gathering)
-        if not _all_well(gathered):
+        if not all_well(gathered):
             return None
         shutil.rmtree(spent, ignore_errors=True)
         return gathered
@@ -478,7 +478,7 @@ class _Dataset:
         ]
         notes = tuple(task.arguments.out for task in noting)
         scoring = self._task("score", score, Scoring(notes), (), (), sum(task.size for task in noting))
-        if scoring.done() is None and not _all_well(runner.run("mix: note for Q", noting)):
+        if scoring.done() is None and not all_well(runner.run("mix: note for Q", noting)):
             return None
         [scored] = runner.run("mix: Q", [scoring])
         if scored.error is not None:
@@ -557,7 +557,7 @@ def _remove_spent(folder: Path) -> None:
         shutil.rmtree(folder / "mix" / spent, ignore_errors=True)
 
 
-def _all_well(outcomes: Sequence[Outcome]) -> bool:
+def all_well(outcomes: Sequence[Outcome]) -> bool:
     return all(outcome.error is None for outcome in outcomes)
 
 

@@ -1,0 +1,330 @@
+"""What sweeps and mixture searches train on, as tasks: near-duplicate groups, one vocabulary, token ids, a table.
+
+scaling/sketches/<source>/part-*.parquet    signatures
+scaling/groups.parquet                      near-duplicates over all sources: a cluster is held out as a whole
+scaling/tokenizer/tokenizer.json            trained on a sample of what may be trained on
+scaling/encoded/<source>/part-*.{npy,parquet}
+scaling/<sweep>/documents.parquet           what the ledger knows of each document (scaling/pools.py)
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpusmill.documents.errors import InputError
+from corpusmill.documents.shards import read_batches, write_table
+from corpusmill.mix.groups import find_groups, look_up, sketch_part
+from corpusmill.mix.keys import KEYS, TRAIN, below, id_hashes, keyed, splits_of
+from corpusmill.mix.tokenizer_samples import Corpus
+from corpusmill.mix.tokenizer_training import TokenizerOptions, train
+from corpusmill.mix.tokens import END_OF_TEXT, load_tokens
+from corpusmill.pipeline.mixing import Part, Parts, Runner, all_well
+from corpusmill.pipeline.tasks import Counts, Task, fingerprint
+from corpusmill.scaling.encoded import encode_part
+from corpusmill.scaling.prepared import EncodedPart, Prepared, write_documents
+from corpusmill.scaling.sweep_options import SweepOptions
+
+LAYOUT = 1
+_BATCH_ROWS = 1024
+_SAMPLE = pa.schema([pa.field("text", pa.string()), pa.field("source", pa.string())])
+_FERTILITY_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sketching:
+    part: Path
+    out: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    sketches: tuple[Path, ...]
+    out: Path
+    workspace: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    parts: tuple[tuple[str, Path], ...]
+    groups: Path
+    options: SweepOptions
+    text_bytes: int
+    out: Path
+    workspace: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    part: EncodedPart
+    tokenizer: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    parts: tuple[EncodedPart, ...]
+    groups: Path
+    options: SweepOptions
+    out: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """The tasks that come before the cells of a sweep.
+
+    Args:
+        folder: of the run.
+        parts: its curated parts, of all sources that the sweep looks at.
+        tokenizer: a tokenizer.json to use; None: one is trained.
+    """
+
+    folder: Path
+    parts: Parts
+    options: SweepOptions
+    tokenizer: Path | None
+
+    def sketching(self) -> list[Task]:
+        return [
+            self._task(
+                f"sketch/{source}/{part.documents.stem}",
+                sketch,
+                Sketching(part.documents, out),
+                (out,),
+                fingerprint(LAYOUT, "sketch", part.outcome.task.fingerprint),
+                part.outcome.counts["bytes_out"],
+            )
+            for source, part in self._parts()
+            for out in [self.folder / "scaling" / "sketches" / source / part.documents.name]
+        ]
+
+    def grouping(self, sketching: Sequence[Task]) -> Task:
+        """The task that finds near-duplicates."""
+        out = self.folder / "scaling" / "groups.parquet"
+        return self._task(
+            "groups",
+            group,
+            Grouping(tuple(task.arguments.out for task in sketching), out, self._workspace),
+            (out,),
+            fingerprint(LAYOUT, [task.fingerprint for task in sketching]),
+            sum(task.size for task in sketching),
+        )
+
+    def vocabulary(self, grouping: Task) -> Task | None:
+        """The task that trains a tokenizer; None where one is given."""
+        if self.tokenizer is not None:
+            return None
+        options = self.options
+        pooled = {source for pool in options.pools.values() for source in pool.sources}
+        parts = [(source, part) for source, part in self._parts() if source in pooled]
+        text_bytes = sum(part.outcome.counts["bytes_out"] for _, part in parts)
+        out = self.folder / "scaling" / "tokenizer"
+        work = Vocabulary(
+            tuple((source, part.documents) for source, part in parts),
+            grouping.arguments.out,
+            options,
+            text_bytes,
+            out,
+            self._workspace,
+        )
+        return self._task(
+            "tokenizer",
+            train_vocabulary,
+            work,
+            tuple(out / name for name in ("tokenizer.json", "tokenizer_config.json", "fertility.json")),
+            fingerprint(
+                LAYOUT,
+                grouping.fingerprint,
+                [part.outcome.task.fingerprint for _, part in parts],
+                asdict(options.tokenizer),
+                [options.heldout.share, options.seed],
+            ),
+            min(text_bytes, options.tokenizer.sample_bytes),
+        )
+
+    def encoding(self, vocabulary: Task | None) -> list[Task]:
+        """The tasks that make token ids, in the order of the parts."""
+        if vocabulary is not None:
+            tokenizer, made = vocabulary.arguments.out / "tokenizer.json", vocabulary.fingerprint
+        elif self.tokenizer is not None:
+            tokenizer, made = self.tokenizer, load_tokens(str(self.tokenizer)).fingerprint
+        else:
+            raise InputError("a tokenizer is neither given nor trained")
+        tasks = []
+        for source, part in self._parts():
+            folder = self.folder / "scaling" / "encoded" / source
+            encoded = EncodedPart(
+                source=source,
+                documents=part.documents,
+                ledger=part.ledger,
+                ids=folder / f"{part.documents.stem}.npy",
+                index=folder / part.documents.name,
+            )
+            tasks.append(
+                self._task(
+                    f"encode/{source}/{part.documents.stem}",
+                    encode,
+                    Encoding(encoded, tokenizer),
+                    (encoded.ids, encoded.index),
+                    fingerprint(LAYOUT, made, part.outcome.task.fingerprint),
+                    part.outcome.counts["bytes_out"],
+                )
+            )
+        return tasks
+
+    def listing(self, grouping: Task, encoding: Sequence[Task]) -> Task:
+        """The task that writes the table of documents."""
+        options = self.options
+        out = self.folder / "scaling" / options.name / "documents.parquet"
+        parts = tuple(task.arguments.part for task in encoding)
+        decided = [options.pools, options.scores, options.heldout.share, options.heldout.whole, options.seed]
+        return self._task(
+            f"documents/{options.name}",
+            list_documents,
+            Listing(parts, grouping.arguments.out, options, out),
+            (out,),
+            fingerprint(LAYOUT, grouping.fingerprint, [task.fingerprint for task in encoding], decided),
+            0,
+        )
+
+    def prepared(self, encoding: Sequence[Task], listing: Task) -> Prepared:
+        """What the tasks have made.
+
+        Raises:
+            InputError: if the tokenizer has no token that ends a text.
+        """
+        tokenizer = encoding[0].arguments.tokenizer
+        tokens = load_tokens(str(tokenizer))
+        if tokens.eos_id is None:
+            raise InputError(
+                f"{tokenizer}: has no token that ends a text, such as {END_OF_TEXT}, and a proxy must know where "
+                "documents end; take another, or leave sweep.tokenizer.file out"
+            )
+        return Prepared(
+            parts=listing.arguments.parts,
+            file=listing.arguments.out,
+            tokenizer=tokenizer,
+            vocab_size=tokens.vocab_size,
+            eos_id=tokens.eos_id,
+            options=self.options,
+            fingerprint=listing.fingerprint,
+        )
+
+    def _parts(self) -> Iterator[tuple[str, Part]]:
+        for source in self.options.sources():
+            for part in self.parts[source]:
+                yield source, part
+
+    @property
+    def _workspace(self) -> Path:
+        return self.folder / "scaling" / "workspace"
+
+    def _task(
+        self,
+        name: str,
+        function: Callable[[Any], Counts],
+        arguments: Any,
+        outputs: tuple[Path, ...],
+        wanted: str,
+        size: int,
+    ) -> Task:
+        return Task(
+            key=f"scaling/{name}",
+            function=f"{__name__}:{function.__name__}",
+            arguments=arguments,
+            outputs=outputs,
+            marker=self.folder / "scaling" / "tasks" / f"{name.replace('/', '-')}.json",
+            fingerprint=wanted,
+            size=size,
+        )
+
+
+def prepare(
+    folder: Path, parts: Parts, options: SweepOptions, tokenizer: Path | None, runner: Runner
+) -> Prepared | None:
+    """Makes what a sweep trains on, or finds it made; None if a task failed.
+
+    Raises:
+        InputError: if a document of a pool has no score, a held-out set overlaps, or a source has no documents.
+    """
+    for source in options.sources():
+        if not parts.get(source):
+            raise InputError(f"sweep: the source {source} has no curated documents; look at the run's report")
+    work = Preparation(folder, parts, options, tokenizer)
+    sketching = work.sketching()
+    grouping = work.grouping(sketching)
+    vocabulary = work.vocabulary(grouping)
+    for title, tasks in (("near-duplicates", sketching), ("groups", [grouping])):
+        if not all_well(runner.run(f"scaling: {title}", tasks)):
+            return None
+    if vocabulary is not None and not all_well(runner.run("scaling: tokenizer", [vocabulary])):
+        return None
+    encoding = work.encoding(vocabulary)
+    if not all_well(runner.run("scaling: encode", encoding)):
+        return None
+    listing = work.listing(grouping, encoding)
+    if not all_well(runner.run("scaling: documents", [listing])):
+        return None
+    return work.prepared(encoding, listing)
+
+
+def sketch(work: Sketching) -> Counts:
+    sketch_part(work.part, work.out)
+    return {}
+
+
+def group(work: Grouping) -> Counts:
+    return find_groups(work.sketches, work.out, work.workspace).as_dict()
+
+
+def train_vocabulary(work: Vocabulary) -> Counts:
+    """Trains the tokenizer on documents that chance chose, none of them held out."""
+    options, asked = work.options, work.options.tokenizer
+    share = min(1.0, asked.sample_bytes / max(work.text_bytes, 1))
+    sample = work.workspace / "sample.parquet"
+    try:
+        write_table(sample, _sampled(work, share), _SAMPLE)
+        made = train(
+            [Corpus(source=None, train=(sample,))],
+            work.out,
+            TokenizerOptions(
+                vocab_size=asked.vocab_size,
+                special_tokens=(END_OF_TEXT,),
+                sample_bytes=asked.sample_bytes,
+                held_out_bytes=_FERTILITY_BYTES,
+                seed=options.seed,
+            ),
+        )
+    except InputError as error:
+        raise InputError(f"sweep.tokenizer: {error}".replace("--vocab-size", "vocab_size")) from error
+    finally:
+        shutil.rmtree(work.workspace, ignore_errors=True)
+    return {"vocab_size": made.tokens.vocab_size, "fingerprint": made.tokens.fingerprint}
+
+
+def _sampled(work: Vocabulary, share: float) -> Iterator[pa.RecordBatch]:
+    options = work.options
+    for source, part in work.parts:
+        with pq.ParquetFile(part) as file:
+            for batch in read_batches(file, _BATCH_ROWS, ["id", "text"]):
+                hashes = id_hashes(batch.column("id"))
+                splits = splits_of(look_up(work.groups, hashes), options.seed, 0.0, options.heldout.share)
+                chosen = below(keyed(hashes, options.seed, "sweep/tokenizer"), int(share * KEYS)) & (splits == TRAIN)
+                texts = batch.column("text").filter(pa.array(chosen))
+                sources = pa.array([source]).take(pa.array(np.zeros(len(texts), np.int64)))
+                yield pa.RecordBatch.from_arrays([texts, sources], schema=_SAMPLE)
+
+
+def encode(work: Encoding) -> Counts:
+    return {"tokens": encode_part(work.part.documents, work.tokenizer, work.part.ids, work.part.index)}
+
+
+def list_documents(work: Listing) -> Counts:
+    write_documents(work.parts, work.groups, work.options, work.out)
+    return {}
