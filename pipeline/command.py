@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -112,19 +111,15 @@ def run(
     """Run a recipe, or go on with it where it stopped."""
     import time
 
-    from corpusmill.pipeline.executors import LocalExecutor
-    from corpusmill.pipeline.progress import duration, progress_for
+    from corpusmill.pipeline.progress import duration
     from corpusmill.pipeline.run import run_recipe
     from corpusmill.pipeline.summary import summary
+    from corpusmill.pipeline.working import working
 
     loaded = _recipe(recipe, overrides, runs)
-    executor = LocalExecutor(workers if workers is not None else _cores())
-    progress, began = progress_for(sys.stderr), time.monotonic()
-    try:
+    began = time.monotonic()
+    with working(workers) as (executor, progress):
         result = run_recipe(loaded, executor, progress)
-    finally:
-        executor.close()
-        progress.close()
     typer.echo(f"ended after {duration(time.monotonic() - began)}\n", err=True)
     if as_json:
         _print_json({"run": str(result.folder), **result.manifest})
@@ -152,10 +147,9 @@ def mix(
     as_json: AsJson = False,
 ) -> None:
     """Mix a dataset from a run that has ended: other ratios, budgets or presets by --set, read nothing again."""
-    from corpusmill.pipeline.executors import LocalExecutor
-    from corpusmill.pipeline.progress import progress_for
     from corpusmill.pipeline.run import mix_recipe
     from corpusmill.pipeline.summary import mix_summary
+    from corpusmill.pipeline.working import working
 
     loaded = _recipe(recipe, overrides, runs)
     if dry_run:
@@ -167,13 +161,8 @@ def mix(
         else:
             typer.echo(plan_as_text(planned))
         return
-    executor = LocalExecutor(workers if workers is not None else _cores())
-    progress = progress_for(sys.stderr)
-    try:
+    with working(workers) as (executor, progress):
         result = mix_recipe(loaded, executor, progress, out, fresh=not resume)
-    finally:
-        executor.close()
-        progress.close()
     if as_json:
         _print_json({"run": str(result.folder), **result.manifest["mix"]} if "mix" in result.manifest else {})
     else:
@@ -411,10 +400,9 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write a dataset as the files of other trainers, or go on with that, and show the lines to paste into them."""
-    from corpusmill.pipeline.executors import LocalExecutor
     from corpusmill.pipeline.export_command import ExportOptions, export_as_text
     from corpusmill.pipeline.export_command import export as write_exports
-    from corpusmill.pipeline.progress import progress_for
+    from corpusmill.pipeline.working import working
 
     options = ExportOptions(
         to=tuple(name.strip() for names in to for name in names.split(",")),
@@ -425,12 +413,8 @@ def export(
         eos=eos,
         sequence_length=sequence_length,
     )
-    executor, progress = LocalExecutor(workers if workers is not None else _cores()), progress_for(sys.stderr)
-    try:
+    with working(workers) as (executor, progress):
         exported = write_exports(dataset, options, executor, progress)
-    finally:
-        executor.close()
-        progress.close()
     if as_json:
         _print_json(exported.formats)
     else:
@@ -774,10 +758,6 @@ def _print_json(data: Any) -> None:
 def _width() -> int:
     """Columns of the terminal; of a pipe or file, those of a wide page."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else 120
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def main() -> None:
