@@ -87,16 +87,18 @@ class Recipe:
     split_bytes: int | None  # None: by the size of each source (plan.automatic_split)
     sources: tuple[SourceSpec, ...]
     mix: Mapping[str, Any] | None
+    sweep: Mapping[str, Any] | None
     folder: Path
     file: str
     resolved: Mapping[str, Any] = field(repr=False)
 
 
-_RECIPE_KEYS = ("name", "seed", "runs", "split_bytes", "sources", "mix")
+_RECIPE_KEYS = ("name", "seed", "runs", "split_bytes", "sources", "mix", "sweep")
 _SOURCE_KEYS = ("paths", "kind", "root", "license", "language", "read", "extract", "stages")
 _BEYOND_INTEGERS = 2**63
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_TAKEN = ("dataset", "mix", "report")  # folders of a run beside its sources'
+NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+"""What sources, slices, sweeps and the like may be called: folders and columns have these names."""
+_TAKEN = ("dataset", "mix", "report", "scaling")  # folders of a run beside its sources'
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -109,7 +111,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: naming the place, the value and the mend.
     """
-    data = _read_yaml(path)
+    data = read_yaml(path)
     for override in overrides:
         apply_override(data, override)
     return parse_recipe(data, path.resolve().parent, path.name)
@@ -120,12 +122,13 @@ def parse_recipe(data: dict[str, Any], folder: Path, file: str) -> Recipe:
     place = f"{file}: "
     check_keys(data, _RECIPE_KEYS, file)
     name = _expect(data, "name", str, file, required=True)
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise RecipeError(f"{place}name: {name!r} must be lower-case letters, digits and _, and begin with a letter")
     sources = _expect(data, "sources", dict, file, required=True)
     if not sources:
         raise RecipeError(f"{place}sources: names no source; add at least one")
     mix = _expect(data, "mix", dict, file)
+    sweep = _expect(data, "sweep", dict, file)
     split_bytes = _expect(data, "split_bytes", int, file)
     if split_bytes is not None and split_bytes < 1:
         raise RecipeError(f"{place}split_bytes: {split_bytes} must be at least 1")
@@ -136,6 +139,7 @@ def parse_recipe(data: dict[str, Any], folder: Path, file: str) -> Recipe:
         split_bytes=split_bytes,
         sources=tuple(_source(key, value, f"{file}: sources.{key}") for key, value in sources.items()),
         mix=mix,
+        sweep=sweep,
         folder=folder,
         file=file,
         resolved=data,
@@ -269,7 +273,7 @@ def _assign(here: Any, step: str, value: Any, place: str) -> None:
 
 
 def _source(name: str, data: Any, place: str) -> SourceSpec:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         raise RecipeError(f"{place}: a source's name is lower-case letters, digits and _, and begins with a letter")
     if name in _TAKEN:
         raise RecipeError(f"{place}: a run has a folder of that name of its own; call the source otherwise")
@@ -409,7 +413,12 @@ def _load_yaml(text: str, name: str) -> Any:
         raise RecipeError(f"{name}: is nested too deep to read") from error
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The plain data of a YAML file that holds a mapping.
+
+    Raises:
+        RecipeError: if it is not there or is something else.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -420,5 +429,5 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path}: cannot be read as a recipe: {error}") from error
     data = _load_yaml(text, path.name)
     if not isinstance(data, dict):
-        raise RecipeError(f"{path.name}: must be a mapping with `name`, `sources` and perhaps `mix`")
+        raise RecipeError(f"{path.name}: must be a mapping such as `name: …`, not {type(data).__name__}")
     return data
