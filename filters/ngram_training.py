@@ -20,21 +20,19 @@ whatever the memory.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from corpusmill.documents.compiled import frozen
 from corpusmill.documents.errors import InputError
-from corpusmill.documents.shards import storage_errors
 from corpusmill.filters import ngram_kernels as kernels
 from corpusmill.filters.ngram_kernels import ABSENT, BEGIN, BUCKET, EMPTY, PLACES, RESERVED, UNKNOWN, WORD_BITS
 from corpusmill.filters.ngram_model import MAX_ORDER, MIN_ORDER, Ngrams
+from corpusmill.filters.ngram_room import Room
 
 MAX_WORDS = 1 << WORD_BITS
 """Different words, the three markers included."""
@@ -42,6 +40,7 @@ FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 _SORTING_BYTES = 64  # for each n-gram in memory: two halves and a count, twice, and the halves as they came
 _MERGING_BYTES = 128
 _LEAST_NGRAMS = 1 << 12  # in memory at a time
+_UNBOUNDED = 1 << 62
 _BLOCK = 1 << 17  # n-grams in a step
 _LOAD = 0.6  # of the tables: 48 MB/s at .5, 44 at .6, 33 at .8, where every third miss looks on
 
@@ -64,21 +63,22 @@ class Level:
 class NgramCounter:
     """Counts n-grams of sentences; more than fit in `memory` bytes are kept as sorted runs in `workspace`.
 
-    Words have numbers from RESERVED on, without gaps.
+    Words have numbers from RESERVED on, without gaps. Without a workspace all stays in memory, whatever `memory` says:
+    about 140 bytes for each word of order 5, the estimate included.
     """
 
-    def __init__(self, order: int, workspace: Path, *, memory: int = 1 << 30) -> None:
+    def __init__(self, order: int, workspace: Path | None, *, memory: int = 1 << 30) -> None:
         if not MIN_ORDER <= order <= MAX_ORDER:
             raise InputError(f"order: {order} is out of range; use {MIN_ORDER} to {MAX_ORDER}")
         self.order = order
-        self.workspace = workspace
+        self.room = Room(workspace)
         self.memory = memory
         self.sentences = 0
         self.occurrences = np.zeros(RESERVED, np.int64)  # of each word
         self._waiting: list[tuple[NDArray[np.uint64], NDArray[np.uint64]]] = []
         self._n_waiting = 0
         self._runs: list[Run] = []
-        self._most = max(memory // _SORTING_BYTES, _LEAST_NGRAMS)
+        self._most = _UNBOUNDED if workspace is None else max(memory // _SORTING_BYTES, _LEAST_NGRAMS)
 
     def add(self, ids: NDArray[np.uint32], offsets: NDArray[np.int64]) -> None:
         """Counts sentences: the words of sentence s are `ids[offsets[s]:offsets[s + 1]]`. Empty ones count, too.
@@ -119,15 +119,8 @@ class NgramCounter:
         return _merged(high, low, np.ones(len(high), np.int64))
 
     def _spill(self) -> None:
-        columns = self._sorted()
-        number = len(self._runs)
-        stored = []
-        for name, column in zip(("high", "low", "counts"), columns, strict=True):
-            path = self.workspace / f"run-{number:05d}.{name}"
-            with storage_errors(path):
-                column.tofile(path)
-            stored.append(_mapped(path, column.dtype.type))
-        self._runs.append((stored[0], stored[1], stored[2]))
+        high, low, counts = self._sorted()
+        self._runs.append((self.room.stored(high), self.room.stored(low), self.room.stored(counts)))
 
     def blocks(self) -> Iterator[Run]:
         """All n-grams in order, each once, in blocks."""
@@ -189,6 +182,7 @@ def estimate(
     *,
     min_count: int = 1,
     prune: Sequence[int] = (),
+    vocabulary: int | None = None,
 ) -> Estimate:
     """Makes the model of what was counted. The model lies in a file of the counter's workspace until it is saved.
 
@@ -197,11 +191,17 @@ def estimate(
         keys: uint64[words]: what the words are called when they are scored (hashes); default: their numbers.
         min_count: words of fewer occurrences are <unk>, and n-grams with them are pruned.
         prune: for order 1, 2 …: n-grams of so many occurrences or fewer are pruned; the last holds for higher orders.
+        vocabulary: there are so many words and no others, counted or not. The uniform share is theirs and the
+            sentence's end's, nothing is kept for <unk>, and what was not counted is scored as one that has that share.
 
     Raises:
-        InputError: if nothing was counted or nothing would be left, or thresholds fall.
+        InputError: if nothing was counted or nothing would be left, or thresholds fall, or the vocabulary is too small.
     """
     least = thresholds(prune, counter.order)
+    if vocabulary is not None and vocabulary < len(counter.occurrences) - RESERVED:
+        raise InputError(
+            f"vocabulary: {vocabulary} is too small; word numbers go up to the {len(counter.occurrences) - RESERVED}th"
+        )
     rare = counter.occurrences < max(min_count, int(least[1]) + 1)
     rare[:RESERVED] = False
     if rare[RESERVED:].all():
@@ -210,7 +210,7 @@ def estimate(
             "times; give more texts, or lower min_count"
         )
     levels = _unfolded(counter, rare, least)
-    room = _Room(counter.workspace)
+    room = counter.room
     sizes = tuple(int(np.count_nonzero(level.kept)) for level in levels)
     ngrams = _empty_tables(room, sizes)
     names = np.arange(len(rare), dtype=np.uint64) if keys is None else keys
@@ -221,7 +221,9 @@ def estimate(
     slots[levels[0].kept] = chosen
     ngrams = replace(ngrams, unknown=int(slots[UNKNOWN]))
 
-    discounts = _weighed(levels, slots, ngrams, room)
+    # Who shares the uniform distribution: words and </s>; with an open vocabulary <unk>, too.
+    sharers = len(levels[0]) - RESERVED + 2 if vocabulary is None else vocabulary + 1
+    discounts = _weighed(levels, slots, ngrams, room, sharers)
     return Estimate(
         ngrams=replace(ngrams, table=frozen(ngrams.table)),
         word_slots=slots,
@@ -232,21 +234,21 @@ def estimate(
 
 
 def _weighed(
-    levels: Sequence[Level], word_slots: NDArray[np.uint32], ngrams: Ngrams, room: _Room
+    levels: Sequence[Level], word_slots: NDArray[np.uint32], ngrams: Ngrams, room: Room, sharers: int
 ) -> list[tuple[float, float, float]]:
     """Fills the tables, whose words are there already; returns the discounts of each order."""
     discounts = [_discounts(levels[0].adjusted)]
-    probabilities, slots = _unigrams(levels[0], discounts[0]), word_slots
+    probabilities, slots = _unigrams(levels[0], discounts[0], sharers), word_slots
     contexts = levels[0].words
     for n, (below, level) in enumerate(pairwise(levels), 2):
         discounts.append(_discounts(level.adjusted))
         contexts = level.words if n == 2 else _contexts(room, level, below, contexts, len(levels[n - 3]))
         cuts = frozen(np.array([0.0, *discounts[-1]]))
-        totals, backoffs = room.array(np.float64, len(below)), room.array(np.float64, len(below))
+        totals, backoffs = room.zeros(np.float64, len(below)), room.zeros(np.float64, len(below))
         kernels.add_masses(frozen(contexts), frozen(level.adjusted), frozen(level.kept), cuts, totals, backoffs)
         kernels.share(frozen(totals), backoffs)
         kernels.fill(frozen(slots), frozen(probabilities), frozen(backoffs), ngrams.base(n - 1), ngrams.values)
-        own, own_slots = room.array(np.float64, len(level)), room.array(np.uint32, len(level))
+        own, own_slots = room.zeros(np.float64, len(level)), room.zeros(np.uint32, len(level))
         kernels.interpolate(
             frozen(level.suffixes),
             frozen(contexts),
@@ -292,21 +294,6 @@ def thresholds(prune: Sequence[int], order: int) -> NDArray[np.int64]:
     return np.array(all_orders, np.int64)
 
 
-class _Room:
-    """Arrays on disk, in a folder that somebody else removes."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._made = 0
-
-    def array(self, kind: type[np.generic], size: int) -> NDArray[Any]:
-        """Zeros."""
-        self._made += 1
-        path = self._folder / f"array-{self._made:03d}"
-        with storage_errors(path):
-            return np.asarray(np.memmap(path, kind, "w+", shape=max(size, 1)))[:size]
-
-
 def _unfolded(counter: NgramCounter, rare: NDArray[np.bool_], least: NDArray[np.int64]) -> list[Level]:
     """The levels of all orders."""
     order = counter.order
@@ -315,40 +302,36 @@ def _unfolded(counter: NgramCounter, rare: NDArray[np.bool_], least: NDArray[np.
     suffixes, words, adjusted = (np.empty((order + 1, _BLOCK + 1), np.uint32) for _ in range(3))
     kept = np.empty((order + 1, _BLOCK + 1), np.bool_)
     written = np.zeros(order + 1, np.int64)
-    names = ("suffixes", "words", "adjusted", "kept")
-    paths = {n: [counter.workspace / f"level-{n}.{name}" for name in names] for n in range(2, order + 1)}
-    with ExitStack() as stack:
-        files = {n: [stack.enter_context(open(path, "wb")) for path in paths[n]] for n in paths}
-        for block in _pieces(counter.blocks()):
-            high, low, counts = (frozen(column) for column in block)
-            kernels.unfold(
-                high,
-                low,
-                counts,
-                order,
-                frozen(rare),
-                frozen(least),
-                continuations,
-                window,
-                state,
-                suffixes,
-                words,
-                adjusted,
-                kept,
-                written,
-            )
-            for n in paths:
-                for file, columns in zip(files[n], (suffixes, words, adjusted, kept), strict=True):
-                    with storage_errors(counter.workspace):
-                        columns[n, : written[n]].tofile(file)
+    types = (np.uint32, np.uint32, np.uint32, np.bool_)
+    columns = {n: [counter.room.column(kind) for kind in types] for n in range(2, order + 1)}
+    for block in _pieces(counter.blocks()):
+        high, low, counts = (frozen(column) for column in block)
+        kernels.unfold(
+            high,
+            low,
+            counts,
+            order,
+            frozen(rare),
+            frozen(least),
+            continuations,
+            window,
+            state,
+            suffixes,
+            words,
+            adjusted,
+            kept,
+            written,
+        )
+        for n in columns:
+            for column, part in zip(columns[n], (suffixes, words, adjusted, kept), strict=True):
+                column.add(part[n, : written[n]])
     first = Level(
         np.empty(0, np.uint32),
         np.arange(len(rare), dtype=np.uint32),
         np.minimum(continuations, ABSENT).astype(np.uint32),
         ~rare,
     )
-    types = (np.uint32, np.uint32, np.uint32, np.bool_)
-    return [first, *(Level(*map(_mapped, paths[n], types)) for n in paths)]
+    return [first, *(Level(*(column.whole() for column in columns[n])) for n in columns)]
 
 
 def _pieces(blocks: Iterable[Run]) -> Iterator[Run]:
@@ -360,12 +343,6 @@ def _pieces(blocks: Iterable[Run]) -> Iterator[Run]:
     yield np.empty(0, np.uint64), np.empty(0, np.uint64), np.empty(0, np.int64)
 
 
-def _mapped(path: Path, kind: type[np.generic]) -> NDArray[Any]:
-    if path.stat().st_size == 0:
-        return np.empty(0, kind)
-    return np.asarray(np.memmap(path, kind, "r"))
-
-
 def _discounts(adjusted: NDArray[np.uint32]) -> tuple[float, float, float]:
     """What is taken from n-grams counted once, twice, and more often (Chen & Goodman 1998, equation 17)."""
     counts = np.zeros(5, np.int64)
@@ -374,28 +351,32 @@ def _discounts(adjusted: NDArray[np.uint32]) -> tuple[float, float, float]:
     if counts[1:].all():
         share = counts[1] / (counts[1] + 2 * counts[2])
         found = [count - (count + 1) * share * counts[count + 1] / counts[count] for count in (1, 2, 3)]
-        if all(0 <= discount <= count for count, discount in enumerate(found, 1)):
+        # Of a context whose n-grams lose nothing, nothing would be left for others.
+        if all(0 < discount <= count for count, discount in enumerate(found, 1)):
             return float(found[0]), float(found[1]), float(found[2])
     return FALLBACK_DISCOUNTS
 
 
-def _unigrams(level: Level, discounts: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Probabilities of single words; <s> is never predicted, and has 1 as kenlm has it."""
+def _unigrams(level: Level, discounts: tuple[float, float, float], sharers: int) -> NDArray[np.float64]:
+    """Probabilities of single words, where `sharers` share the uniform distribution.
+
+    <s> is never predicted, and has 1 as kenlm has it.
+    """
     counts = level.adjusted.astype(np.float64)
     cut = np.where(level.kept, np.array([0.0, *discounts])[np.minimum(level.adjusted, 3)], counts)
-    uniform = cut.sum() / counts.sum() / (len(counts) - 1)
+    uniform = cut.sum() / counts.sum() / sharers
     probabilities: NDArray[np.float64] = (counts - cut) / counts.sum() + uniform
     probabilities[BEGIN] = 1.0
     return probabilities
 
 
 def _contexts(
-    room: _Room, level: Level, below: Level, contexts_below: NDArray[np.uint32], n_two_below: int
+    room: Room, level: Level, below: Level, contexts_below: NDArray[np.uint32], n_two_below: int
 ) -> NDArray[np.uint32]:
     """The context of each n-gram of a level, as an index into the level below."""
     firsts = np.zeros(n_two_below + 1, np.int64)
     kernels.count_suffixes(frozen(below.suffixes), firsts)
-    contexts = room.array(np.uint32, len(level))
+    contexts = room.zeros(np.uint32, len(level))
     kernels.find_contexts(
         frozen(level.suffixes),
         frozen(level.words),
@@ -407,9 +388,9 @@ def _contexts(
     return contexts
 
 
-def _empty_tables(room: _Room, sizes: Sequence[int]) -> Ngrams:
+def _empty_tables(room: Room, sizes: Sequence[int]) -> Ngrams:
     """Tables with room for n-grams of each order."""
     buckets = np.array([0, *(int(size / (PLACES * _LOAD)) + 1 for size in sizes)], np.int64)
-    table = room.array(np.uint64, int(buckets.sum()) * BUCKET)
+    table = room.zeros(np.uint64, int(buckets.sum()) * BUCKET)
     table.reshape(-1, BUCKET)[:, :PLACES] = EMPTY
     return Ngrams(table=table, buckets=frozen(buckets), counts=tuple(sizes), unknown=0)

@@ -17,7 +17,14 @@ from corpusmill.documents.errors import InputError
 from corpusmill.filters import ngram_kernels as kernels
 from corpusmill.filters.ngram_kernels import ABSENT, BEGIN, END, RESERVED, UNKNOWN
 from corpusmill.filters.ngram_model import Ngrams
-from corpusmill.filters.ngram_training import MAX_WORDS, Estimate, NgramCounter, estimate
+from corpusmill.filters.ngram_training import (
+    FALLBACK_DISCOUNTS,
+    MAX_WORDS,
+    Estimate,
+    NgramCounter,
+    _discounts,
+    estimate,
+)
 
 Sentence = list[int]
 WORDS = st.integers(RESERVED, RESERVED + 6)
@@ -63,7 +70,7 @@ class PlainKneserNey:
         if all(times[k] for k in (1, 2, 3, 4)):
             share = times[1] / (times[1] + 2 * times[2])
             usual = [k - (k + 1) * share * times[k + 1] / times[k] for k in (1, 2, 3)]
-            if all(0 <= discount <= k for k, discount in enumerate(usual, 1)):
+            if all(0 < discount <= k for k, discount in enumerate(usual, 1)):
                 found = usual
         return [0.0, *found]
 
@@ -190,13 +197,50 @@ def test_a_sentence_longer_than_the_memory_is_counted(tmp_path: Path) -> None:
 def test_runs_lie_in_the_workspace(tmp_path: Path) -> None:
     counter = NgramCounter(3, tmp_path, memory=1)
     counter.add(*arrays(zipf_sentences(2000, 2)))
-    runs = sorted(path.name for path in tmp_path.iterdir())
-    assert runs[:3] == ["run-00000.counts", "run-00000.high", "run-00000.low"]
+    assert len(list(tmp_path.iterdir())) >= 3
     blocks = list(counter.blocks())
     assert len(blocks) > 1
     keys = [(int(high), int(low)) for block in blocks for high, low in zip(*block[:2], strict=True)]
     assert keys == sorted(set(keys))
     assert sum(int(counts.sum()) for _, _, counts in blocks) == counter.occurrences.sum() + counter.sentences
+
+
+def test_without_a_workspace_all_stays_in_memory_and_the_model_is_the_same() -> None:
+    sentences = zipf_sentences(3000, 4)
+    counter = NgramCounter(4, None, memory=1)
+    counter.add(*arrays(sentences))
+    in_memory = estimate(counter)
+    with TemporaryDirectory() as folder:
+        counter = NgramCounter(4, Path(folder), memory=1)
+        counter.add(*arrays(sentences))
+        in_files = estimate(counter)
+        assert (in_memory.ngrams.table == in_files.ngrams.table).all()
+    assert in_memory.discounts == in_files.discounts
+
+
+@pytest.mark.parametrize("vocabulary", [6, 40])
+def test_the_probabilities_of_a_closed_vocabulary_sum_to_one(vocabulary: int) -> None:
+    counter = NgramCounter(3, None)
+    counter.add(*arrays([[3, 4, 5, 4, 3], [5, 8, 5], [4, 4, 4, 3, 5]]))
+    ngrams = estimate(counter, vocabulary=vocabulary).ngrams
+    for context in ([], [4], [5, 4], [7], [8, 5], [30, 4]):
+        words = range(RESERVED, RESERVED + vocabulary)
+        probabilities = [scored(ngrams, [[*context, word]])[len(context)] for word in words]
+        assert min(probabilities) > 0
+        assert sum(probabilities) + scored(ngrams, [context])[-1] == pytest.approx(1, abs=1e-6)
+
+
+def test_a_vocabulary_that_has_fewer_words_than_were_counted_is_refused() -> None:
+    counter = NgramCounter(3, None)
+    counter.add(*arrays([[3, 4, 5, 8]]))
+    with pytest.raises(InputError, match=r"vocabulary: 5 is too small; word numbers go up to the 6th"):
+        estimate(counter, vocabulary=5)
+
+
+def test_a_discount_of_nothing_gives_way_to_the_usual_ones() -> None:
+    # What is counted twice would lose 2 - 3 * 1/3 * 2 / 1 = 0, and what was not seen would have no probability.
+    assert _discounts(np.repeat(np.arange(1, 5), (1, 1, 2, 1)).astype(np.uint32)) == FALLBACK_DISCOUNTS
+    assert _discounts(np.repeat(np.arange(1, 5), (2, 2, 2, 1)).astype(np.uint32)) == pytest.approx((1 / 3, 1, 7 / 3))
 
 
 def test_offsets_may_begin_anywhere(tmp_path: Path) -> None:
