@@ -38,6 +38,10 @@ dedup = typer.Typer(help="Ask indexes of duplicates.", no_args_is_help=True, ric
 app.add_typer(dedup, name="dedup")
 tokenizer = typer.Typer(help="Train tokenizers and compare them.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(tokenizer, name="tokenizer")
+sweep = typer.Typer(
+    help="Find out how much of a run's documents is worth training on.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(sweep, name="sweep")
 
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", metavar="RECIPE")]
 Overrides = Annotated[
@@ -168,6 +172,70 @@ def mix(
     else:
         typer.echo(mix_summary(result.manifest, result.folder, _width()))
     raise typer.Exit(result.exit_code)
+
+
+SweepFile = Annotated[
+    Path | None,
+    typer.Option("--sweep", help="A YAML file with the sweep, instead of the recipe's `sweep`.", metavar="FILE"),
+]
+
+
+@sweep.command("run")
+@answering
+def run_a_sweep(
+    recipe: RecipeFile,
+    file: SweepFile = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only prepare, and tell what the grid costs.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; default: one for each core.", metavar="NUMBER")
+    ] = None,
+    overrides: Overrides = None,
+    runs: Runs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prune the pools of a run that has ended, train proxies on what is left, and tell what it was worth."""
+    from corpusmill.pipeline.sweep_command import costs_as_data, costs_as_text, result_as_text
+    from corpusmill.pipeline.sweeping import run_sweep
+    from corpusmill.pipeline.working import cores, working
+
+    processes = cores() if workers is None else workers
+    with working(workers) as (executor, progress):
+        result = run_sweep(
+            _recipe(recipe, overrides, runs),
+            executor,
+            progress,
+            file=file,
+            dry_run=dry_run,
+            tell=lambda costs: progress.say(costs_as_text(costs, processes)),
+        )
+    if result is None:
+        raise typer.Exit(3)
+    if as_json:
+        _print_json({"folder": str(result.folder), "cost": costs_as_data(result.costs), "ran": result.ran})
+    elif result.ran:
+        typer.echo(result_as_text(result, _width()))
+    raise typer.Exit(result.exit_code)
+
+
+@sweep.command("status")
+@answering
+def status_of_a_sweep(
+    recipe: RecipeFile,
+    file: SweepFile = None,
+    overrides: Overrides = None,
+    runs: Runs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how many cells of a sweep are done."""
+    from corpusmill.pipeline.sweep_command import status_as_text
+    from corpusmill.pipeline.sweeping import sweep_status
+
+    told = sweep_status(_recipe(recipe, overrides, runs), file)
+    if as_json:
+        cells = {name: {"done": done, "cells": asked} for name, (done, asked) in told.cells.items()}
+        _print_json({"prepared": told.prepared, "proxies": cells})
+    else:
+        typer.echo(status_as_text(told))
 
 
 @app.command()

@@ -95,7 +95,7 @@ def run_recipe(recipe: Recipe, executor: Executor, progress: Progress) -> RunRes
         for plan in plans:
             _clear(plan)
         extractions = [plan.origin.extraction for plan in plans if plan.origin.extraction is not None]
-        runner = _Runner(folder, executor, progress, [spec for plan in plans for spec in plan.stages()], extractions)
+        runner = Runner(folder, executor, progress, [spec for plan in plans for spec in plan.stages()], extractions)
         sources = [_Progressing(plan, {}, None, [], []) for plan in plans]
         _Phases(sources, runner).run()
         _remove_outdated(sources)
@@ -167,23 +167,52 @@ def mix_recipe(
         UsageError: if the recipe has no mix, or has not been run to its end.
         CorpusmillError: as `run_recipe`.
     """
-    folder = recipe.runs / recipe.name
     options = mix_options(recipe)
     if options is None:
         raise UsageError(f"{recipe.file}: has no `mix`; say in it which ratios the dataset is to have")
-    with _locked(folder), _leaving_nothing_partial(folder, executor):
-        remove_partial_files(folder)
-        parts, manifest = curated_parts(recipe)
+    with finished_run(recipe, executor, progress, tells=out is None) as run:
+        folder, manifest = run.folder, run.manifest
         if fresh:
             for left in ("tasks", "published"):
                 shutil.rmtree(folder / "mix" / left, ignore_errors=True)
-        runner = _Runner(folder, executor, progress, [], [], tells=out is None)
-        mix = run_mix(folder, options, parts, runner, manifest, out or folder / "dataset")
+        mix = run_mix(folder, options, run.parts, run.runner, manifest, out or folder / "dataset")
         manifest |= {"mix": mix} if mix is not None else {}
-        manifest["failed"] = failures(runner.failed)
+        manifest["failed"] = failures(run.runner.failed)
         if out is None:
             _tell(folder, recipe, manifest)
-    return RunResult(folder, manifest, tuple(runner.failed))
+    return RunResult(folder, manifest, tuple(run.runner.failed))
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """A run that has ended, for who makes more of it.
+
+    parts     its curated parts
+    manifest  what its tasks came to
+    runner    runs further tasks, and keeps the failures
+    """
+
+    folder: Path
+    parts: Parts
+    manifest: dict[str, Any]
+    runner: Runner
+
+
+@contextlib.contextmanager
+def finished_run(recipe: Recipe, executor: Executor, progress: Progress, *, tells: bool) -> Iterator[FinishedRun]:
+    """A run that has ended, with nobody else at work in it.
+
+    Args:
+        tells: whether the run's manifest tells of what is going to be made.
+
+    Raises:
+        UsageError: if the recipe has not been run to its end.
+    """
+    folder = recipe.runs / recipe.name
+    with _locked(folder), _leaving_nothing_partial(folder, executor):
+        remove_partial_files(folder)
+        parts, manifest = curated_parts(recipe)
+        yield FinishedRun(folder, parts, manifest, Runner(folder, executor, progress, [], [], tells=tells))
 
 
 class _Runs(Protocol):
@@ -213,7 +242,7 @@ class _Done:
         return outcomes
 
 
-class _Runner:
+class Runner:
     """Runs tasks that are not done yet, and keeps the failures."""
 
     def __init__(
@@ -382,7 +411,7 @@ def _leaving_nothing_partial(folder: Path, executor: Executor) -> Iterator[None]
     except BaseException:
         executor.close()
         remove_partial_files(folder)
-        for workspace in (*folder.glob("*/phase-*/workspace"), folder / "mix" / "workspace"):
+        for workspace in (*folder.glob("*/phase-*/workspace"), *folder.glob("*/workspace")):
             shutil.rmtree(workspace, ignore_errors=True)
         raise
 

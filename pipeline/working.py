@@ -18,10 +18,11 @@ def working(workers: int | None) -> Iterator[tuple[executors.Executor, ClosingPr
     Raises:
         UsageError: if `workers` is below 1.
     """
-    executor = executors.LocalExecutor(_cores() if workers is None else workers)
+    executor = executors.LocalExecutor(cores() if workers is None else workers)
     with closing(progress_for(sys.stderr)) as progress, closing(executor):
         yield executor, progress
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Of this machine that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,73 @@
+"""What `corpusmill sweep` prints: the cost of the grid before it starts, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from corpusmill.pipeline.progress import duration
+from corpusmill.pipeline.summary import counted, table
+from corpusmill.pipeline.sweeping import SweepResult, SweepStatus
+from corpusmill.scaling.cells import CellCost
+
+_PREFIXES = ((1e24, "Y"), (1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"))
+
+
+def costs_as_text(costs: Sequence[CellCost], workers: int) -> str:
+    """What the whole grid costs, those cells included that are done.
+
+    >>> from corpusmill.scaling.cells import CellCost
+    >>> cost = CellCost(proxy="small", cells=12, train_tokens=24_000_000, flops=1.44e14, seconds=240.0)
+    >>> print(costs_as_text([cost], 2))
+    proxy  cells  tokens to train on  FLOPs  about
+    small     12          24,000,000  144 T  2 min
+    """
+    rows = [
+        [
+            cost.proxy,
+            f"{cost.cells:,}",
+            f"{cost.train_tokens:,}",
+            _prefixed(cost.flops),
+            "unknown" if cost.seconds is None else duration(cost.seconds / min(workers, max(cost.cells, 1))),
+        ]
+        for cost in costs
+    ]
+    return table(["proxy", "cells", "tokens to train on", "FLOPs", "about"], rows)
+
+
+def costs_as_data(costs: Sequence[CellCost]) -> list[dict[str, Any]]:
+    return [
+        {
+            "proxy": cost.proxy,
+            "cells": cost.cells,
+            "train_tokens": cost.train_tokens,
+            "flops": cost.flops,
+            "seconds": cost.seconds,
+        }
+        for cost in costs
+    ]
+
+
+def status_as_text(status: SweepStatus) -> str:
+    """How far a sweep is."""
+    if not status.prepared:
+        return "not prepared yet: `corpusmill sweep run` makes the tokenizer, the token ids and the held-out sets first"
+    lines = [f"{name}: {done:,} of {counted(cells, 'cell')} done" for name, (done, cells) in status.cells.items()]
+    return "\n".join(lines)
+
+
+def result_as_text(result: SweepResult, width: int) -> str:
+    """What a sweep came to."""
+    from corpusmill.pipeline.sweep_report import sweep_as_text
+
+    failed = f"{counted(len(result.failed), 'cell')} failed; run the same command again\n" if result.failed else ""
+    return failed + sweep_as_text(result.folder, width)
+
+
+def _prefixed(flops: float | None) -> str:
+    if flops is None:
+        return ""
+    for size, prefix in _PREFIXES:
+        if flops >= size:
+            return f"{flops / size:,.3g} {prefix}"
+    return f"{flops:,.0f}"

@@ -1,0 +1,156 @@
+"""Running the cells of a sweep: select, train, evaluate; and the table that comes of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from corpusmill.documents.errors import CorpusmillError
+from corpusmill.scaling.contract import ALL, CELLS, LOSS, RANDOM, Proxy, Trained, Training
+from corpusmill.scaling.pools import Cell, select
+from corpusmill.scaling.prepared import Prepared
+from corpusmill.scaling.sweep_options import Keep, SweepOptions
+
+
+class ProxyError(CorpusmillError):
+    """A proxy came back without a loss for a domain, or with one that is no number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellCost:
+    """What a proxy's share of the grid costs, before it is started.
+
+    train_tokens  of all its cells; about, since fractions come out in whole documents
+    seconds       of one worker; None where nobody knows
+    """
+
+    proxy: str
+    cells: int
+    train_tokens: int
+    flops: float | None
+    seconds: float | None
+
+
+def cells_of(options: SweepOptions, sizes: Sequence[int]) -> Iterator[Cell]:
+    """The grid, proxy by proxy."""
+    for proxy in options.proxies:
+        for pool in options.pools:
+            for size in sizes:
+                for score, fraction in options.treatments():
+                    for seed in range(options.seeds):
+                        yield Cell(pool=pool, score=score, fraction=fraction, size=size, seed=seed, proxy=proxy)
+
+
+def asked_tokens(cell: Cell, options: SweepOptions) -> int:
+    """What a cell trains on, about: exactly so many if fractions were not of whole documents."""
+    return options.train_tokens(cell.size, round(cell.size * cell.fraction))
+
+
+def cost_of(
+    options: SweepOptions, cells: Sequence[Cell], proxies: Mapping[str, Proxy], vocab_size: int
+) -> list[CellCost]:
+    """What the grid costs, by proxy."""
+    found = []
+    for name, proxy in proxies.items():
+        asked = [asked_tokens(cell, options) for cell in cells if cell.proxy == name]
+        each = {tokens: proxy.cost(tokens, vocab_size) for tokens in sorted(set(asked))}
+        costs = [each[tokens] for tokens in asked]
+        found.append(
+            CellCost(
+                proxy=name,
+                cells=len(asked),
+                train_tokens=sum(asked),
+                flops=_sum(cost.flops for cost in costs),
+                seconds=_sum(cost.seconds for cost in costs),
+            )
+        )
+    return found
+
+
+def _sum(values: Iterator[float | None]) -> float | None:
+    total = 0.0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
+
+
+def run_cell(prepared: Prepared, cell: Cell, proxy: Proxy, folder: Path) -> dict[str, Any]:
+    """Trains and evaluates one cell. Returns its row, with `losses` by domain and what the proxy `told`.
+
+    Args:
+        folder: where the proxy may leave files; it is there only if it does.
+
+    Raises:
+        ProxyError: if a loss is missing or no number.
+    """
+    began = time.monotonic()
+    options = prepared.options
+    keep: Keep = options.scores[cell.score].keep if cell.score not in (ALL, RANDOM) else "high"
+    selected = select(prepared.documents, cell, keep, options.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    training = Training(
+        train=prepared.take(selected.rows),
+        heldout=prepared.heldout(),
+        tokens=options.train_tokens(selected.pool_tokens, selected.kept_tokens),
+        vocab_size=prepared.vocab_size,
+        eos_id=prepared.eos_id,
+        tokenizer=prepared.tokenizer,
+        seed=cell.seed,
+        folder=folder,
+    )
+    trained = proxy.run(training)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+    losses = checked_losses(trained, options.domains())
+    weights = options.weight_of()
+    return {
+        "pool": cell.pool,
+        "score": cell.score,
+        "fraction": cell.fraction,
+        "size": cell.size,
+        "pool_tokens": selected.pool_tokens,
+        "kept_tokens": selected.kept_tokens,
+        "kept_documents": len(selected.rows),
+        "train_tokens": trained.train_tokens,
+        "epochs": trained.train_tokens / selected.kept_tokens,
+        "seed": cell.seed,
+        "proxy": cell.proxy,
+        "parameters": trained.parameters,
+        "flops": trained.flops,
+        "seconds": time.monotonic() - began,
+        "loss": sum(weights[domain] * loss for domain, loss in losses.items()),
+        "losses": losses,
+        "told": dict(trained.told),
+    }
+
+
+def checked_losses(trained: Trained, domains: Sequence[str]) -> dict[str, float]:
+    """The loss of each domain.
+
+    Raises:
+        ProxyError: if one is missing or no number.
+    """
+    losses = {}
+    for domain in domains:
+        loss = trained.bits_per_byte.get(domain, math.nan)
+        if not (math.isfinite(loss) and loss >= 0):
+            raise ProxyError(
+                f"the proxy's loss on {domain} is {loss}; look at its log, or at the documents it was given"
+            )
+        losses[domain] = float(loss)
+    return losses
+
+
+def cells_table(rows: Sequence[Mapping[str, Any]], domains: Sequence[str]) -> pa.Table:
+    """The rows of cells as CELLS, with a column for each domain's loss."""
+    plain = [{**row, **{LOSS + domain: row["losses"][domain] for domain in domains}} for row in rows]
+    schema = pa.schema([*CELLS, *(pa.field(LOSS + domain, pa.float64(), nullable=False) for domain in domains)])
+    return pa.Table.from_pylist(plain, schema=schema)
