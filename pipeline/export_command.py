@@ -17,17 +17,14 @@ paste, too, and the format is not written again.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
-from corpusmill.documents.errors import DamagedRunError, StorageError, UsageError
+from corpusmill.documents.errors import DamagedRunError, UsageError
 from corpusmill.documents.shards import atomic_text, remove_partial_files, storage_errors
 from corpusmill.mix.exports import format_named
 from corpusmill.mix.exports.contract import By, Export, Format, Group, TokenFacts, in_order
@@ -35,6 +32,7 @@ from corpusmill.mix.exports.dataset import ExportedDataset
 from corpusmill.mix.exports.tokenised import PARTS, SHARDS, Receipt, ShardExport, place_of
 from corpusmill.mix.tokens import Tokens, check_stored_counts, load_tokens
 from corpusmill.pipeline.executors import Executor
+from corpusmill.pipeline.lock import locked
 from corpusmill.pipeline.tasks import Outcome, fingerprint
 
 if TYPE_CHECKING:
@@ -102,7 +100,12 @@ def export(folder: Path, options: ExportOptions, executor: Executor, progress: P
     dataset = ExportedDataset.open(folder, options.splits)
     _check_place(options.out, dataset)
     tokens, counted = _token_facts(options, dataset)
-    with _locked(options.out):
+    with locked(
+        options.out,
+        f"--out {options.out}",
+        taken="another export is at work in it; wait for it, or name another",
+        unusable="cannot be made or written ({reason}); name another folder",
+    ):
         done: dict[str, Mapping[str, Any]] = {}
         going: list[_Going] = []
         for chosen in formats:
@@ -398,23 +401,3 @@ def _counts_as_text(label: str, counts: Mapping[str, Any]) -> str:
 
 def _json(data: Mapping[str, Any]) -> str:
     return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
-
-
-@contextlib.contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """One export at a time in a folder. The lock goes with the process, however that ends."""
-    with _lock_file(out) as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(f"--out {out}: another export is at work in it; wait for it, or name another") from error
-        yield
-
-
-def _lock_file(out: Path) -> IO[bytes]:
-    try:
-        with storage_errors(out):
-            out.mkdir(parents=True, exist_ok=True)
-            return open(os.open(out / ".lock", os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0)
-    except OSError as error:
-        raise StorageError(f"--out {out}: cannot be made or written ({error.strerror}); name another folder") from error

@@ -11,15 +11,14 @@ runs/<name>/
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import math
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import yaml
 
@@ -29,12 +28,12 @@ from corpusmill.documents.errors import (
     InputError,
     RecipeError,
     ShortSourceError,
-    StorageError,
     UsageError,
 )
-from corpusmill.documents.shards import ContentHash, atomic_text, remove_partial_files, storage_errors
+from corpusmill.documents.shards import ContentHash, atomic_text, remove_partial_files
 from corpusmill.pipeline.executors import Executor
 from corpusmill.pipeline.extraction import Extraction
+from corpusmill.pipeline.lock import locked
 from corpusmill.pipeline.manifest import failures, run_manifest, write_manifest
 from corpusmill.pipeline.mixing import Part, Parts, mix_options, run_mix
 from corpusmill.pipeline.plan import SourcePlan, plan_sources
@@ -452,35 +451,16 @@ def _remove_outdated(sources: Sequence[_Progressing]) -> None:
                 path.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One run at a time in a folder. The lock goes with the process, however that ends."""
-    with _lock_file(folder) as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            owner = stream.read().decode("ascii", "replace").strip()
-            raise UsageError(
-                f"{folder}: another run (process {owner or 'unknown'}) is at work in this folder; "
-                "wait for it, or give this recipe another `name`"
-            ) from error
-        with storage_errors(folder):
-            stream.truncate()
-            stream.write(str(os.getpid()).encode())
-        yield
-
-
-def _lock_file(folder: Path) -> IO[bytes]:
-    """The lock's file in the run's folder, which is made if need be. Unbuffered: a full disk is met here, not later."""
-    try:
-        with storage_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            return open(os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0)
-    except OSError as error:
-        raise StorageError(
-            f"{folder}: the run's folder cannot be made or written ({error.strerror}); point `runs` in the recipe, or "
-            "--runs, at a folder that can"
-        ) from error
+def _locked(folder: Path) -> AbstractContextManager[None]:
+    """One run at a time in a folder."""
+    return locked(
+        folder,
+        str(folder),
+        taken="another run (process {process}) is at work in this folder; wait for it, or give this recipe another "
+        "`name`",
+        unusable="the run's folder cannot be made or written ({reason}); point `runs` in the recipe, or --runs, at a "
+        "folder that can",
+    )
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

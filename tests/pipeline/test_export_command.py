@@ -210,7 +210,7 @@ def test_a_format_that_is_added_leaves_the_others_alone(
 ) -> None:
     out = tmp_path / "out"
     run(dataset, out, None, to=("jsonl",), by="component")
-    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    before = {path: path.stat().st_mtime_ns for path in (out / "jsonl").rglob("*") if path.is_file()}
     result, progress = run(dataset, out, tokenizer, by="component")
     assert progress.said == [f"{out / 'jsonl'}: is complete already"]
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
