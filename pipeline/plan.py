@@ -33,7 +33,7 @@ from corpusmill.pipeline.extraction import Extraction
 from corpusmill.pipeline.phases import FirstInput, LaterInput, MapWork
 from corpusmill.pipeline.recipe import Recipe, SourceSpec, StageSpec, build
 from corpusmill.pipeline.sources.contract import ExtractReason, Origin, Reader, ReadReason, SourceFile, Split
-from corpusmill.pipeline.sources.find import find_files
+from corpusmill.pipeline.sources.find import expanded, find_files
 from corpusmill.pipeline.sources.registry import ALL_SUFFIXES, READERS, reader_for
 from corpusmill.pipeline.tasks import Outcome, Task, fingerprint
 
@@ -688,13 +688,14 @@ def _seeded(spec: StageSpec, recipe: Recipe) -> StageSpec:
 
 
 def _anchored(value: Any, folder: Path, keys: tuple[str, ...], names: tuple[str, ...], *, below: bool = False) -> Any:
-    """A field's value with its relative paths made relative to the recipe's folder.
+    """A field's value with its relative paths made relative to the recipe's folder, and environment variables in them
+    filled in, as in the paths of sources.
 
     Fields say what is a path in their metadata: `path=True` all their strings, also in lists and as the values of
     mappings; `path=("paths",)` those below such keys. `names` are strings that are none: models that we ship.
     """
     if isinstance(value, str):
-        return value if value in names or (keys and not below) else str(folder / value)
+        return value if value in names or (keys and not below) else str(folder / expanded(value))
     if isinstance(value, list | tuple):
         return [_anchored(item, folder, keys, names, below=below) for item in value]
     if isinstance(value, dict):
