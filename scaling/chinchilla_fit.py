@@ -1,0 +1,134 @@
+"""Chinchilla's parametric fit: L(N, D) = E + A/N^α + B/D^β.
+
+Hoffmann et al. 2022 (arXiv:2203.15556, section D.3, equation 10) minimise
+
+    Σ Huber_δ(LSE(a − α ln N, b − β ln D, e) − ln L),    A = exp(a), B = exp(b), E = exp(e), δ = 0.001
+
+by L-BFGS from a grid of starts, and Besiroglu et al. 2024 (arXiv:2404.10102) do so again on the points of its figure 4,
+less the five of largest loss, with intervals by bootstrap. The sum is minimised, not the mean, on which L-BFGS stopped
+early in the original.
+
+Differs from them: all starts go down together by Levenberg and Marquardt's method, and L-BFGS takes the best on
+(scaling/descent.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from corpusmill.documents.errors import InputError
+from corpusmill.scaling.descent import Floats
+from corpusmill.scaling.diagnosis import Need, Parameter
+from corpusmill.scaling.fit import Fit, checked, grid, solve, spans
+from corpusmill.scaling.log_sum import LogSum, terms
+
+LAW = "Chinchilla's law"
+DELTA = 1e-3
+DRAWS = 400
+PARAMETERS = (
+    Parameter(name="A", low=-10, high=60, logarithm=True),
+    Parameter(name="B", low=-10, high=60, logarithm=True),
+    Parameter(name="E", low=-20, high=5, logarithm=True),
+    Parameter(name="alpha", low=0, high=5),
+    Parameter(name="beta", low=0, high=5),
+)
+
+NEEDS = (
+    Need(input="N", values=3, parameters=("A", "alpha", "E")),
+    Need(input="D", values=3, parameters=("B", "beta", "E")),
+)
+STARTS = grid(
+    np.arange(0.0, 30.0, 5.0),
+    np.arange(0.0, 30.0, 5.0),
+    np.arange(-1.0, 1.5, 0.5),
+    np.arange(0.0, 2.5, 0.5),
+    np.arange(0.0, 2.5, 0.5),
+)
+"""4,500 starts: a and b in 0, 5, …, 25; e in −1, −0.5, …, 1; α and β in 0, 0.5, …, 2 (section D.3 of the paper)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChinchillaFit(Fit):
+    """A fit whose inputs are N (parameters) and D (tokens).
+
+    dropped  rows of the data that were left out as the largest losses
+    """
+
+    dropped: tuple[int, ...] = ()
+
+
+def fit_chinchilla(
+    parameters: ArrayLike,
+    tokens: ArrayLike,
+    losses: ArrayLike,
+    *,
+    drop_largest: int = 0,
+    delta: float = DELTA,
+    draws: int = DRAWS,
+    seed: int = 0,
+    groups: Sequence[object] | NDArray[np.generic] | None = None,
+) -> ChinchillaFit:
+    """Fits A, B, E, α and β to runs.
+
+    Args:
+        parameters: of each run's model.
+        tokens: that each run was trained on.
+        losses: in nats a token, or any other unit, in which A, B and E then are.
+        drop_largest: so many of the largest losses are left out; the published fits leave out 5 of 245.
+        draws: of the bootstrap.
+        groups: what the bootstrap draws as a whole, such as a name for each model; None: single runs.
+
+    Raises:
+        InputError: if a column has another length, a value is no positive number, or fewer than five points are left.
+    """
+    observed = checked(LAW, "loss", losses)
+    count = len(observed)
+    sizes, data = checked(LAW, "N", parameters, count), checked(LAW, "D", tokens, count)
+    if groups is not None and len(groups) != count:
+        raise InputError(f"{LAW}: {len(groups)} groups for {count} losses; give one for each run")
+    if not 0 <= drop_largest < max(count, 1):
+        raise InputError(f"{LAW}: drop_largest = {drop_largest} of {count} points; keep at least five")
+    order = np.argsort(-observed, kind="stable")
+    dropped, kept = np.sort(order[:drop_largest]), np.sort(order[drop_largest:])
+    observed, sizes, data = observed[kept], sizes[kept], data[kept]
+    solution = solve(
+        LAW,
+        PARAMETERS,
+        chinchilla_surface(sizes, data),
+        observed,
+        STARTS,
+        inputs={"N": sizes, "D": data},
+        needs=NEEDS,
+        delta=delta,
+        groups=None if groups is None else np.asarray(groups)[kept],
+        draws=draws,
+        seed=seed,
+        steps=60,
+    )
+    return ChinchillaFit(
+        law=LAW,
+        estimates=solution.estimates,
+        residuals=solution.residuals,
+        objective=solution.objective,
+        inputs=spans({"N": sizes, "D": data}),
+        warnings=solution.warnings,
+        draws=solution.draws,
+        formula=chinchilla_formula,
+        dropped=tuple(dropped.tolist()),
+    )
+
+
+def chinchilla_surface(sizes: Floats, data: Floats) -> LogSum:
+    """ln L at these points, for θ = (ln A, ln B, ln E, α, β)."""
+    columns: list[Mapping[int, float | Floats]] = [{0: 1.0, 3: -np.log(sizes)}, {1: 1.0, 4: -np.log(data)}, {2: 1.0}]
+    return LogSum(*terms(len(sizes), len(PARAMETERS), *columns))
+
+
+def chinchilla_formula(values: Mapping[str, float], inputs: Mapping[str, Floats]) -> Floats:
+    """The law itself."""
+    by_size = values["A"] / inputs["N"] ** values["alpha"]
+    return np.asarray(values["E"] + by_size + values["B"] / inputs["D"] ** values["beta"])

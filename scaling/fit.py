@@ -1,0 +1,297 @@
+"""What every fit of a scaling law has in common: estimates with intervals, warnings, and no silent extrapolation.
+
+A law gives its parameters (scaling/diagnosis.py), its starts and its `Surface` (ln L and its derivatives); `solve` does
+the rest: it refuses data that cannot be fitted, finds the optimum (scaling/descent.py), gives intervals
+(scaling/intervals.py), and says in plain sentences what the data do not tell. A `Fit` predicts within the range of its
+points; beyond it, only who says `extrapolate=True` gets an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from corpusmill.documents.errors import CorpusmillError, InputError
+from corpusmill.scaling.descent import Bounds, Floats, Surface, descend, polish
+from corpusmill.scaling.diagnosis import Need, Parameter, at_bounds, few_points, flat_directions, unmet
+from corpusmill.scaling.intervals import Draws, bootstrap, profile
+
+FEW_GROUPS = 8
+"""Groups below which a bootstrap over them is said to be too narrow."""
+_SLACK = 1e-9  # of a value: what rounding may put beyond the range
+
+Formula = Callable[[Mapping[str, float], Mapping[str, Floats]], Floats]
+"""The law: values of its parameters and of its inputs give losses."""
+
+
+class ExtrapolationError(CorpusmillError):
+    """A prediction was asked for beyond the points of the fit. Who wants it nevertheless says `extrapolate=True`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A fitted value.
+
+    low, high  the ends of its 95 % interval; None where none can be given
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def covers(self, value: float) -> bool:
+        """Whether `value` lies in the interval. Without an interval, nothing does."""
+        return self.low is not None and self.high is not None and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.value:.4g} (no interval)"
+        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """A law with what the data say of it.
+
+    law        its name
+    estimates  by the parameter's name, in the formula's order
+    residuals  ln of the predicted less ln of the observed loss, for each point that was fitted
+    objective  the sum that was minimised
+    inputs     name -> (lowest, highest) of the points
+    warnings   plain sentences: what the data do not tell; empty where nothing is amiss
+    draws      parameters of the bootstrap draws, float64[draws, parameters]; None where the intervals are profiles
+    formula    the law
+    """
+
+    law: str
+    estimates: Mapping[str, Estimate]
+    residuals: Floats
+    objective: float
+    inputs: Mapping[str, tuple[float, float]]
+    warnings: tuple[str, ...] = ()
+    draws: Floats | None = field(default=None, repr=False, compare=False)
+    formula: Formula = field(repr=False, compare=False)
+
+    def value(self, name: str) -> float:
+        """The estimate of one parameter, without its interval."""
+        return self.estimates[name].value
+
+    @property
+    def error(self) -> float:
+        """The root mean square of the residuals: 0.01 is about 1 % of the loss."""
+        return float(np.sqrt(np.mean(self.residuals**2)))
+
+    def predict(self, *, extrapolate: bool = False, **inputs: ArrayLike) -> Floats:
+        """Losses at these inputs, which are broadcast against one another.
+
+        Raises:
+            ExtrapolationError: if an input lies beyond the points of the fit, unless `extrapolate`.
+            InputError: if an input is missing, unknown, or no positive number.
+        """
+        given = self._checked(inputs, extrapolate)
+        return self.formula({name: estimate.value for name, estimate in self.estimates.items()}, given)
+
+    def predict_interval(self, *, extrapolate: bool = False, **inputs: float) -> Estimate:
+        """The loss at one place, with the interval of the mean loss there: percentiles of the bootstrap draws."""
+        given = self._checked(inputs, extrapolate)
+        value = float(self.predict(extrapolate=extrapolate, **inputs))
+        if self.draws is None:
+            return Estimate(value)
+        names = list(self.estimates)
+        losses = [float(self.formula(dict(zip(names, draw.tolist(), strict=True)), given)) for draw in self.draws]
+        low, high = np.percentile(losses, [2.5, 97.5])
+        return Estimate(value, float(low), float(high))
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON data."""
+        return {
+            "law": self.law,
+            "estimates": {
+                name: {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+                for name, estimate in self.estimates.items()
+            },
+            "inputs": {name: list(ends) for name, ends in self.inputs.items()},
+            "points": len(self.residuals),
+            "error": self.error,
+            "objective": self.objective,
+            "warnings": list(self.warnings),
+        }
+
+    def _checked(self, inputs: Mapping[str, ArrayLike], extrapolate: bool) -> dict[str, Floats]:
+        if inputs.keys() != self.inputs.keys():
+            raise InputError(
+                f"{self.law}: a prediction takes {', '.join(self.inputs)}, not {', '.join(inputs) or 'nothing'}"
+            )
+        given = {}
+        for name, ends in self.inputs.items():
+            values = np.asarray(inputs[name], np.float64)
+            if not np.all(np.isfinite(values) & (values > 0)):
+                raise InputError(f"{self.law}: {name} = {inputs[name]!r} must be positive and finite")
+            if not extrapolate:
+                require_within(self.law, name, values, ends)
+            given[name] = values
+        return given
+
+
+def require_within(law: str, name: str, values: Floats, ends: tuple[float, float]) -> None:
+    """Raises ExtrapolationError if one of the values lies beyond the ends."""
+    low, high = ends
+    beyond = (values < low * (1 - _SLACK)) | (values > high * (1 + _SLACK))
+    if np.any(beyond):
+        first = float(np.atleast_1d(values)[np.atleast_1d(beyond)][0])
+        raise ExtrapolationError(
+            f"{law}: {name} = {first:.6g} lies beyond the points of the fit, {low:.6g} to {high:.6g}; add a run "
+            "there, or ask again with extrapolate=True if you trust the law that far"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solution:
+    """What `solve` found, in the formula's own units.
+
+    theta      the optimum as it was fitted: logarithms where a parameter says so
+    draws      of the bootstrap; None without one
+    """
+
+    theta: Floats
+    objective: float
+    estimates: dict[str, Estimate]
+    residuals: Floats
+    draws: Floats | None
+    warnings: tuple[str, ...]
+
+
+def solve(
+    law: str,
+    parameters: Sequence[Parameter],
+    surface: Surface,
+    losses: ArrayLike,
+    starts: Floats,
+    *,
+    inputs: Mapping[str, Floats],
+    needs: Sequence[Need] = (),
+    delta: float = np.inf,
+    weights: ArrayLike | None = None,
+    groups: Sequence[object] | NDArray[np.generic] | None = None,
+    draws: int = 0,
+    seed: int = 0,
+    steps: int = 200,
+) -> Solution:
+    """Fits a law to losses. What the points cannot tell gets a warning, and no interval.
+
+    Args:
+        losses: observed, at the points of the surface.
+        starts: float64[sets, parameters], logarithms where a parameter says so.
+        inputs: of the law, at the points.
+        needs: how many values of the inputs the law needs.
+        delta: where Huber's loss turns from squares to sizes; infinite for least squares.
+        weights: of the points; 1 each where None.
+        groups: points of one group are drawn together by the bootstrap.
+        draws: of the bootstrap. 0: intervals are profiles, which is for least squares only.
+        seed: of the bootstrap.
+        steps: of the descent from each start.
+
+    Raises:
+        InputError: if there are fewer points than parameters, or a loss or weight is no positive number.
+    """
+    observed = np.log(checked(law, "loss", losses))
+    count = len(observed)
+    if count < len(parameters):
+        raise InputError(
+            f"{law}: {count} points cannot tell {len(parameters)} parameters "
+            f"({', '.join(parameter.name for parameter in parameters)}); add runs, or fit a law with fewer"
+        )
+    if draws == 0 and np.isfinite(delta):
+        raise InputError(
+            f"{law}: Huber's loss with delta = {delta:g} needs bootstrap draws for its intervals: draws > 0"
+        )
+    given = np.ones(count) if weights is None else checked(law, "weight", weights, count)
+    bounds = Bounds(
+        np.array([parameter.low for parameter in parameters]), np.array([parameter.high for parameter in parameters])
+    )
+    descent = descend(surface, observed, starts, bounds, delta=delta, weights=given, steps=steps)
+    try:
+        theta, objective = polish(surface, observed, descent, bounds, delta=delta, weights=given)
+    except ValueError as error:
+        raise InputError(f"{law}: {error}; look for inputs of extreme size") from error
+    predicted, derivatives = surface(theta[None])
+    flat = unmet(needs, inputs) or flat_directions(derivatives[0], given, parameters)
+    warnings = [*few_points(law, count, parameters), *(sentence for sentence, _ in flat)]
+    unknown = {name for _, names in flat for name in names}
+    if draws and groups is not None and (kinds := len(np.unique(np.asarray(groups)))) < FEW_GROUPS:
+        warnings.append(f"The bootstrap draws {kinds} groups, so few that its intervals are too narrow.")
+    found: Draws | None = None
+    low: Floats | None = None
+    high: Floats | None = None
+    if draws:
+        found = bootstrap(
+            surface, observed, theta, bounds, delta=delta, weights=given, draws=draws, seed=seed, groups=groups
+        )
+        if found.failed:
+            warnings.append(f"{found.failed} of {draws} bootstrap draws could not be fitted and are left out.")
+        if len(found.theta) >= max(2, draws // 2):
+            low, high = found.ends()
+        else:
+            warnings.append("Too few bootstrap draws could be fitted: there are no intervals.")
+    elif count > len(parameters):
+        low, high = profile(surface, observed, theta, bounds, weights=given)
+    warnings += at_bounds(theta, low, high, parameters, unknown)
+    logarithms = np.array([parameter.logarithm for parameter in parameters])
+    return Solution(
+        theta=theta,
+        objective=objective,
+        estimates={
+            parameter.name: Estimate(
+                _natural(theta, logarithms, place),
+                None if low is None or parameter.name in unknown else _natural(low, logarithms, place),
+                None if high is None or parameter.name in unknown else _natural(high, logarithms, place),
+            )
+            for place, parameter in enumerate(parameters)
+        },
+        residuals=predicted[0] - observed,
+        draws=None if found is None or low is None else np.where(logarithms, np.exp(found.theta), found.theta),
+        warnings=tuple(warnings),
+    )
+
+
+def checked(law: str, name: str, values: ArrayLike, count: int | None = None) -> Floats:
+    """A column of positive, finite numbers.
+
+    Raises:
+        InputError: if it is not, which names the first row that is wrong.
+    """
+    column = np.asarray(values, np.float64)
+    if column.ndim != 1:
+        raise InputError(f"{law}: {name} must be one column of numbers, not an array of shape {column.shape}")
+    if count is not None and len(column) != count:
+        raise InputError(f"{law}: {name} has {len(column)} rows where the losses have {count}; give one for each run")
+    wrong = np.flatnonzero(~(np.isfinite(column) & (column > 0)))
+    if len(wrong):
+        raise InputError(
+            f"{law}: {name} in row {wrong[0]} is {column[wrong[0]]:g}, and must be positive and finite; "
+            "leave out runs that failed"
+        )
+    return column
+
+
+def spans(inputs: Mapping[str, Floats]) -> dict[str, tuple[float, float]]:
+    """The range of each input."""
+    return {name: (float(values.min()), float(values.max())) for name, values in inputs.items()}
+
+
+def grid(*axes: ArrayLike) -> Floats:
+    """Every combination: float64[sets, axes].
+
+    >>> grid([0, 1], [5]).tolist()
+    [[0.0, 5.0], [1.0, 5.0]]
+    """
+    meshes = np.meshgrid(*[np.asarray(axis, np.float64) for axis in axes], indexing="ij")
+    return np.stack([mesh.ravel() for mesh in meshes], axis=1)
+
+
+def _natural(theta: Floats, logarithms: NDArray[np.bool_], place: int) -> float:
+    return float(np.exp(theta[place]) if logarithms[place] else theta[place])

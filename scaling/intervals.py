@@ -1,0 +1,149 @@
+"""95 % intervals of fitted parameters: by profile, or by bootstrap.
+
+**Profile** (Bates & Watts 1988, Nonlinear Regression Analysis, chapter 6), for least squares in log loss: a value
+belongs to the interval if, with the parameter held there and all others refitted, the sum of squares S grows by less
+than t² · S_min / (n − p), t being Student's quantile for n − p degrees of freedom. It needs no symmetry, is right for few
+points, and runs to the bound where the data do not hold the parameter.
+
+**Bootstrap**, for Huber losses and many points: points, or whole groups of them such as seeds, are drawn with
+replacement, the fit is repeated from the optimum, and the interval lies between the percentiles 2.5 and 97.5. It is too
+narrow for few points: 3 seeds of 4 sizes take the profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from corpusmill.scaling.descent import Bounds, Floats, Surface, descend
+
+LEVEL = 0.95
+_TAIL = 50 * (1 - LEVEL)  # per cent at either end
+_BRACKETS = 14  # doublings of the first guess at an interval's end
+_BISECTIONS = 14
+_EXACT = 1e-24  # a squared residual below this is rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """Bootstrap draws that came to an end.
+
+    theta   float64[draws, parameters]
+    failed  how many did not, and are left out
+    """
+
+    theta: Floats
+    failed: int
+
+    def ends(self) -> tuple[Floats, Floats]:
+        """The interval of each parameter."""
+        low, high = np.percentile(self.theta, [_TAIL, 100 - _TAIL], axis=0)
+        return low, high
+
+
+def resampled_weights(
+    points: int, draws: int, generator: np.random.Generator, groups: Sequence[object] | NDArray[np.generic] | None
+) -> Floats:
+    """How often each draw has each point: float64[draws, points]; the points of a group come together."""
+    if groups is None:
+        members = np.arange(points)
+        count = points
+    else:
+        names, members = np.unique(np.asarray(groups), return_inverse=True)
+        count = len(names)
+    counts = generator.multinomial(count, np.full(count, 1 / count), size=draws)
+    return counts[:, members].astype(np.float64)
+
+
+def bootstrap(
+    surface: Surface,
+    observed: Floats,
+    optimum: Floats,
+    bounds: Bounds,
+    *,
+    delta: float,
+    weights: Floats,
+    draws: int,
+    seed: int,
+    groups: Sequence[object] | NDArray[np.generic] | None = None,
+    steps: int = 150,
+) -> Draws:
+    """Refits resampled points from the optimum. A draw that has fewer different points than parameters failed."""
+    generator = np.random.default_rng(seed)
+    counts = resampled_weights(len(observed), draws, generator, groups)
+    enough = (counts > 0).sum(axis=1) >= len(optimum)
+    descent = descend(
+        surface,
+        observed,
+        np.tile(optimum, (int(enough.sum()), 1)),
+        bounds,
+        delta=delta,
+        weights=counts[enough] * weights,
+        steps=steps,
+        tolerance=1e-6,
+    )
+    # One that crept on to the last step is where its interval needs it; one without a value is nowhere.
+    kept = np.isfinite(descent.objective)
+    return Draws(descent.theta[kept], draws - int(kept.sum()))
+
+
+def profile(
+    surface: Surface, observed: Floats, optimum: Floats, bounds: Bounds, *, weights: Floats
+) -> tuple[Floats, Floats]:
+    """The ends of each parameter's interval, at most the bounds.
+
+    All ends are searched for at once: a set of parameters for each side of each interval, that parameter held.
+    """
+    count = len(optimum)
+    free = len(observed) - count
+    predicted, derivatives = surface(optimum[None])
+    residuals = predicted[0] - observed
+    least = max(float(weights @ residuals**2), _EXACT * len(observed))
+    allowed = least * (1 + float(student.ppf(0.5 + LEVEL / 2, free)) ** 2 / free)
+    held = np.repeat(np.arange(count), 2)
+    side = np.tile([-1.0, 1.0], count)
+    limit = np.where(side < 0, bounds.low[held], bounds.high[held])
+    reach = np.abs(limit - optimum[held])
+    inside, outside = np.zeros(2 * count), np.full(2 * count, np.nan)
+    guess = _linear_reach(derivatives[0], weights, allowed - least)[held]
+    distance = np.minimum(np.where(guess > 0, guess, reach), reach)
+    starts = np.tile(optimum, (2 * count, 1))
+    lanes = np.arange(2 * count)
+    for turn in range(_BRACKETS + _BISECTIONS):
+        open_ended = np.isnan(outside)
+        if turn >= _BRACKETS:
+            distance = np.where(open_ended, reach, (inside + np.where(open_ended, 0.0, outside)) / 2)
+        value = optimum[held] + side * distance
+        low, high = np.tile(bounds.low, (2 * count, 1)), np.tile(bounds.high, (2 * count, 1))
+        low[lanes, held] = high[lanes, held] = np.clip(value, bounds.low[held], bounds.high[held])
+        found = descend(surface, observed, starts, Bounds(low, high), weights=weights, steps=60, tolerance=1e-5)
+        within = 2 * found.objective <= allowed
+        inside = np.where(within, np.maximum(inside, distance), inside)
+        outside = np.where(~within, np.fmin(outside, distance), outside)
+        starts = np.where(within[:, None], found.theta, starts)
+        if turn < _BRACKETS:
+            done = ~np.isnan(outside) | (inside >= reach)
+            if done.all():
+                distance = inside
+            distance = np.where(
+                np.isnan(outside), np.minimum(np.maximum(distance * 2, 1e-9), reach), (inside + outside) / 2
+            )
+        if np.all((inside >= reach) | (outside - inside <= 1e-3 * outside)):
+            break
+    ends = optimum[held] + side * inside
+    ends = np.where(inside >= reach, limit, ends)
+    return ends[0::2], ends[1::2]
+
+
+def _linear_reach(derivatives: Floats, weights: Floats, rise: float) -> Floats:
+    """How far each parameter goes while the sum of squares grows by `rise`, were the law linear; 0 if nobody knows."""
+    matrix = (derivatives * weights[:, None]).T @ derivatives
+    size = np.sqrt(np.diag(matrix))
+    if not np.all(size > 0):
+        return np.zeros(len(size))
+    inverse = np.linalg.pinv(matrix / np.outer(size, size), hermitian=True)
+    return np.asarray(np.sqrt(np.maximum(rise * np.diag(inverse), 0.0)) / size)
