@@ -190,7 +190,7 @@ class Preparation:
             Listing(parts, grouping.arguments.out, options, out),
             (out,),
             fingerprint(LAYOUT, grouping.fingerprint, [task.fingerprint for task in encoding], decided),
-            0,
+            sum(part.ledger.stat().st_size for part in parts),
         )
 
     def prepared(self, encoding: Sequence[Task], listing: Task) -> Prepared:
