@@ -19,6 +19,7 @@ from corpusmill.mix.options import MixOptions
 from corpusmill.pipeline import registry
 from corpusmill.pipeline.extraction import Extraction
 from corpusmill.pipeline.sources.registry import READERS
+from corpusmill.scaling.sweep_options import SweepOptions
 
 _NAME = "^[a-z][a-z0-9_]{0,63}$"
 
@@ -27,14 +28,15 @@ def recipe_schema() -> dict[str, Any]:
     """JSON Schema 2020-12 of a recipe file."""
     definitions = {f"stage_{name}": _of(registry.stage_class(name)) for name in registry.STAGES}
     definitions |= {f"read_{kind}": _of(reader) for kind, reader in READERS.items()}
-    definitions |= {"extraction": _of(Extraction), "mix": _of(MixOptions), "source": _source(), "stage": _stage()}
+    definitions |= {"extraction": _of(Extraction), "mix": _of(MixOptions), "sweep": _of(SweepOptions)}
+    definitions |= {"source": _source(), "stage": _stage()}
     definitions["mix"]["anyOf"] = [{"required": [key]} for key in ("ratios", "preset", "stages")]
     for definition in list(definitions.values()):
         definitions |= definition.pop("$defs", {})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "corpusmill recipe",
-        "description": "What is read, through which stages, into what mix.",
+        "description": "What is read, through which stages, into what mix, and what sweeps try with it.",
         "type": "object",
         "additionalProperties": False,
         "required": ["name", "sources"],
@@ -53,6 +55,7 @@ def recipe_schema() -> dict[str, Any]:
                 "additionalProperties": _ref("source"),
             },
             "mix": _or_null(_ref("mix"), "The dataset that is made of the sources; none without it."),
+            "sweep": _or_null(_ref("sweep"), "Which pools `corpusmill sweep` prunes, and by what."),
         },
         "$defs": definitions,
     }
