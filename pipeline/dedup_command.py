@@ -15,6 +15,7 @@ from corpusmill.dedup.query import MinHashIndex
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.codepoints import PUNCTUATION
 from corpusmill.documents.errors import InputError, UsageError
+from corpusmill.documents.printable import printable_line
 from corpusmill.filters.quality_training import training_texts
 
 _TABLES = (".jsonl", ".ndjson", ".json", ".parquet")
@@ -38,7 +39,7 @@ def query(index: Path, file: Path, *, field: str, min_similarity: float, top: in
         words += int(np.count_nonzero(batch.words.kinds & PUNCTUATION == 0))
         for text, found in zip(texts.to_pylist(), opened.similar(batch, min_similarity=min_similarity, top=top)):
             number += 1
-            beginning = _plain(text[:_SHOWN])
+            beginning = printable_line(text[:_SHOWN])
             yield {"text": number, "beginning": beginning, "similar": [asdict(similar) for similar in found]}
     if words == 0:
         raise InputError(f"{file}: holds no text with a word in it, and there is nothing to compare")
@@ -56,18 +57,13 @@ def _texts(file: Path, field: str) -> Iterator[pa.StringArray]:
         raise InputError(f"{file}: is no UTF-8 ({error}); convert it") from error
 
 
-def _plain(text: str) -> str:
-    """Hostile text on one line of a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
-
-
 def query_as_text(answer: dict[str, Any]) -> str:
     """The answer for one text, as lines."""
     lines = [f"text {answer['text']}: {answer['beginning']}"]
     for found in answer["similar"]:
         similarity = f"{found['similarity']:.3f}" if found["exact"] else f"~{found['similarity']:.2f}"
-        place = "  ".join(_plain(str(part)) for part in (found["part"], found["source"], found["url"] or ""))
-        lines.append(f"  {similarity:>6}  {_plain(found['id'])}  {place}".rstrip())
+        place = "  ".join(printable_line(str(part)) for part in (found["part"], found["source"], found["url"] or ""))
+        lines.append(f"  {similarity:>6}  {printable_line(found['id'])}  {place}".rstrip())
     return "\n".join(lines if answer["similar"] else [*lines, "  nothing like it"])
 
 
@@ -100,6 +96,6 @@ def info_as_text(told: dict[str, Any]) -> str:
     parameters = ", ".join(f"{name} {value}" for name, value in told["parameters"].items())
     lines = [f"{told['index']}: {told['kind']} ({parameters})"]
     for part in told["parts"]:
-        sources = ", ".join(f"{_plain(name)} {rows:,}" for name, rows in part["sources"].items())
+        sources = ", ".join(f"{printable_line(name)} {rows:,}" for name, rows in part["sources"].items())
         lines.append(f"  {part['part']:<24}{part['rows']:>14,} documents{part['bytes'] / 1e6:>12,.1f} MB  {sources}")
     return "\n".join(lines if told["parts"] else [*lines, "  no parts"])

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpusmill.documents.errors import DamagedRunError, UsageError
+from corpusmill.documents.printable import printable
 from corpusmill.documents.shards import atomic_text, remove_partial_files, storage_errors
 from corpusmill.mix.exports import format_named
 from corpusmill.mix.exports.contract import By, Export, Format, Group, TokenFacts, in_order
@@ -385,12 +386,7 @@ def export_as_text(exported: Exported, out: Path) -> str:
         lines += ["", f"{out / name}", *(f"    {line}" for line in told["paste"])]
     if exported.failed:
         lines += ["", f"{len(exported.failed)} shards failed; run the same command again"]
-    return "\n".join(map(_plain, lines))
-
-
-def _plain(line: str) -> str:
-    """A line for a terminal: names of components come from documents, and these are hostile."""
-    return "".join(character if character.isprintable() else "?" for character in line)
+    return "\n".join(map(printable, lines))  # names of components come from documents
 
 
 def _counts_as_text(label: str, counts: Mapping[str, Any]) -> str:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from corpusmill.documents.barrier import Barrier
 from corpusmill.documents.errors import RecipeError, UsageError, nearest
 from corpusmill.documents.ids import IdIndex
+from corpusmill.documents.printable import printable_line
 from corpusmill.documents.shards import read_batches
 from corpusmill.filters.contract import Filter, Rewriter, Rule
 from corpusmill.pipeline.explain import in_force, ledger_rows, number, recipe_stages
@@ -357,7 +358,7 @@ def _side_lines(side: Mapping[str, Any]) -> list[str]:
             lines.append(
                 f"    {word:6} {number(row['value'], [bound])}  {row['id']}  was {now}  {row['url'] or row['file']}"
             )
-            text = " ".join((row["text"] or "").split())
+            text = printable_line(row["text"] or "")
             if text:
-                lines.append(f"           {''.join(c if c.isprintable() else '?' for c in text)}")
+                lines.append(f"           {text}")
     return lines

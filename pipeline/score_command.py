@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from corpusmill.documents.errors import InputError, UsageError
+from corpusmill.documents.printable import printable_line
 from corpusmill.mix.corruption import KINDS
 from corpusmill.mix.groups import find_groups
 from corpusmill.mix.quality_law import LAWS
@@ -22,6 +23,7 @@ _ALL = "all"
 _LEAST_SHARE = 0.5
 """A sample of more than that is made the whole: its interval would hardly be smaller than the trouble."""
 _COMPONENTS_SHOWN = 40
+_CHARACTERS_SHOWN = 200
 
 
 def score(
@@ -128,7 +130,7 @@ def _components(told: dict[str, Any]) -> str:
         interval = f" ({own['interval'][0]:.3f}–{own['interval'][1]:.3f})" if own["interval"] else ""
         rows.append(
             [
-                _printable(name),
+                _line(name),
                 count(own["documents"]),
                 f"{100 * own['tokens'] / max(1, told['tokens']):.1f} %",
                 f"{own['q']:.3f}{interval}",
@@ -147,12 +149,12 @@ def _unread(unread: dict[str, Any]) -> list[str]:
     return [
         f"{sum(unread['reasons'].values()):,} records could not be read ({reasons}), the first of them:",
         *(
-            f"  {_printable(reject['file'])} at {reject['offset']:,}: {_printable(reject['detail'])}"
+            f"  {_line(reject['file'])} at {reject['offset']:,}: {_line(reject['detail'])}"
             for reject in unread["first"]
         ),
     ]
 
 
-def _printable(text: str) -> str:
-    """Hostile text on one line of a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))[:200]
+def _line(text: str) -> str:
+    """Text of others, as much as a line has room for."""
+    return printable_line(text)[:_CHARACTERS_SHOWN]

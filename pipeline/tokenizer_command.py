@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from corpusmill.documents.errors import InputError, UsageError
+from corpusmill.documents.printable import printable
 from corpusmill.mix.fertility import Counted, Fertility, measure
 from corpusmill.mix.tokenizer_samples import draw, find_corpora
 from corpusmill.mix.tokenizer_training import TokenizerOptions, TrainedTokenizer, train
@@ -102,7 +103,7 @@ def training_as_text(trained: TrainedTokenizer, out: Path) -> str:
     """What was trained on, and the table of fertility."""
     total = sum(trained.sample.values())
     shares = ", ".join(
-        f"{_printable(name) or 'unnamed'} {size(text_bytes)} ({text_bytes / total:.1%})"
+        f"{_name(name) or 'unnamed'} {size(text_bytes)} ({text_bytes / total:.1%})"
         for name, text_bytes in trained.sample.items()
     )
     lost = f"; {size(trained.left_out)} in endless pieces were left out" if trained.left_out else ""
@@ -156,7 +157,7 @@ def fertility_as_text(fertility: Fertility) -> str:
 
 
 def _row(source: str, language: str, of: Counted) -> list[str]:
-    row = [_printable(source), _printable(language), size(of.text_bytes), count(of.words)]
+    row = [_name(source), _name(language), size(of.text_bytes), count(of.words)]
     for tokens, split in zip(of.tokens, of.split, strict=True):
         row += [
             f"{tokens / of.words:.3f}" if of.words else "–",
@@ -166,9 +167,9 @@ def _row(source: str, language: str, of: Counted) -> list[str]:
     return row
 
 
-def _printable(name: str) -> str:
+def _name(name: str) -> str:
     """A name out of documents, which are hostile, as a cell of a table."""
-    return "".join(sign if sign.isprintable() else "?" for sign in name)[:40]
+    return printable(name)[:40]
 
 
 def _bytes(megabytes: float) -> int:

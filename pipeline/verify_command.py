@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from corpusmill.documents.printable import printable
 from corpusmill.mix.verify import Verification
 
 
@@ -34,10 +35,10 @@ def _lines(told: Verification, width: int) -> list[str]:
         longest = max(len("component"), *map(len, told.shares))
         lines.append(f"  {'component':<{longest}}  {'asked':>9}  {'achieved':>9}")
     for name, share in sorted(told.shares.items(), key=lambda item: (-told.asked[item[0]], item[0])):
-        lines.append(f"  {_plain(name):<{longest}}  {told.asked[name]:>9.3%}  {share:>9.3%}")
+        lines.append(f"  {printable(name):<{longest}}  {told.asked[name]:>9.3%}  {share:>9.3%}")
     for problem in told.problems:
         lines += textwrap.wrap(
-            f"{problem.check}: {_plain(problem.place)}: {_plain(problem.told)}",
+            f"{problem.check}: {printable(problem.place)}: {printable(problem.told)}",
             width,
             initial_indent="- ",
             subsequent_indent="  ",
@@ -45,8 +46,3 @@ def _lines(told: Verification, width: int) -> list[str]:
         lines += textwrap.wrap(f"mend: {problem.mend}", width, initial_indent="    ", subsequent_indent="    ")
     lines += [f"- {check}: and {count:,} more" for check, count in sorted(told.left_out.items())]
     return lines
-
-
-def _plain(text: str) -> str:
-    """Hostile text on a line of a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
