@@ -73,7 +73,7 @@ class Beyond:
 
     def __str__(self) -> str:
         side = "above the largest" if self.value > self.bound else "below the smallest"
-        return f"{self.value:.3g} {self.what} is {self.factor:.2g} times {side} of the fit ({self.bound:.3g})"
+        return f"{self.value:.3g} {self.what} is {self.factor:.3g} times {side} of the fit ({self.bound:.3g})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +194,7 @@ class ChinchillaLaw:
         """What of a model and its training lies outside of the fit's range; empty where the range is not known.
 
         >>> print(HOFFMANN.beyond(70e9, 1.4e12)[0])
-        7e+10 parameters is 4.3 times above the largest of the fit (1.62e+10)
+        7e+10 parameters is 4.32 times above the largest of the fit (1.62e+10)
         """
         if self.fitted is None:
             return []
