@@ -1,0 +1,101 @@
+"""What a recipe may say under `sweep`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from corpusmill.documents.errors import RecipeError
+from corpusmill.pipeline.recipe import build
+from corpusmill.scaling.sweep_options import SweepOptions
+
+GIVEN: dict[str, Any] = {
+    "pools": {"web": {"sources": ["web", "forum"]}},
+    "scores": {"quality": {"measure": "quality.score"}, "length": {"measure": "text_bytes", "keep": "low"}},
+    "sizes": [1000, 2000],
+    "proxies": {"ngram": {}},
+    "fractions": [0.5, 0.8, 1.0],
+}
+
+
+def options(**changes: Any) -> SweepOptions:
+    return build(SweepOptions, {**GIVEN, **changes}, "recipe.yaml: sweep")
+
+
+def test_keeping_everything_and_the_control_are_always_there() -> None:
+    assert options().treatments() == (
+        ("all", 1.0),
+        ("quality", 0.8),
+        ("quality", 0.5),
+        ("length", 0.8),
+        ("length", 0.5),
+        ("random", 0.8),
+        ("random", 0.5),
+    )
+
+
+def test_domains_are_the_sources_of_the_pools_unless_they_are_named() -> None:
+    assert options().domains() == ("web", "forum")
+    named = options(heldout={"sources": ["books"], "whole": ["exam"], "weights": {"books": 3, "exam": 1}})
+    assert named.domains() == ("books", "exam")
+    assert named.sources() == ("web", "forum", "books", "exam")
+    assert named.weight_of() == {"books": 0.75, "exam": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("regime", "trained"),
+    [
+        ({}, 500),
+        ({"epochs": 2}, 1000),
+        ({"regime": "tokens"}, 1000),
+        ({"regime": "tokens", "epochs": 3}, 3000),
+        ({"regime": "tokens", "tokens": 700}, 700),
+        # A thousandth of the target's pool: a thousandth of its tokens, so what is half as much is repeated as there.
+        ({"regime": "simulated", "target_tokens": 5_000_000, "target_pool_tokens": 1_000_000}, 5000),
+    ],
+)
+def test_regimes_say_what_a_cell_trains_on(regime: dict[str, Any], trained: int) -> None:
+    assert options(**regime).train_tokens(pool_tokens=1000, kept_tokens=500) == trained
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pools": {}}, "pools: is empty"),
+        ({"pools": {"web": {"sources": []}}}, "pools.web.sources: is empty"),
+        ({"proxies": {}}, "proxies: is empty"),
+        ({"sizes": []}, "sizes: is empty"),
+        ({"sizes": [0]}, "sizes: 0.0 must be"),
+        ({"sizes": [1.5]}, "sizes: 1.5 must be a whole number"),
+        ({"sizes": [10, 10]}, "name each once"),
+        ({"fractions": [1.5]}, "fractions: 1.5 must be"),
+        ({"fractions": [0.5, 0]}, "fractions: 0.0 must be"),
+        ({"seeds": 0}, "seeds: 0 must be at least 1"),
+        ({"epochs": 0}, "epochs: 0.0 must be above 0"),
+        ({"scores": {"random": {"measure": "x"}}}, "scores.random: is always there"),
+        ({"scores": {"all": {"measure": "x"}}}, "scores.all: is always there"),
+        ({"tokens": 5}, "belongs to `regime: tokens`"),
+        ({"regime": "simulated"}, "target_tokens: `regime: simulated` needs it"),
+        ({"target_tokens": 5}, "belongs to `regime: simulated`"),
+        ({"heldout": {"share": 0}}, "heldout.share: 0.0"),
+        ({"heldout": {"sources": ["a"], "whole": ["a"]}}, "a stands under `sources` and under `whole`"),
+        ({"heldout": {"weights": {"web": -1}}}, "heldout.weights.web: -1.0"),
+        ({"heldout": {"weights": {"web": 0}}}, "are all 0"),
+        ({"heldout": {"shares": 0.1}}, "shares"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        options(**changes)
+
+
+def test_names_are_checked_against_the_recipe() -> None:
+    options().check({"web": None, "forum": None})
+    with pytest.raises(RecipeError, match=r"pools.web.sources: 'forum' is no source of the recipe; there are web"):
+        options().check({"web": None})
+    both = options(heldout={"whole": ["forum"]})
+    with pytest.raises(RecipeError, match="forum is held out entirely and trained on in the pool web"):
+        both.check({"web": None, "forum": None})
+    with pytest.raises(RecipeError, match="weights.books: is no held-out domain"):
+        options(heldout={"weights": {"books": 1}}).check({"web": None, "forum": None})
