@@ -111,11 +111,11 @@ def at_bounds(
         for bound in (parameter.low, parameter.high):
             shown = f"{np.exp(bound):.4g}" if parameter.logarithm else f"{bound:.4g}"
             if abs(theta[place] - bound) <= near:
-                sentences.append(f"{parameter.name} lies at its bound, {shown}: the data do not hold it.")
+                sentences.append(f"{parameter.name} lies at its bound, {shown}: the points would take it further.")
             elif (low is not None and abs(low[place] - bound) <= near) or (
                 high is not None and abs(high[place] - bound) <= near
             ):
                 sentences.append(
-                    f"The interval of {parameter.name} reaches its bound, {shown}: the data do not tell it from that."
+                    f"The interval of {parameter.name} reaches its bound, {shown}: the points do not tell it from that."
                 )
     return sentences

@@ -211,7 +211,8 @@ def solve(
         )
     given = np.ones(count) if weights is None else checked(law, "weight", weights, count)
     bounds = Bounds(
-        np.array([parameter.low for parameter in parameters]), np.array([parameter.high for parameter in parameters])
+        np.array([parameter.low for parameter in parameters], np.float64),
+        np.array([parameter.high for parameter in parameters], np.float64),
     )
     descent = descend(surface, observed, starts, bounds, delta=delta, weights=given, steps=steps)
     try:

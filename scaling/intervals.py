@@ -2,8 +2,8 @@
 
 **Profile** (Bates & Watts 1988, Nonlinear Regression Analysis, chapter 6), for least squares in log loss: a value
 belongs to the interval if, with the parameter held there and all others refitted, the sum of squares S grows by less
-than t² · S_min / (n − p), t being Student's quantile for n − p degrees of freedom. It needs no symmetry, is right for few
-points, and runs to the bound where the data do not hold the parameter.
+than t² · S_min / (n − p), t being Student's quantile for n − p degrees of freedom. It needs no symmetry, is right for
+few points, and runs to the bound where the data do not hold the parameter.
 
 **Bootstrap**, for Huber losses and many points: points, or whole groups of them such as seeds, are drawn with
 replacement, the fit is repeated from the optimum, and the interval lies between the percentiles 2.5 and 97.5. It is too
