@@ -12,11 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from corpusmill.mix.keys import TRAIN, selection_keys, splits_of
+from corpusmill.mix.part_rows import PartRows
 from corpusmill.mix.quality_score import sampling_bits
 from corpusmill.mix.scoring_rows import Piece, Sampling, write_rows
 from corpusmill.mix.selection import Selection
@@ -43,8 +41,9 @@ def score_placed(part: Path, placed: Path, selection: Selection, out: Path, *, g
 
 
 def _pieces(part: Path, placement: pa.Table, selection: Selection, grouped: bool) -> Iterator[Piece]:
-    id_hash, groups, units = (placement.column(name).to_numpy() for name in ("id_hash", "group_hash", "units"))
-    per_pass, occurrences = placement.column("copies").to_numpy(), times_in_train(placement, selection)
+    rows = PartRows.of(placement, selection)
+    groups, per_pass = (placement.column(name).to_numpy() for name in ("group_hash", "copies"))
+    occurrences = rows.times_in_train(selection)
     with pq.ParquetFile(part) as file:
         first = 0
         for group in range(file.num_row_groups):
@@ -57,26 +56,11 @@ def _pieces(part: Path, placement: pa.Table, selection: Selection, grouped: bool
                     if len(places):
                         yield Piece(
                             texts=batch.column("text").take(pa.array(places - (row - batch.num_rows))),
-                            id_hash=id_hash[places],
+                            id_hash=rows.hashes[places],
                             key=groups[places] if grouped else None,
                             copies=occurrences[places],
                             per_pass=per_pass[places],
-                            tokens=units[places],
+                            tokens=rows.units[places],
                             components=placement.column("component").take(pa.array(places)).combine_chunks(),
                         )
             first = last
-
-
-def times_in_train(placement: pa.Table, selection: Selection) -> NDArray[np.int32]:
-    """How often each document of a placement occurs in the train split."""
-    id_hash, groups, copies = (placement.column(name).to_numpy() for name in ("id_hash", "group_hash", "copies"))
-    names = pa.array([one.component for one in selection.components])
-    chosen = pc.fill_null(pc.index_in(placement.column("component"), names), -1).to_numpy()
-    keys = selection_keys(id_hash, selection.seed)
-    passes = np.zeros(len(id_hash), np.int64)
-    for number, component in enumerate(selection.components):
-        own = chosen == number
-        for copy in range(component.copies):
-            passes[own] += component.taken(keys[own], copy)
-    passes[splits_of(groups, selection.seed, selection.validation, selection.heldout) != TRAIN] = 0
-    return (passes * copies).astype(np.int32)

@@ -51,8 +51,9 @@ from corpusmill.documents.shards import (
     storage_errors,
     write_table,
 )
-from corpusmill.mix.keys import HELD_OUT, TRAIN, VALIDATION, range_starts, selection_keys, shuffle_keys, splits_of
+from corpusmill.mix.keys import HELD_OUT, TRAIN, VALIDATION, range_starts, shuffle_keys
 from corpusmill.mix.options import Unit
+from corpusmill.mix.part_rows import PartRows
 from corpusmill.mix.selection import Selection, heldout_split
 from corpusmill.mix.units import COUNT_COLUMNS
 
@@ -144,7 +145,7 @@ def scatter(part: Path, placed: Path, selection: Selection, out: Path) -> None:
         StorageError: if the disk is full.
     """
     placement = pq.read_table(placed, columns=list(_PLACED))
-    rows = _PartRows.of(placement, selection)
+    rows = PartRows.of(placement, selection)
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with (
         pq.ParquetFile(part) as file,
@@ -204,46 +205,6 @@ def gather(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _PartRows:
-    """What the placement says of each row of a part (or of a piece of it), as parallel arrays.
-
-    chosen      the number of the row's component among the selection's; -1: none
-    """
-
-    hashes: NDArray[np.uint64]
-    keys: NDArray[np.uint64]
-    splits: NDArray[np.int8]
-    chosen: NDArray[np.int64]
-    copies: NDArray[np.int64]
-    units: NDArray[np.int64]
-    wanted: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, placement: pa.Table, selection: Selection) -> _PartRows:
-        hashes, groups, copies, units = (
-            placement.column(name).to_numpy() for name in ("id_hash", "group_hash", "copies", "units")
-        )
-        names = pa.array([chosen.component for chosen in selection.components])
-        chosen = pc.fill_null(pc.index_in(placement.column("component"), names), -1).to_numpy().astype(np.int64)
-        keys = selection_keys(hashes, selection.seed)
-        splits = splits_of(groups, selection.seed, selection.validation, selection.heldout)
-        wanted = (splits == HELD_OUT) & (chosen >= 0)
-        for number, component in enumerate(selection.components):  # later passes have nothing that the first has not
-            wanted |= (chosen == number) & component.taken(keys, 0)
-        return cls(hashes, keys, splits, chosen, copies.astype(np.int64), units, wanted)
-
-    def piece(self, first: int, count: int) -> _PartRows:
-        return _PartRows(*(getattr(self, name)[first : first + count] for name in self.__slots__))
-
-    def taken(self, copy: int, selection: Selection) -> NDArray[np.bool_]:
-        """Which rows the pass number `copy` takes; those of other splits go with the first."""
-        found = (self.splits == HELD_OUT) & (self.chosen >= 0) & (copy == 0)
-        for number, component in enumerate(selection.components):
-            found |= (self.chosen == number) & (self.splits == TRAIN) & component.taken(self.keys, copy)
-        return found | (self.wanted & (self.splits == VALIDATION)) if copy == 0 else found
-
-
 def _pieces(file: pq.ParquetFile, wanted: NDArray[np.bool_]) -> Iterator[tuple[pa.Table, int]]:
     """Tables of about RUN_BYTES of text, each with the number of its first row, of the row groups with a wanted row."""
     waiting: list[pa.RecordBatch] = []
@@ -277,7 +238,7 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.Table:
     return table
 
 
-def _runs(table: pa.Table, rows: _PartRows, selection: Selection) -> Iterator[list[pa.RecordBatch]]:
+def _runs(table: pa.Table, rows: PartRows, selection: Selection) -> Iterator[list[pa.RecordBatch]]:
     """Runs of at most RUN_BYTES of text, unless a single pass over the piece has more."""
     sizes = pc.binary_length(table.column("text")).to_numpy()
     waiting: list[tuple[NDArray[np.int64], int]] = []
@@ -293,7 +254,7 @@ def _runs(table: pa.Table, rows: _PartRows, selection: Selection) -> Iterator[li
         yield _run(table, rows, waiting, selection)
 
 
-def _occurrences(rows: _PartRows, selection: Selection) -> Iterator[tuple[NDArray[np.int64], int]]:
+def _occurrences(rows: PartRows, selection: Selection) -> Iterator[tuple[NDArray[np.int64], int]]:
     """The places of the rows that each pass takes, and in it each copy of a document; and a number for both."""
     most = int(rows.copies.max(initial=1))
     for copy in range(max(chosen.copies for chosen in selection.components)):
@@ -307,7 +268,7 @@ def _occurrences(rows: _PartRows, selection: Selection) -> Iterator[tuple[NDArra
 
 
 def _run(
-    table: pa.Table, rows: _PartRows, occurrences: Sequence[tuple[NDArray[np.int64], int]], selection: Selection
+    table: pa.Table, rows: PartRows, occurrences: Sequence[tuple[NDArray[np.int64], int]], selection: Selection
 ) -> list[pa.RecordBatch]:
     """A batch for each shard."""
     places = np.concatenate([own for own, _ in occurrences])

@@ -4,27 +4,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from corpusmill.mix.options import MixOptions
-from corpusmill.mix.placement import PLACEMENT
 from corpusmill.mix.quality_score import combine
-from corpusmill.mix.scoring_mix import score_placed, times_in_train
+from corpusmill.mix.scoring_mix import score_placed
 from corpusmill.mix.selection import effective_units
 from tests.mix.conftest import Built, make_documents, scored
-
-
-def test_each_document_counts_as_often_as_the_train_split_has_it(mixed: Built) -> None:
-    rows = [row["id"] for row in mixed.rows()]
-    found: dict[str, int] = {}
-    for placed in mixed.folder.parent.glob("*.placed"):
-        table = pq.read_table(placed)
-        ids = table.column("id").to_pylist()
-        found |= dict(zip(ids, times_in_train(table, mixed.selection).tolist(), strict=True))
-    assert {name: times for name, times in found.items() if times} == {name: rows.count(name) for name in set(rows)}
 
 
 def test_the_score_of_the_parts_is_that_of_the_dataset(mixed: Built, tmp_path: Path) -> None:
@@ -59,19 +47,6 @@ def test_copies_are_worth_what_the_selection_says(
     assert chosen.epochs == pytest.approx(passes, abs=0.01)
     score = scored(built, tmp_path)
     assert score.lost["epochs"] == pytest.approx(1 - chosen.effective_units / chosen.units, abs=apart)
-
-
-def test_copies_by_cluster_size_count_as_repeated_passes(mixed: Built) -> None:
-    row = {"units": 5, "text_bytes": 9, "copies": 3}
-    rows = [
-        {**row, "id": "a", "id_hash": 1, "component": "web", "group_hash": 7},
-        {**row, "id": "b", "id_hash": 2, "component": None, "group_hash": 8},
-    ]
-    placement = pa.Table.from_pylist(rows, schema=PLACEMENT)
-    times = times_in_train(placement, mixed.selection)
-    once = times_in_train(placement.set_column(6, "copies", pa.array([1, 1], pa.int32())), mixed.selection)
-    assert times.tolist() == [3 * once[0], 0]
-    assert times.dtype == np.int32
 
 
 def test_a_part_that_is_not_taken_leaves_nothing_behind(builder: Callable[..., Built], tmp_path: Path) -> None:
