@@ -238,6 +238,25 @@ def status_of_a_sweep(
         typer.echo(status_as_text(told))
 
 
+@sweep.command("report")
+@answering
+def report_of_a_sweep(
+    recipe: RecipeFile,
+    file: SweepFile = None,
+    overrides: Overrides = None,
+    runs: Runs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Analyse the cells of a sweep anew; write its plots and the run's report."""
+    from corpusmill.pipeline.sweep_report import report_sweep, results_as_data, sweep_as_text
+
+    results = report_sweep(_recipe(recipe, overrides, runs), file)
+    if as_json:
+        _print_json(results_as_data(results))
+    else:
+        typer.echo(sweep_as_text(results.folder, _width()))
+
+
 @app.command()
 @answering
 def plan(recipe: RecipeFile, overrides: Overrides = None, runs: Runs = None, as_json: AsJson = False) -> None:

@@ -1,8 +1,10 @@
-"""The report: one HTML page with the mix and Q, and of each source the funnel, the reasons, measures and samples.
+"""The report: one HTML page with the mix and Q, what sweeps have shown, and of each source the funnel, the reasons,
+measures and samples.
 
-It is made from the manifest, the ledgers and the samples alone, so it can be made again without running anything. All
-text of documents is hostile: the template escapes everything, characters that would change how the text around them
-is shown are written out, and the page's policy forbids scripts, frames, forms and every outside address.
+It is made from the manifest, the ledgers, the samples and the results of sweeps alone, so it can be made again without
+running anything. All text of documents is hostile: the template escapes everything, characters that would change how
+the text around them is shown are written out, and the page's policy forbids scripts, frames, forms and every outside
+address.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from corpusmill.pipeline.histograms import Histogram, bars, histograms
 from corpusmill.pipeline.run import read_manifest
 from corpusmill.pipeline.samples import SAMPLES_PER_REASON, read_samples
 from corpusmill.pipeline.summary import count, counted, fired, loss_name, rewrites, share, size
+from corpusmill.pipeline.sweep_page import sections
 
 _BAR_WIDTH = 320
 _CHART_WIDTH, _CHART_HEIGHT = 320, 90
@@ -52,6 +55,7 @@ def render(manifest: Mapping[str, Any], folder: Path) -> str:
         manifest=manifest,
         folder=folder,
         sources=sources,
+        sweeps=sections(folder),
         datasets=[_dataset(dataset) for dataset in manifest.get("mix", {}).get("datasets", [])],
         counted=counted,
         share=share,

@@ -5,18 +5,22 @@ Each function returns one SVG element. What cannot be drawn (NaN, zero on a loga
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from corpusmill.scaling.axes import short, thinned
-from corpusmill.scaling.drawing import CONTROL, INK, Style, style
+from corpusmill.scaling.contract import RANDOM
+from corpusmill.scaling.drawing import BASE, CONTROL, INK, Style, style
 from corpusmill.scaling.layers import Layer, Line, Point, Points
 from corpusmill.scaling.panels import Entry, Panel, Picture, fitted
 
 MOST_CURVES = 24
+WHOLE = "everything"
+"""The group of runs that keep all."""
+_INKED = {RANDOM: CONTROL, WHOLE: BASE}
 _CURVE_POINTS = 120
 _MOST_POINTS = 2000
 
@@ -48,46 +52,61 @@ class Observation:
     """Shown apart: the prior mixture, say."""
 
 
-def loss_curves(curves: Sequence[Curve], *, title: str = "Loss curves", unit: str = "nats per token") -> str:
-    """Training loss against tokens; steps are averaged, so that a curve has at most 120 points. Of more than
-    `MOST_CURVES` runs some are shown, evenly chosen."""
+def loss_curves(curves: Sequence[Curve], *, title: str, runs: int | None = None, unit: str = "nats per token") -> str:
+    """Training loss against tokens; steps are averaged, so that a curve has at most 120 points.
+
+    Of more than `MOST_CURVES` curves some are shown, evenly chosen. `runs`: how many there are in all, where `curves`
+    are a choice already.
+    """
+    runs = len(curves) if runs is None else runs
     chosen = [curves[place] for place in thinned(len(curves), MOST_CURVES)]
     styles = _styles([curve.group for curve in curves])
     layers = [
         Line(points=_averaged(curve.tokens, curve.loss), style=styles[curve.group], width=1.1, told=curve.name)
         for curve in chosen
     ]
-    told = f"Training loss against tokens of {len(chosen)} of {len(curves)} runs, each point a mean over steps."
+    told = f"Training loss against tokens of {len(chosen)} of {runs} runs, each point a mean over steps."
     x, y = fitted(layers, x_log=True, least=0.05)
     panel = Panel(title="", across="tokens trained on", up=f"training loss, {unit}", layers=layers, x=x, y=y)
     groups = dict.fromkeys(curve.group for curve in chosen)
     legend = [Entry(name=group, style=styles[group], marked=False) for group in groups]
-    more = f" ({len(chosen)} of {len(curves)} runs)" if len(chosen) < len(curves) else ""
+    more = f" ({len(chosen)} of {runs} runs)" if len(chosen) < runs else ""
     return Picture(title=title + more, told=told, panels=[panel], legend=legend, height=360).svg()
 
 
-def residuals(groups: Mapping[str, Sequence[Point]], *, title: str, across: str, logarithmic: bool = True) -> str:
+def residuals(
+    parts: Mapping[str, Mapping[str, Sequence[Point]]], *, title: str, across: str, logarithmic: bool = True
+) -> str:
     """Residuals of a fit, log of observed over predicted loss, against what was fitted on: a good fit leaves no shape.
 
     Args:
-        groups: name -> (input, residual in log loss) for each run.
+        parts: title of a panel -> name of a group -> (input, residual in log loss) for each run. Each panel has a
+            vertical axis of its own.
         across: what the input is.
     """
-    styles = _styles(list(groups))
+    styles = _styles(name for groups in parts.values() for name in groups)
+    panels = [
+        _residuals(name, groups, styles, across=across, logarithmic=logarithmic) for name, groups in parts.items()
+    ]
+    legend = [Entry(name=name, style=styles[name], line=False) for groups in parts.values() for name in groups]
+    count = sum(len(points) for groups in parts.values() for points in groups.values())
+    told = f"Residuals of {count} runs around zero; positive: the loss was higher than the fit says."
+    return Picture(title=title, told=told, panels=panels, legend=legend, columns=min(2, len(panels)), height=270).svg()
+
+
+def _residuals(
+    name: str, groups: Mapping[str, Sequence[Point]], styles: Mapping[str, Style], *, across: str, logarithmic: bool
+) -> Panel:
     layers: list[Layer] = []
-    for name, points in groups.items():
+    for group, points in groups.items():
         shown = [points[place] for place in thinned(len(points), _MOST_POINTS)]
         percent = [(x, 100 * value) for x, value in shown]
-        told = [f"{name}: {value:+.2f} % at {short(x)}" for x, value in percent]
-        layers.append(Points(points=percent, style=styles[name], told=told, size=3.2))
-    x, y = fitted([*layers, Line(points=[(1, -0.1), (1, 0.1)], style=CONTROL)] if not any(groups.values()) else layers,
-                  x_log=logarithmic, least=0.2)  # fmt: skip
+        told = [f"{group}: {value:+.2f} % at {short(x)}" for x, value in percent]
+        layers.append(Points(points=percent, style=styles[group], told=told, size=3.2))
+    x, _ = fitted(layers, x_log=logarithmic)
     layers.insert(0, Line(points=[(x.low, 0), (x.high, 0)], style=Style(INK, "circle"), width=1, faint=True))
-    count = sum(map(len, groups.values()))
-    told_all = f"Residuals of {count} runs around zero; positive: the loss was higher than the fit says."
-    panel = Panel(title="", across=across, up="residual, % of the loss", layers=layers, x=x, y=y)
-    legend = [Entry(name=name, style=styles[name], line=False) for name in groups]
-    return Picture(title=title, told=told_all, panels=[panel], legend=legend, height=280).svg()
+    _, y = fitted(layers, x_log=logarithmic, least=0.2)
+    return Panel(title=name, across=across, up="residual, % of the loss", layers=layers, x=x, y=y)
 
 
 def predictions(observations: Sequence[Observation], *, title: str, unit: str = "bits per byte") -> str:
@@ -123,8 +142,10 @@ def _square(layers: Sequence[Layer]) -> Line:
     return Line(points=[(value, value) for value in both], style=CONTROL)
 
 
-def _styles(names: Sequence[str]) -> dict[str, Style]:
-    return {name: style(index) for index, name in enumerate(dict.fromkeys(names))}
+def _styles(names: Iterable[str]) -> dict[str, Style]:
+    """Those of the plots of a sweep, where names are its scores in its order."""
+    coloured = [name for name in dict.fromkeys(names) if name not in _INKED]
+    return _INKED | {name: style(index) for index, name in enumerate(coloured)}
 
 
 def _averaged(tokens: NDArray[np.int64], loss: NDArray[np.float64]) -> list[Point]:

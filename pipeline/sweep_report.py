@@ -1,0 +1,110 @@
+"""A sweep's results: the analysis of its cells, its plots, the run's page, and the text on the terminal.
+
+scaling/<sweep>/analysis.json   scaling/analysis.py has its shape
+scaling/<sweep>/plots/*.svg     pipeline/sweep_plots.py has their names
+report/index.html               of the run; pipeline/sweep_page.py is the sweep's part
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from corpusmill.documents.errors import UsageError
+from corpusmill.documents.shards import atomic_text
+from corpusmill.pipeline import sweep_tables as tables
+from corpusmill.pipeline.lock import locked
+from corpusmill.pipeline.recipe import Recipe
+from corpusmill.pipeline.report import write_report
+from corpusmill.pipeline.summary import table
+from corpusmill.pipeline.sweep_page import Results, incomplete, read_cells, read_results
+from corpusmill.pipeline.sweep_plots import plots_of, write_plots
+from corpusmill.pipeline.sweep_recipe import sweep_options
+from corpusmill.scaling.analysis import AnalysisOptions, analyse
+from corpusmill.scaling.axes import short
+
+
+def analyse_sweep(run: Path, folder: Path) -> None:
+    """Analyses a sweep's cells anew; writes analysis.json, the plots and the run's page.
+
+    Args:
+        run: the folder of the run.
+        folder: that of the sweep in it, which has cells.parquet and sweep.json.
+
+    Raises:
+        UsageError: if there are no cells.
+        DamagedRunError: if a file of the sweep cannot be read.
+    """
+    analysis = analyse(read_cells(folder), AnalysisOptions()).as_dict()
+    atomic_text(folder / "analysis.json", json.dumps(analysis, indent=1, allow_nan=False) + "\n")
+    results = read_results(folder)
+    write_plots(folder, [(panel, plots_of(folder, panel, results.sweep["cells"])) for panel in analysis["panels"]])
+    write_report(run)
+
+
+def report_sweep(recipe: Recipe, file: Path | None = None) -> Results:
+    """What `corpusmill sweep report` does: analyses the cells that are there, whatever else the recipe asks for.
+
+    Args:
+        file: with the sweep's options, instead of the recipe's `sweep`.
+
+    Raises:
+        UsageError: if the sweep has no cells, or a command is at work in the run's folder.
+        RecipeError: if the recipe's sweep cannot be used.
+    """
+    options = sweep_options(recipe, file)
+    run = recipe.runs / recipe.name
+    folder = run / "scaling" / options.name
+    if not (folder / "cells.parquet").is_file():
+        raise UsageError(f"{folder}: has no cells (cells.parquet); `corpusmill sweep run` makes them")
+    taken = "process {process} is at work in this folder; wait for it"
+    unusable = "the run's folder cannot be written ({reason}); mend its rights"
+    with locked(run, str(run), taken=taken, unusable=unusable):
+        analyse_sweep(run, folder)
+    return read_results(folder)
+
+
+def results_as_data(results: Results) -> dict[str, Any]:
+    """A sweep's analysis and where its plots and the run's page are, for machines."""
+    run = results.folder.parent.parent
+    return {
+        "folder": str(results.folder),
+        "report": str(run / "report" / "index.html"),
+        "plots": [str(path) for path in sorted((results.folder / "plots").glob("*.svg"))],
+        **results.analysis,
+    }
+
+
+def sweep_as_text(folder: Path, width: int) -> str:
+    """What a sweep came to, for the terminal.
+
+    Raises:
+        DamagedRunError: if a file is missing or not what it should be.
+    """
+    results = read_results(folder)
+    blocks = [incomplete(results), "\n".join(_wrapped(results.analysis["conclusion"], width))]
+    for panel in results.analysis["panels"]:
+        name = f"{panel['pool']}, {panel['proxy']}"
+        best = tables.best_table(panel)
+        keep = [place for place, head in enumerate(best.head) if not head.startswith("not distinguishable")]
+        rows = [[row[place] for place in keep] for row in best.rows]
+        lines = [f"Best fraction of each budget, {name}:", table([best.head[place] for place in keep], rows)]
+        lines.append("Not distinguishable from it:")
+        for one in panel["best"]:
+            near = f"{short(one['size'])}: {tables.undistinguished(panel, one)}"
+            lines += textwrap.wrap(near, width, initial_indent="  ", subsequent_indent="    ")
+        blocks.append("\n".join(lines))
+    run = folder.parent.parent
+    blocks.append(f"report:   {run / 'report' / 'index.html'}\nplots:    {folder / 'plots'}")
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _wrapped(sentences: Sequence[str], width: int) -> list[str]:
+    return [
+        line
+        for sentence in sentences
+        for line in textwrap.wrap(sentence, width, initial_indent="- ", subsequent_indent="  ")
+    ]
