@@ -283,8 +283,8 @@ class Supplies:
         found: dict[str, dict[str, Supply]] = {}
         for cases in self.cases.values():
             for case in cases:
-                inside = [c for c in self.codes if c == case.leaf or (case.by and c.startswith(f"{case.leaf}/"))]
-                found[case.leaf] = {component: self._supply(component) for component in sorted(inside)}
+                inside = sorted(filter(case.holds, self.codes))
+                found[case.leaf] = {component: self._supply(component) for component in inside}
         return Totals(found)
 
     def total(self, component: str, split: int) -> NDArray[np.int64]:

@@ -46,6 +46,14 @@ class Case:
     where: str | None
     by: str | None
 
+    def holds(self, component: str) -> bool:
+        """Whether a component is this leaf, or one of its column's values.
+
+        >>> Case("web", None, "language").holds("web/de"), Case("web", None, None).holds("web/de")
+        (True, False)
+        """
+        return component == self.leaf or (self.by is not None and component.startswith(f"{self.leaf}/"))
+
 
 def cases_by_source(options: MixOptions, sources: Collection[str]) -> dict[str, tuple[Case, ...]]:
     """What the documents of each source are divided into, over all stages of the mix; sources without a share are out.

@@ -131,7 +131,7 @@ def _estimated(mix: Mix) -> Totals:
             leaves[case.leaf] = {
                 component: _supply(component, source, *sums, options)
                 for component, sums in sorted(found.items())
-                if component == case.leaf or (case.by and component.startswith(f"{case.leaf}/"))
+                if case.holds(component)
             }
     return Totals(leaves)
 

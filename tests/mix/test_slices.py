@@ -158,3 +158,19 @@ def test_too_many_values_are_no_components() -> None:
 def test_a_condition_that_fails_on_a_document_says_which_one_and_why() -> None:
     with pytest.raises(RecipeError, match=r"mix\.slices: bad: language::INT > 3: fails on a document: Conversion"):
         components(ROWS, [Case("bad", "language::INT > 3", None)])
+
+
+@pytest.mark.parametrize(
+    ("by", "component", "held"),
+    [
+        (None, "web", True),
+        (None, "web/de", False),
+        ("language", "web/de", True),
+        ("language", "web/", True),
+        ("language", "web", True),
+        ("language", "web2/de", False),
+        ("language", "books/web", False),
+    ],
+)
+def test_a_leaf_holds_its_own_components_alone(by: str | None, component: str, held: bool) -> None:
+    assert Case("web", None, by).holds(component) is held
