@@ -126,7 +126,7 @@ def test_a_domain_is_cut_at_its_tokens() -> None:
 
 
 def test_a_domain_without_held_out_documents_is_refused() -> None:
-    with pytest.raises(InputError, match="no document of web is held out; raise heldout.share"):
+    with pytest.raises(InputError, match=r"no document of web is held out; raise heldout.share"):
         heldout_rows(table(5), OPTIONS)
 
 
@@ -151,9 +151,7 @@ def test_a_held_out_source_with_a_near_duplicate_in_a_pool_is_refused() -> None:
         4, source=["web", "web", "exam", "exam"], pool=[True, True, False, False], split=[0, 0, HELD_OUT, HELD_OUT]
     )
     check_heldout(documents, np.array([1, 2, 3, 4], np.uint64), {"exam": None})
-    with pytest.raises(
-        InputError, match="1 of 2 documents of exam have near-copies in the pools, such as 0003 and 0001"
-    ):
+    with pytest.raises(InputError, match="1 of 2 documents of exam have near-copies in the pools, such as 0003"):
         check_heldout(documents, np.array([1, 2, 3, 2], np.uint64), {"exam": None})
 
 

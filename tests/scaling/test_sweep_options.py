@@ -97,5 +97,5 @@ def test_names_are_checked_against_the_recipe() -> None:
     both = options(heldout={"whole": ["forum"]})
     with pytest.raises(RecipeError, match="forum is held out entirely and trained on in the pool web"):
         both.check({"web": None, "forum": None})
-    with pytest.raises(RecipeError, match="weights.books: is no held-out domain"):
+    with pytest.raises(RecipeError, match=r"weights.books: is no held-out domain"):
         options(heldout={"weights": {"books": 1}}).check({"web": None, "forum": None})

@@ -1,0 +1,233 @@
+"""A sweep of a run that has ended: prepared, run, resumed, refused. The proxy is the n-gram model."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from corpusmill.documents.errors import InputError, RecipeError, UsageError
+from corpusmill.pipeline.executors import LocalExecutor
+from corpusmill.pipeline.progress import PlainProgress
+from corpusmill.pipeline.recipe import Recipe, load_recipe
+from corpusmill.pipeline.run import run_recipe
+from corpusmill.pipeline.sweep_command import status_as_text
+from corpusmill.pipeline.sweeping import SweepResult, run_sweep, sweep_status
+
+SYLLABLES = ["ba", "ce", "di", "fo", "gu", "la", "me", "ni", "po", "ru", "sta", "ver"]
+SWEEP: dict[str, Any] = {
+    "pools": {"web": {"sources": ["web"]}},
+    "scores": {"length": {"measure": "gopher_quality.words"}},
+    "fractions": [0.5],
+    "sizes": [4000, 0.9],
+    "seeds": 2,
+    "heldout": {"share": 0.2, "sources": ["web", "notes"], "max_tokens": 3000},
+    "tokenizer": {"vocab_size": 300},
+    "proxies": {"ngram": {"order": 3}},
+}
+
+
+def sentences(chance: random.Random, count: int) -> str:
+    """Sentences of a small language, whose words are of two or three syllables."""
+
+    def word() -> str:
+        return "".join(chance.choice(SYLLABLES) for _ in range(chance.randint(2, 3)))
+
+    return " ".join(f"{word().capitalize()} {word()} {word()}." for _ in range(count))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two sources that has ended."""
+    chance = random.Random(11)
+    folder = tmp_path_factory.mktemp("swept")
+    web = [
+        {"id": f"w{n}", "text": sentences(chance, chance.randint(10, 30)), "language": "en" if n % 9 else "de"}
+        for n in range(150)
+    ]
+    notes = [{"id": f"n{n}", "text": sentences(chance, 20)} for n in range(40)]
+    notes.append({"id": "copied", "text": web[0]["text"]})
+    for name, rows in (("web", web), ("notes", notes)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with closing(LocalExecutor(2)) as executor:
+        ended = run_recipe(recipe_in(folder, {}), executor, PlainProgress())
+    kept = {name: source["documents_out"] for name, source in ended.manifest["sources"].items()}
+    assert kept == {"web": 150, "notes": 41}
+    return folder
+
+
+def recipe_in(folder: Path, sweep: Mapping[str, Any]) -> Recipe:
+    loose = {"min_words": 1, "min_stop_words": 0, "max_mean_word_length": 30, "min_alphabetic_tokens": 0.5}
+    recipe = {
+        "name": "swept",
+        "seed": 5,
+        "runs": str(folder / "runs"),
+        "sources": {
+            "web": {"paths": ["web.jsonl"], "stages": [{"gopher_quality": loose}, {"quality": {"languages": ["en"], "min_score": None}}]},
+            "notes": {"paths": ["notes.jsonl"]},
+        },
+        **({"sweep": {**SWEEP, **sweep}} if sweep is not None else {}),
+    }
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    return load_recipe(path)
+
+
+def sweep_in(folder: Path, workers: int = 2, **changes: Any) -> SweepResult:
+    with closing(LocalExecutor(workers)) as executor:
+        result = run_sweep(recipe_in(folder, changes), executor, PlainProgress())
+    assert result is not None
+    return result
+
+
+def test_a_sweep_gives_a_row_for_every_cell(folder: Path) -> None:
+    result = sweep_in(folder)
+    assert result.exit_code == 0
+    table = pq.read_table(result.folder / "cells.parquet")
+    rows = table.to_pylist()
+    sizes = sorted(set(table["size"].to_pylist()))
+    assert sizes[0] == 4000
+    asked = {
+        (score, fraction, size, seed)
+        for score, fraction in [("all", 1.0), ("length", 0.5), ("random", 0.5)]
+        for size in sizes
+        for seed in (0, 1)
+    }
+    assert {(row["score"], row["fraction"], row["size"], row["seed"]) for row in rows} == asked
+    for row in rows:
+        assert row["proxy"] == "ngram"
+        assert row["parameters"] is None
+        assert abs(row["kept_tokens"] - row["fraction"] * row["pool_tokens"]) < 400
+        assert row["train_tokens"] == row["kept_tokens"]
+        assert row["loss"] == pytest.approx((row["loss.web"] + row["loss.notes"]) / 2)
+        assert 0.5 < row["loss"] < 8
+    everything = {(row["size"], row["seed"]): row["loss"] for row in rows if row["score"] == "all"}
+    assert all(everything[sizes[1], seed] < everything[sizes[0], seed] for seed in (0, 1)), "more data, less loss"
+    told = json.loads((result.folder / "sweep.json").read_text())
+    assert told["asked"] == len(told["cells"]) == 12
+    assert told["domains"] == {"web": 0.5, "notes": 0.5}
+
+
+def test_longer_documents_are_what_the_score_keeps(folder: Path) -> None:
+    rows = pq.read_table(sweep_in(folder).folder / "cells.parquet").to_pylist()
+    documents = {(row["score"], row["size"], row["seed"]): row["kept_documents"] for row in rows}
+    for (score, size, seed), count in documents.items():
+        if score == "length":
+            assert count < documents["random", size, seed] < documents["all", size, seed]
+
+
+def test_a_second_run_trains_nothing(folder: Path) -> None:
+    first = sweep_in(folder)
+    markers = {path: path.stat().st_mtime_ns for path in (first.folder / "tasks").glob("*.json")}
+    assert len(markers) == 12
+    sweep_in(folder)
+    assert {path: path.stat().st_mtime_ns for path in markers} == markers
+    assert status_as_text(sweep_status(recipe_in(folder, {}))) == "ngram: 12 of 12 cells done"
+
+
+def test_only_what_changed_is_run_again(folder: Path) -> None:
+    first = sweep_in(folder)
+    gone = sorted((first.folder / "tasks").glob("*.json"))[0]
+    gone.unlink()
+    assert sweep_status(recipe_in(folder, {})).cells == {"ngram": (11, 12)}
+    assert sweep_status(recipe_in(folder, {"seeds": 3})).cells == {"ngram": (11, 18)}
+    # Other proxies are other cells; what is held out is another table of documents.
+    assert sweep_status(recipe_in(folder, {"proxies": {"ngram": {"order": 2}}})).cells == {"ngram": (0, 12)}
+    assert not sweep_status(recipe_in(folder, {"heldout": {"share": 0.3}})).prepared
+    sweep_in(folder)
+    assert gone.exists()
+
+
+def test_any_number_of_workers_gives_the_same_losses(folder: Path) -> None:
+    def losses(workers: int) -> list[tuple[Any, ...]]:
+        result = sweep_in(folder, workers, name=f"by_{workers}")
+        rows = pq.read_table(result.folder / "cells.parquet").to_pylist()
+        return [tuple(value for key, value in row.items() if key != "seconds") for row in rows]
+
+    assert losses(1) == losses(3)
+
+
+def test_the_cost_is_told_before_a_cell_is_run(folder: Path) -> None:
+    with closing(LocalExecutor(1)) as executor:
+        seen: list[Any] = []
+        recipe = recipe_in(folder, {"name": "dry"})
+        result = run_sweep(recipe, executor, PlainProgress(), dry_run=True, tell=seen.extend)
+    assert result is not None
+    assert not result.ran
+    [cost] = seen
+    assert (cost.proxy, cost.cells) == ("ngram", 12)
+    assert not (result.folder / "tasks").exists()
+
+
+def test_no_document_is_both_held_out_and_trained_on(folder: Path) -> None:
+    result = sweep_in(folder)
+    documents = pq.read_table(result.folder / "documents.parquet")
+    held = documents.filter(pc.equal(documents["split"], 2))
+    assert 20 <= len(held) <= 60
+    # "copied" has the text of w0: they are of one cluster, and so of one side.
+    sides = {row["id"]: row["split"] for row in documents.to_pylist()}
+    ids = pq.read_table(next((folder / "runs/swept/web/curated").glob("*.parquet")), columns=["id", "text"]).to_pylist()
+    notes = pq.read_table(next((folder / "runs/swept/notes/curated").glob("*.parquet")), columns=["id", "text"])
+    twins = {row["text"]: row["id"] for row in ids}
+    pairs = [(row["id"], twins[row["text"]]) for row in notes.to_pylist() if row["text"] in twins]
+    assert len(pairs) == 1
+    assert all(sides[one] == sides[other] for one, other in pairs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        (
+            {"scores": {"q": {"measure": "quality.score"}}},
+            InputError,
+            r"scores.q: quality.score is null for \d+ of 150",
+        ),
+        ({"scores": {"q": {"measure": "qualty.score"}}}, RecipeError, "did you mean 'quality.score'"),
+        ({"scores": {"q": {"measure": "url"}}}, RecipeError, "'url' is no number"),
+        ({"pools": {"web": {"sources": ["wep"]}}}, RecipeError, "'wep' is no source of the recipe"),
+        ({"pools": {"web": {"sources": ["web"], "where": "wurds > 3"}}}, RecipeError, "wurds"),
+        ({"heldout": {"whole": ["notes"]}}, InputError, "1 of 41 documents of notes have near-copies in the pools"),
+        ({"heldout": {"whole": ["web"]}}, RecipeError, "web is held out entirely and trained on"),
+        ({"sizes": [1000, 10_000_000]}, RecipeError, r"10,000,000 tokens, and the pool web has \d\d,\d{3} to train on"),
+        ({"proxies": {"n": {"kind": "ngramm"}}}, RecipeError, 'did you mean "ngram"'),
+        ({"proxies": {"ngram": {"ordr": 3}}}, RecipeError, 'proxies.ngram: unknown key "ordr"; did you mean "order"'),
+        ({"tokenizer": {"vocab_size": 30_000}}, InputError, r"sweep.tokenizer: vocab_size: .* support"),
+    ],
+)
+def test_what_cannot_be_swept_is_refused(
+    folder: Path, changes: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        sweep_in(folder, 1, name="refused", **changes)
+
+
+def test_a_run_that_has_not_ended_is_not_swept(folder: Path, tmp_path: Path) -> None:
+    for name in ("web", "notes"):
+        (tmp_path / f"{name}.jsonl").write_text((folder / f"{name}.jsonl").read_text())
+    with pytest.raises(UsageError, match="first `corpusmill run"):
+        sweep_in(tmp_path, 1)
+
+
+def test_a_recipe_without_a_sweep_says_so(folder: Path) -> None:
+    path = folder / "plain.yaml"
+    path.write_text(yaml.safe_dump({"name": "swept", "sources": {"web": {"paths": ["web.jsonl"]}}}))
+    with closing(LocalExecutor(1)) as executor, pytest.raises(RecipeError, match="has no `sweep`; name pools"):
+        run_sweep(load_recipe(path), executor, PlainProgress())
+
+
+def test_a_sweep_may_stand_in_a_file_of_its_own(folder: Path) -> None:
+    path = folder / "other.yaml"
+    path.write_text(yaml.safe_dump({**SWEEP, "sizes": [0.5, 1.0]}))
+    with closing(LocalExecutor(2)) as executor:
+        result = run_sweep(recipe_in(folder, {}), executor, PlainProgress(), file=path)
+    assert result is not None
+    assert result.folder.name == "other"
+    assert len(pq.read_table(result.folder / "cells.parquet")) == 12
