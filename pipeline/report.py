@@ -22,7 +22,7 @@ from corpusmill.pipeline.explain import ledger_rows, number, recipe_stages
 from corpusmill.pipeline.histograms import Histogram, bars, histograms
 from corpusmill.pipeline.run import read_manifest
 from corpusmill.pipeline.samples import SAMPLES_PER_REASON, read_samples
-from corpusmill.pipeline.summary import count, counted, fired, loss_name, rewrites, share, size
+from corpusmill.pipeline.summary import count, counted, fired, heldout_rows, loss_name, rewrites, share, size
 from corpusmill.pipeline.sweep_page import sections
 
 _BAR_WIDTH = 320
@@ -79,8 +79,7 @@ def shown(text: object, characters: int = _SHOWN_CHARACTERS) -> Markup:
 def _dataset(dataset: Mapping[str, Any]) -> dict[str, Any]:
     parts = [{"name": loss_name(name), "value": value} for name, value in dataset["quality"]["parts"].items()]
     splits = dataset["splits"]
-    heldout = sum(rows for name, rows in splits.items() if name not in ("train", "validation"))
-    held = {"validation": splits.get("validation", 0), "heldout": heldout}
+    held = {"validation": splits.get("validation", 0), "heldout": heldout_rows(dataset)}
     return {**dataset, "losses": parts, "train": splits["train"], **held}
 
 

@@ -210,13 +210,17 @@ def place(folder: Path, dataset: Mapping[str, Any]) -> Path:
     return Path(os.path.normpath(folder / dataset["folder"]))
 
 
+def heldout_rows(dataset: Mapping[str, Any]) -> int:
+    """Documents of a dataset that are held out by source: all splits but those that every dataset may have."""
+    return sum(rows for name, rows in dataset["splits"].items() if name not in ("train", "validation"))
+
+
 def _rows(dataset: Mapping[str, Any]) -> str:
     splits = dataset["splits"]
     parts = [f"{counted(splits['train'], 'document')} for training"]
     if splits.get("validation"):
         parts.append(f"{splits['validation']:,} for validation")
-    heldout = sum(rows for name, rows in splits.items() if name not in ("train", "validation"))
-    if heldout:
+    if heldout := heldout_rows(dataset):
         parts.append(f"{heldout:,} held out by source")
     return ", ".join([*parts, counted(dataset["shards"], "shard")])
 
