@@ -120,7 +120,8 @@ def _prefix(tokens: NDArray[np.int64], wanted: float) -> int:
 
 
 def heldout_rows(documents: pa.Table, options: SweepOptions) -> dict[str, NDArray[np.int64]]:
-    """The held-out documents of each domain, in the order of their keys, `max_tokens` of each at most.
+    """The held-out documents of each domain, in the order of their keys, `max_tokens` of each at most. Of a source that
+    pools take a part of, they are of that part.
 
     Raises:
         InputError: if a domain has none.
@@ -129,7 +130,11 @@ def heldout_rows(documents: pa.Table, options: SweepOptions) -> dict[str, NDArra
     tokens, hashes = documents.column("tokens").to_numpy(), documents.column("id_hash").to_numpy()
     found = {}
     for domain in options.domains():
-        rows = np.flatnonzero(held & pc.equal(documents.column("source"), domain).to_numpy())
+        wanted = held & pc.equal(documents.column("source"), domain).to_numpy()
+        pools = [documents.column(POOL + name) for name, pool in options.pools.items() if domain in pool.sources]
+        if pools:
+            wanted &= np.any([pool.to_numpy() for pool in pools], axis=0)
+        rows = np.flatnonzero(wanted)
         rows = rows[np.argsort(keyed(hashes[rows], options.seed, "sweep/heldout"), kind="stable")]
         rows = rows[: _prefix(tokens[rows], options.heldout.max_tokens)] if len(rows) else rows
         if not tokens[rows].any():

@@ -76,7 +76,8 @@ class Heldout:
     share: float = 0.05
     """Of the clusters of all sources."""
     sources: tuple[str, ...] = ()
-    """Whose held-out documents make a domain each. Empty: all sources of the pools."""
+    """Whose held-out documents make a domain each; of a source that pools take a part of, that part. Empty: all sources
+    of the pools."""
     whole: tuple[str, ...] = ()
     """Sources that are held out entirely, a domain each. None of their documents may have a near-duplicate among the
     documents to train on."""

@@ -125,6 +125,11 @@ def test_a_domain_is_cut_at_its_tokens() -> None:
     assert abs(documents["tokens"].to_numpy()[rows].sum() - 500) <= 40
 
 
+def test_of_a_source_that_a_pool_takes_a_part_of_that_part_is_held_out() -> None:
+    documents = table(80, split=[HELD_OUT] * 80, pool=[number < 30 for number in range(80)])
+    assert set(heldout_rows(documents, OPTIONS)["web"].tolist()) == set(range(30))
+
+
 def test_a_domain_without_held_out_documents_is_refused() -> None:
     with pytest.raises(InputError, match=r"no document of web is held out; raise heldout.share"):
         heldout_rows(table(5), OPTIONS)
