@@ -184,7 +184,7 @@ def _against_fraction(
         layers.append(_region(best["lowest_fraction"], best["highest_fraction"], ticks))
     for score in shown:
         own = sorted((cell for cell in cells if cell["score"] == score), key=lambda cell: cell["fraction"])
-        line = [(cell["fraction"], cell["loss"]) for cell in [*own, *whole]]
+        line = [(cell["fraction"], _number(cell["loss"])) for cell in [*own, *whole]]
         layers += [Line(points=line, style=styles[score], width=1.3), _measured(own, styles[score], same)]
     return [*layers, _measured(whole, BASE, same)]
 
@@ -192,7 +192,7 @@ def _against_fraction(
 def _measured(cells: Sequence[Data], looks: Style, same: set[tuple[str, float]]) -> Points:
     """Means over seeds. Open marks are those outside `same`; without any there, all are filled."""
     return Points(
-        points=[(cell["fraction"], cell["loss"]) for cell in cells],
+        points=[(cell["fraction"], _number(cell["loss"])) for cell in cells],
         style=looks,
         lows=[_number(cell["low"]) for cell in cells],
         highs=[_number(cell["high"]) for cell in cells],
@@ -233,7 +233,8 @@ def _line(curve: Data, floor: float) -> list[Point]:
 
 
 def _ends(curve: Data, name: str) -> list[float]:
-    return [_number(value) for value in curve[name]]
+    """The lower or upper ends of intervals; none where one seed gives none."""
+    return [_number(value) for value in curve[name] or ()]
 
 
 def _place(point: Data, floor: float) -> Point:
