@@ -23,8 +23,9 @@ from numpy.typing import ArrayLike, NDArray
 from corpusmill.documents.errors import InputError
 from corpusmill.scaling.descent import Floats
 from corpusmill.scaling.diagnosis import Need, Parameter
-from corpusmill.scaling.fit import Fit, checked, grid, solve, spans
+from corpusmill.scaling.fit import Fit, checked, grid, ratio_spans, solve, spans
 from corpusmill.scaling.log_sum import LogSum, terms
+from corpusmill.scaling.published import ChinchillaLaw, FitRange
 
 LAW = "Chinchilla's law"
 DELTA = 1e-3
@@ -59,6 +60,24 @@ class ChinchillaFit(Fit):
     """
 
     dropped: tuple[int, ...] = ()
+
+    def constants(self, name: str = "own fit") -> ChinchillaLaw:
+        """As a set of constants for a budget, which knows its range.
+
+        Raises:
+            UsageError: if the surface is flat and an exponent is 0.
+        """
+        return ChinchillaLaw(
+            A=self.value("A"),
+            B=self.value("B"),
+            E=self.value("E"),
+            alpha=self.value("alpha"),
+            beta=self.value("beta"),
+            name=name,
+            fitted=FitRange(
+                parameters=self.inputs["N"], tokens=self.inputs["D"], tokens_per_parameter=self.ratios["D", "N"]
+            ),
+        )
 
 
 def fit_chinchilla(
@@ -95,13 +114,14 @@ def fit_chinchilla(
     order = np.argsort(-observed, kind="stable")
     dropped, kept = np.sort(order[:drop_largest]), np.sort(order[drop_largest:])
     observed, sizes, data = observed[kept], sizes[kept], data[kept]
+    inputs = {"N": sizes, "D": data}
     solution = solve(
         LAW,
         PARAMETERS,
         chinchilla_surface(sizes, data),
         observed,
         STARTS,
-        inputs={"N": sizes, "D": data},
+        inputs=inputs,
         needs=NEEDS,
         delta=delta,
         groups=None if groups is None else np.asarray(groups)[kept],
@@ -114,7 +134,8 @@ def fit_chinchilla(
         estimates=solution.estimates,
         residuals=solution.residuals,
         objective=solution.objective,
-        inputs=spans({"N": sizes, "D": data}),
+        inputs=spans(inputs),
+        ratios=ratio_spans(inputs, ("D", "N")),
         warnings=solution.warnings,
         draws=solution.draws,
         formula=chinchilla_formula,

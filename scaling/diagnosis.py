@@ -53,13 +53,12 @@ def unmet(needs: Sequence[Need], inputs: Mapping[str, Floats]) -> list[tuple[str
         if len(values) >= need.values:
             continue
         shown = " and ".join(f"{value:.4g}" for value in values)
-        found.append(
-            (
-                f"The surface is flat: {need.input} is only ever {shown}, so {_listed(need.parameters)} cannot be told "
-                f"apart; that takes {need.values} different values.",
-                need.parameters,
-            )
+        told = "told apart" if len(need.parameters) > 1 else "told"
+        sentence = (
+            f"The surface is flat: {need.input} is only ever {shown}, so {_listed(need.parameters)} cannot be {told}; "
+            f"that takes {need.values} different values."
         )
+        found.append((sentence, need.parameters))
     return found
 
 

@@ -62,6 +62,7 @@ class Fit:
     residuals  ln of the predicted less ln of the observed loss, for each point that was fitted
     objective  the sum that was minimised
     inputs     name -> (lowest, highest) of the points
+    ratios     (name, name) -> the same of one input over another, where a law is as little known beyond it
     warnings   plain sentences: what the data do not tell; empty where nothing is amiss
     draws      parameters of the bootstrap draws, float64[draws, parameters]; None where the intervals are profiles
     formula    the law
@@ -72,6 +73,7 @@ class Fit:
     residuals: Floats
     objective: float
     inputs: Mapping[str, tuple[float, float]]
+    ratios: Mapping[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     draws: Floats | None = field(default=None, repr=False, compare=False)
     formula: Formula = field(repr=False, compare=False)
@@ -134,6 +136,9 @@ class Fit:
             if not extrapolate:
                 require_within(self.law, name, values, ends)
             given[name] = values
+        for (upper, lower), ends in self.ratios.items():
+            if not extrapolate:
+                require_within(self.law, f"{upper} / {lower}", given[upper] / given[lower], ends)
         return given
 
 
@@ -210,6 +215,8 @@ def solve(
             f"{law}: Huber's loss with delta = {delta:g} needs bootstrap draws for its intervals: draws > 0"
         )
     given = np.ones(count) if weights is None else checked(law, "weight", weights, count)
+    if groups is not None and len(groups) != count:
+        raise InputError(f"{law}: {len(groups)} groups for {count} losses; give one for each run")
     bounds = Bounds(
         np.array([parameter.low for parameter in parameters], np.float64),
         np.array([parameter.high for parameter in parameters], np.float64),
@@ -282,6 +289,12 @@ def checked(law: str, name: str, values: ArrayLike, count: int | None = None) ->
 def spans(inputs: Mapping[str, Floats]) -> dict[str, tuple[float, float]]:
     """The range of each input."""
     return {name: (float(values.min()), float(values.max())) for name, values in inputs.items()}
+
+
+def ratio_spans(inputs: Mapping[str, Floats], *pairs: tuple[str, str]) -> dict[tuple[str, str], tuple[float, float]]:
+    """The range of one input over another."""
+    ratios = {(upper, lower): inputs[upper] / inputs[lower] for upper, lower in pairs}
+    return {pair: (float(values.min()), float(values.max())) for pair, values in ratios.items()}
 
 
 def grid(*axes: ArrayLike) -> Floats:
