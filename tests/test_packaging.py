@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-FLOORS = ("documents", "filters", "dedup", "mix", "pipeline")
+FLOORS = ("documents", "filters", "dedup", "mix", "scaling", "pipeline")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
