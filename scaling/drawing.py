@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 
+from corpusmill.documents.printable import printable
+
 INK = "currentColor"
 FONT = 12
 """Pixels."""
@@ -60,7 +62,7 @@ def clean(text: str) -> str:
     >>> clean("a\\u202eb\\x00")
     'a??b'
     """
-    return "".join(character if character.isprintable() else "?" for character in str(text))
+    return printable(str(text))
 
 
 def element(name: str, *children: str, **attributes: str | float) -> str:
