@@ -1,4 +1,4 @@
-"""What a sweep shows: curves, frontiers, slopes, multipliers, the best fraction of each budget, and how sure all that is.
+"""What a sweep shows: curves, frontiers, slopes, multipliers, the best fraction of each budget, and how sure it all is.
 
 `analyse(cells, options)` takes the table of `contract.CELLS` and gives an `Analysis`, whose `as_dict()` is plain JSON:
 
@@ -16,6 +16,8 @@ An *estimate* is {"value", "low", "high"}; low and high are null where nothing c
     sizes [int], fractions [float, ascending, 1 included], scores [string, without `all`; `random` last], seeds [int]
     notes        [sentence]: no slope, no band, missing cells, ...
     conclusion   [sentence]: of this panel alone
+    claims       [{score, better_than_random, worse_than_random, better_than_all (booleans: shown at some fraction and
+                 size), steeper, grows}] for each score but `random`, adjusted for all scores together
     missing      [{score, fraction, size, seed}]: cells that the grid has and the table has not
     noise        {seed, cell, degrees}: how much losses differ between seeds, as shares of the loss: what all cells of a
                  seed and size share, and what is left of a single cell; null for one seed
@@ -28,13 +30,14 @@ An *estimate* is {"value", "low", "high"}; low and high are null where nothing c
                  points: [{fraction, size, kept_tokens, loss}], the cells than which none has less of both
     control      {kept_tokens [], loss [], low [], high [], degree}: the curve through all cells that keep everything or
                  keep by chance, which the multipliers invert; null where there is none
-    slopes       [{score, from_tokens, to_tokens, slope, control, difference, growth, steeper, local}]: d ln loss /
+    slopes       [{score, from_tokens, to_tokens, slope, control, difference, growth, steeper, grows, local}]: d ln loss /
                  d ln kept tokens along the frontier, of the control's over the same tokens, and their difference
                  (estimates; negative: steeper); growth: d ln multiplier / d ln kept tokens (estimate or null), 0 where
-                 pruning is worth a constant factor of data; steeper: true, false (shallower), null (not shown);
+                 pruning is worth a constant factor of data; steeper: true, false (shallower), null (not shown),
+                 grows: the same of growth: true, false (shrinks), null;
                  local: [{from_tokens, to_tokens, slope, control, difference}], pieces of the same range
     multipliers  [{score, fraction, size, compute, data, bound}]: tokens of the control at equal loss / the cell's, in
-                 tokens trained on and in unique tokens (estimates); bound: `within`, or `at_least` / `at_most` where the
+                 tokens trained on and in unique tokens (estimates); bound: `within`, or `at_least`, `at_most` where the
                  loss lies beyond all that the control reached (low and high are then null)
     effects      [{score, fraction, size, against, change, p_value, shown}]: relative change of the loss (estimate, its
                  interval adjusted for all effects of the sweep together; negative: better) against `random` or `all`;
@@ -54,3 +57,196 @@ An agreement (`proxies` at equal size, `sizes` with one proxy; of a and b the la
     decided              estimate or null: the same, of the pairs that b tells apart
     spearman, kendall    estimates: rank correlations
 """
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from corpusmill.documents.errors import RecipeError
+from corpusmill.scaling.agreement import Run, over_proxies, over_sizes
+from corpusmill.scaling.analysed import Agreements, Analysis, Curve, DomainLoss, Mean, Missing, Panel, Spread
+from corpusmill.scaling.best_fraction import best_fractions, effects, is_better
+from corpusmill.scaling.conclusion import concluded, summary
+from corpusmill.scaling.contract import ALL, RANDOM
+from corpusmill.scaling.frontier import control, control_curve, frontier
+from corpusmill.scaling.grid import Floats, Grid, grids
+from corpusmill.scaling.multipliers import multipliers
+from corpusmill.scaling.seed_noise import Noise, measured_noise
+from corpusmill.scaling.slopes import slopes
+
+__all__ = ["VERSION", "Analysis", "AnalysisOptions", "analyse"]
+
+VERSION = 1
+_FEWEST_DRAWS, _MOST_DRAWS = 200, 20_000
+_QUIET = 1e-7  # a relative spread between seeds that is none
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisOptions:
+    """How intervals are made.
+
+    Raises:
+        RecipeError: if a value cannot be used.
+    """
+
+    draws: int = 2000
+    """Of the means' errors. Fewer than 1,000 make the ends of intervals uncertain themselves."""
+    seed: int = 0
+    """Of those draws."""
+
+    def __post_init__(self) -> None:
+        if not _FEWEST_DRAWS <= self.draws <= _MOST_DRAWS:
+            raise RecipeError(f"draws: {self.draws} must be from {_FEWEST_DRAWS} to {_MOST_DRAWS}")
+        if self.seed < 0:
+            raise RecipeError(f"seed: {self.seed} must be 0 or more")
+
+
+CONFIDENCE = 0.95
+"""Of every interval. Verdicts share what is left of it among the panels."""
+
+
+def analyse(cells: pa.Table, options: AnalysisOptions | None = None) -> Analysis:
+    """All that a sweep's cells say.
+
+    Raises:
+        InputError: if the table is none of cells, or a cell has a loss that no cell can have; it is named.
+    """
+    options = options or AnalysisOptions()
+    found = grids(cells)
+    confidence = 1 - (1 - CONFIDENCE) / len(found)
+    panels, runs = [], []
+    for number, grid in enumerate(found):
+        noise = measured_noise(grid, draws=options.draws, seed=options.seed + number)
+        means = np.nanmean(grid.log_loss, axis=1) if noise is None else noise.means
+        panels.append(_panel(grid, means, noise, confidence))
+        runs.append(Run(grid=grid, means=means, noise=noise, confidence=confidence))
+    agreement = Agreements(proxies=over_proxies(runs), sizes=over_sizes(runs))
+    holes = sum(len(panel.missing) for panel in panels)
+    return Analysis(
+        version=VERSION,
+        confidence=CONFIDENCE,
+        draws=options.draws,
+        seed=options.seed,
+        conclusion=summary(panels, agreement),
+        notes=[f"{holes} cells of the grid are missing; all else was analysed."] if holes else [],
+        panels=panels,
+        agreement=agreement,
+    )
+
+
+def _panel(grid: Grid, means: Floats, noise: Noise | None, confidence: float) -> Panel:
+    curve = control_curve(grid, noise)
+    against = effects(grid, means, noise, confidence)
+    better = {one.score for one in against if one.against == RANDOM and is_better(one)}
+    steep, without = [], []
+    if len(grid.sizes) > 1:
+        steep, without = slopes(grid, curve, means, noise, confidence=confidence, shown=better)
+    cells = _cells(grid, means, noise)
+    return concluded(
+        Panel(
+            pool=grid.pool,
+            proxy=grid.proxy,
+            parameters=grid.parameters,
+            sizes=list(grid.sizes),
+            fractions=list(grid.fractions),
+            scores=list(grid.scores),
+            seeds=list(grid.seeds),
+            notes=[*_notes(grid, noise), *without],
+            conclusion=[],
+            claims=[],
+            missing=[
+                Missing(score=one.score, fraction=one.fraction, size=one.size, seed=seed) for one, seed in grid.missing
+            ],
+            noise=None if noise is None else Spread(seed=noise.seed, cell=noise.cell, degrees=noise.degrees),
+            cells=cells,
+            curves=_curves(grid, cells),
+            frontiers=[frontier(grid, score, means, noise) for score in grid.scores],
+            control=None if curve is None else control(curve, means, noise),
+            slopes=steep,
+            multipliers=[] if curve is None else multipliers(grid, curve, means, noise),
+            effects=against,
+            best=best_fractions(grid, means, noise, confidence),
+        )
+    )
+
+
+def _cells(grid: Grid, means: Floats, noise: Noise | None) -> list[Mean]:
+    taken = (~np.isnan(grid.log_loss)).sum(axis=1)
+    found = []
+    for i, one in enumerate(grid.configurations):
+        low = high = error = None
+        if noise is not None:
+            ends = np.quantile(noise.draws[:, i], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+            low, high = float(np.exp(means[i] - ends[1])), float(np.exp(means[i] - ends[0]))
+            error = float(np.exp(means[i]) * np.sqrt(noise.covariance[i, i]))
+        found.append(
+            Mean(
+                score=one.score,
+                fraction=one.fraction,
+                size=one.size,
+                kept_tokens=float(grid.kept_tokens[i]),
+                train_tokens=float(grid.train_tokens[i]),
+                epochs=float(grid.epochs[i]),
+                seeds=int(taken[i]),
+                loss=float(np.exp(means[i])),
+                low=low,
+                high=high,
+                standard_error=error,
+                domains={name: _domain(values[i]) for name, values in grid.domains.items()},
+            )
+        )
+    return found
+
+
+def _domain(losses: Floats) -> DomainLoss:
+    there = losses[~np.isnan(losses)]
+    error = float(there.std(ddof=1) / np.sqrt(len(there))) if len(there) > 1 else None
+    return DomainLoss(loss=float(there.mean()) if len(there) else None, standard_error=error)
+
+
+def _curves(grid: Grid, cells: list[Mean]) -> list[Curve]:
+    found = []
+    for score in (ALL, *grid.scores):
+        fractions = {one.fraction for one in grid.configurations if one.score == score}
+        for fraction in sorted(fractions, reverse=True):
+            of = [cells[i] for i in grid.curve(score, fraction)]
+            banded = all(one.low is not None for one in of)
+            found.append(
+                Curve(
+                    score=score,
+                    fraction=fraction,
+                    size=[one.size for one in of],
+                    kept_tokens=[one.kept_tokens for one in of],
+                    loss=[one.loss for one in of],
+                    low=[one.low for one in of if one.low is not None] if banded else None,
+                    high=[one.high for one in of if one.high is not None] if banded else None,
+                )
+            )
+    return found
+
+
+def _notes(grid: Grid, noise: Noise | None) -> list[str]:
+    found = []
+    if len(grid.seeds) < 2:
+        found.append(f"one seed ({grid.seeds[0]}): no band; run more with `seeds`")
+    elif noise is None:
+        found.append("no configuration has two seeds: no band; run the missing cells")
+    if len(grid.sizes) < 2:
+        found.append(f"one size ({grid.sizes[0]} tokens): no slope; name two `sizes` or more")
+    if RANDOM not in grid.scores:
+        found.append("no random control: what is the score's doing cannot be told from what fewer tokens do")
+    if ALL not in {one.score for one in grid.configurations}:
+        found.append("no cell keeps everything: pruning cannot be held against not pruning")
+    for one, seed in grid.missing:
+        found.append(f"missing: {one} at {one.size} tokens, seed {seed}; the rest was analysed")
+    spread = np.nanmax(grid.log_loss, axis=1) - np.nanmin(grid.log_loss, axis=1)
+    quiet = [size for size in grid.sizes if len(grid.seeds) > 1 and np.median(spread[grid.of_size(size)]) < _QUIET]
+    found += [
+        f"at {size} tokens most seeds give the same loss: the pool is used whole, so bands there do not include what "
+        "another pool would have done"
+        for size in quiet
+    ]
+    return found

@@ -1,0 +1,201 @@
+"""The cells of one pool and one proxy as a grid: configurations down, seeds across.
+
+A **configuration** is a (score, fraction, size). Losses are logarithms from here on: what a seed does to a loss and
+what pruning does to it are both shares of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from corpusmill.documents.errors import InputError
+from corpusmill.scaling.contract import ALL, CELLS, LOSS, RANDOM
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+_KEY = ("pool", "proxy", "score", "fraction", "size", "seed")
+_POSITIVE = ("fraction", "size", "pool_tokens", "kept_tokens", "train_tokens", "epochs", "loss")
+_MOST_CELLS = 200_000
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Configuration:
+    """What cells that differ in their seed alone have in common."""
+
+    size: int
+    score: str
+    fraction: float
+
+    def __str__(self) -> str:
+        return "keeping all" if self.score == ALL else f"{self.score} {self.fraction:.3g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """One pool and one proxy."""
+
+    pool: str
+    proxy: str
+    parameters: int | None
+    seeds: tuple[int, ...]
+    configurations: tuple[Configuration, ...]
+    """By size, then score (`all` first, `random` last), then fraction, descending."""
+    log_loss: Floats
+    """configurations x seeds; NaN where a cell is missing."""
+    domains: Mapping[str, Floats]
+    """Held-out domain -> its losses (no logarithms), in the same shape."""
+    kept_tokens: Floats
+    """Of each configuration: the mean over seeds."""
+    train_tokens: Floats
+    missing: tuple[tuple[Configuration, int], ...]
+    """Cells that the grid should have and has not, with their seeds: of each curve, at each size."""
+
+    def __len__(self) -> int:
+        return len(self.configurations)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(sorted({one.size for one in self.configurations}))
+
+    @property
+    def fractions(self) -> tuple[float, ...]:
+        return tuple(sorted({one.fraction for one in self.configurations}))
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Without `all`; the control comes last."""
+        return tuple(sorted({one.score for one in self.configurations} - {ALL}, key=_score_order))
+
+    @property
+    def epochs(self) -> Floats:
+        return self.train_tokens / self.kept_tokens
+
+    def of_size(self, size: int) -> Integers:
+        """The numbers of the configurations of a size."""
+        return np.array([i for i, one in enumerate(self.configurations) if one.size == size], np.int64)
+
+    def number(self, score: str, fraction: float, size: int) -> int | None:
+        """Where a configuration stands; None if it is missing."""
+        wanted = Configuration(size, score, fraction)
+        return self.configurations.index(wanted) if wanted in self.configurations else None
+
+    def curve(self, score: str, fraction: float) -> Integers:
+        """The numbers of one curve's configurations, from the smallest kept size to the largest."""
+        found = [i for i, one in enumerate(self.configurations) if (one.score, one.fraction) == (score, fraction)]
+        return np.array(sorted(found, key=lambda i: self.kept_tokens[i]), np.int64)
+
+    def curves_of(self, score: str) -> list[Integers]:
+        """The curves of a score, by fraction from 1 down; that of keeping everything is each score's."""
+        kinds = {(one.score, one.fraction) for one in self.configurations if one.score in (score, ALL)}
+        return [self.curve(*kind) for kind in sorted(kinds, key=lambda kind: -kind[1])]
+
+
+def grids(cells: pa.Table) -> list[Grid]:
+    """One grid for each (pool, proxy), in the order of their names.
+
+    Raises:
+        InputError: if the table lacks columns, has no rows, has a cell twice, or a value that no cell can have; the
+            message names the cell.
+    """
+    table = _checked(cells)
+    kinds = sorted({(row["pool"], row["proxy"]) for row in table.select(["pool", "proxy"]).to_pylist()})
+    return [_grid(table.filter((pc.field("pool") == a) & (pc.field("proxy") == b)), a, b) for a, b in kinds]
+
+
+def _checked(cells: pa.Table) -> pa.Table:
+    absent = [name for name in CELLS.names if name not in cells.schema.names]
+    if absent:
+        raise InputError(f"cells: column {absent[0]} is missing; give the table that `corpusmill sweep run` wrote")
+    if not 0 < len(cells) <= _MOST_CELLS:
+        raise InputError(f"cells: {len(cells)} rows; an analysis needs at least 1 and takes at most {_MOST_CELLS}")
+    domains = [name for name in cells.schema.names if name.startswith(LOSS)]
+    table = cells.select([*CELLS.names, *domains])
+    try:
+        table = table.cast(pa.schema([*CELLS, *(pa.field(name, pa.float64()) for name in domains)]))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(f"cells: a column is not of its type ({error}); see scaling/contract.py") from error
+    for name in CELLS.names:
+        if name not in ("parameters", "flops"):
+            _refuse(table, pc.is_null(table[name]), name, "is null")
+    for name in _POSITIVE:
+        bad = pc.invert(pc.and_(pc.greater(table[name], 0), pc.is_finite(table[name])))
+        _refuse(table, bad, name, "is not a number above 0")
+    _refuse(table, pc.greater(table["fraction"], 1), "fraction", "is above 1")
+    mislabelled = pc.xor(pc.equal(table["score"], ALL), pc.equal(table["fraction"], 1.0))
+    _refuse(
+        table, mislabelled, "fraction", f"does not go with its score: `{ALL}` keeps everything, and nothing else does"
+    )
+    for name in domains:
+        _refuse(table, pc.invert(pc.is_finite(table[name].fill_null(0.0))), name, "is not a finite number")
+    seen = table.group_by(list(_KEY)).aggregate([([], "count_all")])
+    twice = seen.filter(pc.field("count_all") > 1)
+    if len(twice):
+        raise InputError(f"cells: {_named(twice.slice(0, 1))} is there twice; an analysis takes each cell once")
+    return table
+
+
+def _refuse(table: pa.Table, bad: Any, column: str, what: str) -> None:
+    found = table.filter(bad)
+    if len(found):
+        value = found[column][0].as_py()
+        raise InputError(
+            f"cells: {column} of {_named(found.slice(0, 1))} {what} ({value}); remove this row and run the cell again"
+        )
+
+
+def _named(row: pa.Table) -> str:
+    return ", ".join(f"{name} {row[name][0].as_py()}" for name in _KEY)
+
+
+def _score_order(score: str) -> tuple[int, str]:
+    return ({ALL: 0, RANDOM: 2}.get(score, 1), score)
+
+
+def _grid(table: pa.Table, pool: str, proxy: str) -> Grid:
+    rows = table.to_pylist()
+    seeds = tuple(sorted({row["seed"] for row in rows}))
+    found = {Configuration(row["size"], row["score"], row["fraction"]) for row in rows}
+    ordered = tuple(sorted(found, key=_order))
+    at = {one: i for i, one in enumerate(ordered)}
+    shape = (len(ordered), len(seeds))
+    domains = [name for name in table.schema.names if name.startswith(LOSS)]
+    values = {name: np.full(shape, np.nan) for name in ("loss", "kept_tokens", "train_tokens", *domains)}
+    for row in rows:
+        place = at[Configuration(row["size"], row["score"], row["fraction"])], seeds.index(row["seed"])
+        for name, array in values.items():
+            array[place] = np.nan if row[name] is None else row[name]
+    absent = [(one, seed) for one in ordered for j, seed in enumerate(seeds) if np.isnan(values["loss"][at[one], j])]
+    absent += [(one, seed) for one in _holes(found) for seed in seeds]
+    parameters = {row["parameters"] for row in rows if row["parameters"] is not None}
+    return Grid(
+        pool=pool,
+        proxy=proxy,
+        parameters=max(parameters, default=None),
+        seeds=seeds,
+        configurations=ordered,
+        log_loss=np.log(values["loss"]),
+        domains={name.removeprefix(LOSS): values[name] for name in domains},
+        kept_tokens=np.nanmean(values["kept_tokens"], axis=1),
+        train_tokens=np.nanmean(values["train_tokens"], axis=1),
+        missing=tuple(absent),
+    )
+
+
+def _order(one: Configuration) -> tuple[int, tuple[int, str], float]:
+    return (one.size, _score_order(one.score), -one.fraction)
+
+
+def _holes(found: Iterable[Configuration]) -> list[Configuration]:
+    """Configurations that would make the grid rectangular: each curve at each size."""
+    there = set(found)
+    sizes = {one.size for one in there}
+    curves = {(one.score, one.fraction) for one in there}
+    full = {Configuration(size, score, fraction) for size in sizes for score, fraction in curves}
+    return sorted(full - there, key=_order)

@@ -1,0 +1,175 @@
+"""How much the loss of a configuration differs between seeds, from few seeds of many configurations.
+
+Three seeds say little of one configuration's variance, and a bootstrap over three seeds is too narrow: it draws from
+ten resamples, and its variance is a third too small. What they say of all configurations together is much. So the
+logarithm of a loss is taken apart by an analysis of variance,
+
+    y[g, s] = mean[g] + shared[size, s] + along[score, size, s] + own[g, s]
+
+since a seed decides on one pool for all configurations of a size, and a score keeps much the same documents at
+neighbouring fractions. The variance of `own` follows a power of the kept tokens. As configurations differ from that,
+each contrast's variance is moved towards what its own seeds say, with a weight that is estimated from how widely the
+variances of configurations scatter: the empirical Bayes of Smyth 2004 ("Linear models and empirical Bayes methods for
+assessing differential expression", Stat. Appl. Genet. Mol. Biol. 3:3, section 4), here for a covariance instead of a
+variance, so that it holds for every contrast at once. What all cells of a size share is not pooled over sizes, whose
+pools contain one another: it has as many degrees of freedom as there are seeds, less one.
+
+`Noise.draws` are what the means' errors could have been: normal errors, times the uncertainty of their variance
+(which makes Student's t of them). Intervals, and thresholds for many questions at once, are read off them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special
+
+from corpusmill.scaling.grid import Floats, Grid, Integers
+
+_SMALLEST = 1e-14
+"""Variance of a logarithm that counts as none: a relative difference of 1e-7, the rounding of float32."""
+_SLOPES = (-2.0, 0.5)
+"""Of the logarithm of a variance against that of the kept tokens; -1 where documents count by their number."""
+_MOST_COMMON = 0.8
+"""Share of a configuration's variance that it may have in common with the score's other fractions."""
+_LEAST_RATIO = 1e-3
+"""A smaller share of the modelled variance counts as this one: a pool that is used whole is the same for all seeds."""
+_LEAST_PRIOR, _MOST_PRIOR = 1.0, 1e4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """What the means of a grid may be off by."""
+
+    means: Floats
+    """Of the log losses of each configuration, cells that are missing allowed for."""
+    draws: Floats
+    """draws x configurations: errors of the means."""
+    covariance: Floats
+    """Of these errors, before the uncertainty of their own size is added."""
+    seed: float
+    """Standard deviation of what the cells of one seed and size share."""
+    cell: float
+    """Standard deviation of what is left of one cell, the root mean square over configurations."""
+    degrees: float
+    """Of freedom, of comparisons within a size."""
+
+    def standard_errors(self, contrasts: Floats) -> Floats:
+        """Of rows of weights over the configurations."""
+        return np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", contrasts, self.covariance, contrasts), _SMALLEST))
+
+
+def measured_noise(grid: Grid, *, draws: int, seed: int) -> Noise | None:
+    """The noise of a grid; None where one seed leaves nothing to measure it by."""
+    filled, present = _filled(grid)
+    configurations, seeds = filled.shape
+    if seeds < 2 or present.sum() <= configurations:
+        return None
+    sizes = np.array([one.size for one in grid.configurations])
+    means = filled.mean(axis=1)
+    rest = filled - means[:, None]
+    shared = np.empty_like(rest)
+    inflation = np.ones(configurations)
+    freedom = -float((~present).sum())
+    for size in np.unique(sizes):
+        of = sizes == size
+        shared[of] = rest[of].mean(axis=0)
+        inflation[of] = np.sqrt(of.sum() / max(of.sum() - 1, 1))
+        freedom += (of.sum() - 1) * (seeds - 1)
+    taken = np.maximum(present.sum(axis=1), 1)
+    own = (rest - shared) * inflation[:, None]
+    if freedom < 1:  # one configuration a size: nothing but what a size shares can be seen
+        own[:] = 0.0
+    variances, common, prior = _model(grid, own, max(freedom, 1.0))
+    degrees = prior + seeds - 1
+    weight = prior / degrees
+    within = (1 - weight) * (own @ own.T) / (seeds - 1) + weight * np.diag(variances - common)
+    rng = np.random.default_rng(seed)
+    errors = rng.standard_normal((draws, configurations)) * np.sqrt(weight * (variances - common))
+    errors += rng.standard_normal((draws, seeds)) @ own.T * np.sqrt((1 - weight) / (seeds - 1))
+    for of in _groups(grid):
+        root = np.sqrt(weight * common[of])
+        within[np.ix_(of, of)] += np.outer(root, root)
+        errors[:, of] += rng.standard_normal((draws, 1)) * root
+    errors *= np.sqrt(degrees / rng.chisquare(degrees, (draws, 1))) / np.sqrt(taken)
+    together = rng.standard_normal((draws, seeds)) @ shared.T / np.sqrt((seeds - 1) * seeds)
+    together *= np.sqrt((seeds - 1) / rng.chisquare(seeds - 1, (draws, 1)))
+    return Noise(
+        means=means,
+        draws=errors + together,
+        covariance=within / np.sqrt(np.outer(taken, taken)) + shared @ shared.T / ((seeds - 1) * seeds),
+        seed=float(np.sqrt((shared**2).sum(axis=1).mean() / (seeds - 1))),
+        cell=float(np.sqrt((own**2).sum(axis=1).mean() / (seeds - 1))),
+        degrees=degrees,
+    )
+
+
+def _filled(grid: Grid) -> tuple[Floats, NDArray[np.bool_]]:
+    """Log losses with missing cells put in as their configuration's mean plus their seed's effect at their size."""
+    present = ~np.isnan(grid.log_loss)
+    filled = np.where(present, grid.log_loss, np.nanmean(grid.log_loss, axis=1, keepdims=True))
+    if present.all():
+        return filled, present
+    sizes = np.array([one.size for one in grid.configurations])
+    for _ in range(200):  # least squares of an incomplete two-way table, by turns
+        means = filled.mean(axis=1, keepdims=True)
+        guess = np.empty_like(filled)
+        for size in np.unique(sizes):
+            of = sizes == size
+            guess[of] = means[of] + (filled[of] - means[of]).mean(axis=0)
+        filled = np.where(present, grid.log_loss, guess)
+    return filled, present
+
+
+def _model(grid: Grid, own: Floats, freedom: float) -> tuple[Floats, Floats, float]:
+    """The variances of `own`, the part of them that a score's fractions share, and how far this model is trusted."""
+    degrees = own.shape[1] - 1
+    each = (own**2).sum(axis=1) / degrees
+    variances = _trend(np.log(grid.kept_tokens), each)
+    groups = _groups(grid)
+    if not groups:
+        return variances, np.zeros_like(variances), min(_prior_degrees(each / variances, degrees), freedom)
+    # The mean over a score's fractions varies more than independent cells would let it: that is what they share.
+    seen = np.array([float((own[of].mean(axis=0) ** 2).sum() / degrees) for of in groups])
+    expected = np.array([variances[of].sum() / len(of) ** 2 for of in groups])
+    common = np.minimum(max(0.0, float((seen - expected).mean())), _MOST_COMMON * variances)
+    modelled = [(np.sqrt(common[of]).sum() ** 2 + (variances - common)[of].sum()) / len(of) ** 2 for of in groups]
+    ratios = np.concatenate([each / variances, seen / np.array(modelled)])
+    return variances, common, min(_prior_degrees(ratios, degrees), freedom)
+
+
+def _groups(grid: Grid) -> list[Integers]:
+    """The configurations of each score and size that has several."""
+    kinds = sorted({(one.size, one.score) for one in grid.configurations})
+    found = [[i for i, one in enumerate(grid.configurations) if (one.size, one.score) == kind] for kind in kinds]
+    return [np.array(of, np.int64) for of in found if len(of) > 1]
+
+
+def _trend(log_kept: Floats, each: Floats) -> Floats:
+    """Variances along a power of the kept tokens: a gamma regression with a logarithmic link."""
+    mean = max(float(each.mean()), _SMALLEST)
+    level = log_kept - log_kept.mean()
+
+    def deviance(slope: float) -> float:
+        return float(np.log(np.mean(each / mean * np.exp(-slope * level)) + _SMALLEST))
+
+    slope = float(optimize.minimize_scalar(deviance, bounds=_SLOPES, method="bounded").x) if np.ptp(level) > 0 else 0.0
+    shape = np.exp(slope * level)
+    return np.maximum(shape * np.mean(each / shape), _SMALLEST)
+
+
+def _prior_degrees(ratios: Floats, degrees: int) -> float:
+    """How many degrees of freedom the model is worth, from how widely variances scatter about it (Smyth's d0).
+
+    The logarithm of a variance with `degrees` scatters by trigamma(degrees / 2) if the model is right; what is more
+    than that is trigamma(d0 / 2).
+    """
+    excess = float(np.var(np.log(np.maximum(ratios, _LEAST_RATIO)), ddof=1)) if len(ratios) > 2 else 0.0
+    excess -= float(special.polygamma(1, degrees / 2))
+    if excess <= special.polygamma(1, _MOST_PRIOR / 2):
+        return _MOST_PRIOR
+    if excess >= special.polygamma(1, _LEAST_PRIOR / 2):
+        return _LEAST_PRIOR
+    return float(optimize.brentq(lambda prior: special.polygamma(1, prior / 2) - excess, _LEAST_PRIOR, _MOST_PRIOR))
