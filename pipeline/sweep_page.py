@@ -25,6 +25,9 @@ from corpusmill.pipeline.sweep_plots import Plots, plots_of
 VERSION = 1
 """Of the analysis that is understood here."""
 _MOST_EVENTS = 20
+_MOST_DOCUMENTS = 5
+_TROUBLE = {"spikes": "spike", "skipped_steps": "skipped step"}
+"""What proxies tell of a training that went ill, and what it is called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +79,10 @@ def _section(results: Results) -> dict[str, Any]:
         "panels": [
             _panel(results, panel, apart=len(overall) < len(analysis["conclusion"])) for panel in analysis["panels"]
         ],
-        "tables": _there(tables.agreement_table(analysis["agreement"]), tables.cost_table(results.cells)),
-        "events": _events(results.sweep["cells"]),
+        "tables": _there(
+            tables.agreement_table(analysis["agreement"]), tables.cost_table(results.cells, results.sweep["cells"])
+        ),
+        "events": _events(results.folder, results.sweep["cells"]),
     }
 
 
@@ -112,14 +117,28 @@ def incomplete(results: Results) -> str:
     return f"{there:,} of {counted(asked, 'cell')} are there; running the sweep again goes on with the others."
 
 
-def _events(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What went wrong in training: cells whose proxy told of spikes or of losses that were no number."""
+def _events(folder: Path, cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What went wrong in training: of each cell that told of it, how often, and the first event with its documents."""
     found = []
     for cell in cells:
-        told = {key: cell["told"].get(key) for key in ("spikes", "nonfinite") if cell["told"].get(key)}
+        counts = {words: cell["told"].get(key) for key, words in _TROUBLE.items()}
+        told = ", ".join(counted(number, words) for words, number in counts.items() if number)
         if told:
-            found.append({"cell": cell["folder"], "told": ", ".join(f"{key} {value}" for key, value in told.items())})
-    return {"count": len(found), "shown": found[:_MOST_EVENTS]}
+            found.append({"cell": cell["folder"], "told": told})
+    shown = [{**one, "first": _first_event(folder / one["cell"] / "events.jsonl")} for one in found[:_MOST_EVENTS]]
+    return {"count": len(found), "shown": shown}
+
+
+def _first_event(path: Path) -> str:
+    """The first line of a log (scaling/training_events.py) in words; empty where the proxy keeps none."""
+    try:
+        with path.open() as stream:
+            event = json.loads(stream.readline())
+        return f"first at step {event['step']}, in documents {', '.join(event['worst'][:_MOST_DOCUMENTS])}"
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedRunError(f"{path}: is no log of events ({error}); remove the file, then run it again") from error
 
 
 def read_cells(folder: Path) -> pa.Table:

@@ -6,7 +6,7 @@ Differences that are not shown read "not shown", and not as a number that somebo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -210,8 +210,12 @@ def agreement_table(agreement: Data) -> Table | None:
     )
 
 
-def cost_table(cells: pa.Table) -> Table:
-    """What the cells cost, by proxy, and how much their losses differ between seeds."""
+def cost_table(cells: pa.Table, told: Sequence[Data]) -> Table:
+    """What the cells cost, by proxy, and how much their losses differ between seeds.
+
+    Args:
+        told: the cells of sweep.json, for what proxies told of their speed.
+    """
     rows = []
     for proxy in cells["proxy"].unique().sort().to_pylist() if cells.num_rows else []:
         own = cells.filter(pc.equal(cells["proxy"], proxy))
@@ -225,6 +229,8 @@ def cost_table(cells: pa.Table) -> Table:
                 short(pc.sum(own["train_tokens"]).as_py()),
                 _NONE if flops is None else f"{flops:.2e}",
                 duration(pc.sum(own["seconds"]).as_py()),
+                _median(told, proxy, "tokens_per_second", short),
+                _median(told, proxy, "model_flop_utilisation", lambda share: f"{share:.0%}"),
                 _spread(own),
             )
         )
@@ -244,6 +250,13 @@ def cost_table(cells: pa.Table) -> Table:
         note="Parameters without embeddings. Seeds differ by: the standard deviation of the loss between seeds, as a "
         "share of it; the median over the cells.",
     )
+
+
+def _median(told: Sequence[Data], proxy: str, key: str, form: Callable[[float], str]) -> str:
+    """Of what the cells of a proxy told under `key`."""
+    values = [cell["told"].get(key) for cell in told if cell["proxy"] == proxy]
+    known = [value for value in values if isinstance(value, int | float)]
+    return form(float(np.median(known))) if known else _NONE
 
 
 def _spread(cells: pa.Table) -> str:

@@ -91,7 +91,8 @@ def residuals(
     legend = [Entry(name=name, style=styles[name], line=False) for groups in parts.values() for name in groups]
     count = sum(len(points) for groups in parts.values() for points in groups.values())
     told = f"Residuals of {count} runs around zero; positive: the loss was higher than the fit says."
-    return Picture(title=title, told=told, panels=panels, legend=legend, columns=2 if len(panels) > 1 else 1, height=270).svg()
+    columns = 2 if len(panels) > 1 else 1
+    return Picture(title=title, told=told, panels=panels, legend=legend, columns=columns, height=270).svg()
 
 
 def _residuals(

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from corpusmill.pipeline.explain import explain_document
 from corpusmill.pipeline.report import render, shown, write_report
 
-VOID = {"meta", "rect", "line", "br", "wbr"}
+VOID = {"meta", "br", "wbr"}
 TAGS = VOID | {
     "html", "head", "title", "style", "body", "h1", "h2", "h3", "p", "nav", "a", "code", "div", "b", "em", "strong",
     "pre", "table", "thead", "tbody", "tr", "th", "td", "span", "bdi", "svg", "g", "text", "figure", "figcaption",
-    "details", "summary", "ul", "li",
+    "details", "summary", "ul", "li", "rect", "line",
 }  # fmt: skip
 ATTRIBUTES = {
     "lang", "charset", "http-equiv", "content", "name", "class", "id", "href", "colspan", "role", "aria-label",
@@ -41,6 +41,8 @@ class Page(HTMLParser):
 
     def handle_startendtag(self, tag, attrs):
         self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
