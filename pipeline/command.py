@@ -462,6 +462,86 @@ def score(
 
 @app.command()
 @answering
+def budget(
+    params: Annotated[str | None, typer.Option(help="Parameters of the model, such as 7B.", metavar="AMOUNT")] = None,
+    tokens: Annotated[
+        str | None, typer.Option(help="Tokens to train on, repetitions included, such as 2T.", metavar="AMOUNT")
+    ] = None,
+    flops: Annotated[str | None, typer.Option(help="FLOPs of training, such as 1e22.", metavar="AMOUNT")] = None,
+    loss: Annotated[float | None, typer.Option(help="Nats a token to reach.", metavar="NUMBER")] = None,
+    inference_tokens: Annotated[
+        str | None, typer.Option(help="Tokens that the model will read and write in its life.", metavar="AMOUNT")
+    ] = None,
+    unique_tokens: Annotated[
+        str | None, typer.Option(help="Different tokens at hand, such as 500B.", metavar="AMOUNT")
+    ] = None,
+    dataset: Annotated[
+        Path | None, typer.Option(help="Take these, and Q, from a dataset of ours.", metavar="FOLDER")
+    ] = None,
+    q: Annotated[float | None, typer.Option(help="Their quality Q, above 0 and up to 1.", metavar="NUMBER")] = None,
+    epochs_max: Annotated[
+        float | None, typer.Option(help="Passes over them that one would make; default: 4.", metavar="NUMBER")
+    ] = None,
+    constants: Annotated[
+        str, typer.Option(help="Published constants: besiroglu, hoffmann, sardana, or both (the first two).")
+    ] = "both",
+    hardware: Annotated[
+        str | None, typer.Option(help="What trains, such as h100, a100, mi300x or tpu-v5p.", metavar="NAME")
+    ] = None,
+    utilisation: Annotated[
+        float | None, typer.Option(help="Share of its peak that is used; default: .4.", metavar="SHARE")
+    ] = None,
+    price: Annotated[
+        float | None, typer.Option(help="Of one device for an hour, in any currency.", metavar="NUMBER")
+    ] = None,
+    gpus: Annotated[int | None, typer.Option(help="Devices side by side, to tell days.", metavar="NUMBER")] = None,
+    pue: Annotated[
+        float | None, typer.Option(help="Watts of the site for each watt of the devices; default: 1.2.")
+    ] = None,
+    run_folder: Annotated[
+        Path | None, typer.Option("--run", help="A run whose sweeps say how much to keep.", metavar="FOLDER")
+    ] = None,
+    as_table: Annotated[bool, typer.Option("--table", help="Show models of other sizes, too.")] = False,
+    sizes: Annotated[
+        str | None, typer.Option("--range", help="Of the table's sizes, such as 1B:100B.", metavar="FROM:TO")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say which model and how many tokens a budget allows, whether the data suffices, and what it costs."""
+    from corpusmill.pipeline.budget_command import Options
+    from corpusmill.pipeline.budget_command import budget as answer
+    from corpusmill.pipeline.budget_text import told_as_text
+
+    told = answer(
+        Options(
+            params=params,
+            tokens=tokens,
+            flops=flops,
+            loss=loss,
+            inference_tokens=inference_tokens,
+            unique_tokens=unique_tokens,
+            dataset=dataset,
+            q=q,
+            epochs_max=epochs_max,
+            constants=constants,
+            hardware=hardware,
+            utilisation=utilisation,
+            price=price,
+            gpus=gpus,
+            pue=pue,
+            run=run_folder,
+            table=as_table,
+            sizes=sizes,
+        )
+    )
+    if as_json:
+        _print_json(told.as_dict())
+    else:
+        typer.echo(told_as_text(told))
+
+
+@app.command()
+@answering
 def export(
     dataset: Annotated[Path, typer.Argument(help="A finished dataset's folder.", metavar="DATASET")],
     to: Annotated[

@@ -26,6 +26,7 @@ import math
 from dataclasses import dataclass
 
 from corpusmill.documents.errors import UsageError
+from corpusmill.scaling.amounts import amount
 
 TRAINING_FLOPS = 6
 """FLOPs for each parameter and token of training: forward and backward pass (Kaplan et al. 2020, section 2.1)."""
@@ -72,8 +73,8 @@ class Beyond:
         return max(self.value / self.bound, self.bound / self.value)
 
     def __str__(self) -> str:
-        side = "above the largest" if self.value > self.bound else "below the smallest"
-        return f"{self.value:.3g} {self.what} is {self.factor:.3g} times {side} of the fit ({self.bound:.3g})"
+        end = "the most" if self.value > self.bound else "below the least"
+        return f"{amount(self.value)} {self.what} are {self.factor:.3g} times {end} of the fit ({amount(self.bound)})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +195,7 @@ class ChinchillaLaw:
         """What of a model and its training lies outside of the fit's range; empty where the range is not known.
 
         >>> print(HOFFMANN.beyond(70e9, 1.4e12)[0])
-        7e+10 parameters is 4.32 times above the largest of the fit (1.62e+10)
+        70B parameters are 4.32 times the most of the fit (16.2B)
         """
         if self.fitted is None:
             return []

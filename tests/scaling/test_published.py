@@ -77,7 +77,7 @@ def test_what_lies_outside_of_the_fit_is_named_with_its_factor() -> None:
     (small,) = BESIROGLU.beyond(1e7, 1e9)
     assert small.what == "parameters"
     assert small.factor == pytest.approx(5.73)
-    assert "below the smallest" in str(small)
+    assert str(small) == "10M parameters are 5.73 times below the least of the fit (57.3M)"
     assert ChinchillaLaw(A=1, B=1, E=0, alpha=0.5, beta=0.5).beyond(1, 1) == []
 
 
