@@ -182,7 +182,7 @@ def test_a_table_has_a_column_for_each_size_and_a_row_for_each_treatment(run: Pa
     table = multipliers_table(panel)
     assert table is not None
     assert table.head == ("kept", "1M", "4M")
-    assert ("quality 20%", "quality 40%", "quality 80%") == tuple(row[0] for row in table.rows if "quality" in row[0])
+    assert tuple(row[0] for row in table.rows if "quality" in row[0]) == ("quality 20%", "quality 40%", "quality 80%")
     assert all(len(row) == 3 for row in table.rows)
     assert [row[0] for row in best_table(panel).rows] == ["1M", "4M"]
     domains = domains_table(panel)
