@@ -1,10 +1,12 @@
 """What sweeps and mixture searches train on, as tasks: near-duplicate groups, one vocabulary, token ids, a table.
 
-scaling/sketches/<source>/part-*.parquet    signatures
-scaling/groups.parquet                      near-duplicates over all sources: a cluster is held out as a whole
-scaling/tokenizer/tokenizer.json            trained on a sample of what may be trained on
-scaling/encoded/<source>/part-*.{npy,parquet}
-scaling/<sweep>/documents.parquet           what the ledger knows of each document (scaling/pools.py)
+scaling/shared/sketches/<source>/part-*.parquet     signatures
+scaling/shared/groups-<of>.parquet                  near-duplicates over all sources: a cluster is held out as a whole
+scaling/shared/tokenizer-<of>/tokenizer.json        trained on a sample of what may be trained on
+scaling/shared/encoded-<of>/<source>/part-*.{npy,parquet}
+scaling/<sweep>/documents.parquet                   what the ledger knows of each document (scaling/pools.py)
+
+`<of>` is the fingerprint of what each was made of: sweeps that agree share it, others leave it alone.
 """
 
 from __future__ import annotations
@@ -101,18 +103,19 @@ class Preparation:
                 part.outcome.counts["bytes_out"],
             )
             for source, part in self._parts()
-            for out in [self.folder / "scaling" / "sketches" / source / part.documents.name]
+            for out in [self._shared / "sketches" / source / part.documents.name]
         ]
 
     def grouping(self, sketching: Sequence[Task]) -> Task:
         """The task that finds near-duplicates."""
-        out = self.folder / "scaling" / "groups.parquet"
+        wanted = fingerprint(LAYOUT, [task.fingerprint for task in sketching])
+        out = self._shared / f"groups-{wanted}.parquet"
         return self._task(
-            "groups",
+            f"groups-{wanted}",
             group,
             Grouping(tuple(task.arguments.out for task in sketching), out, self._workspace),
             (out,),
-            fingerprint(LAYOUT, [task.fingerprint for task in sketching]),
+            wanted,
             sum(task.size for task in sketching),
         )
 
@@ -124,7 +127,14 @@ class Preparation:
         pooled = {source for pool in options.pools.values() for source in pool.sources}
         parts = [(source, part) for source, part in self._parts() if source in pooled]
         text_bytes = sum(part.outcome.counts["bytes_out"] for _, part in parts)
-        out = self.folder / "scaling" / "tokenizer"
+        wanted = fingerprint(
+            LAYOUT,
+            grouping.fingerprint,
+            [part.outcome.task.fingerprint for _, part in parts],
+            asdict(options.tokenizer),
+            [options.heldout.share, options.seed],
+        )
+        out = self._shared / f"tokenizer-{wanted}"
         work = Vocabulary(
             tuple((source, part.documents) for source, part in parts),
             grouping.arguments.out,
@@ -134,17 +144,11 @@ class Preparation:
             self._workspace,
         )
         return self._task(
-            "tokenizer",
+            f"tokenizer-{wanted}",
             train_vocabulary,
             work,
             tuple(out / name for name in ("tokenizer.json", "tokenizer_config.json", "fertility.json")),
-            fingerprint(
-                LAYOUT,
-                grouping.fingerprint,
-                [part.outcome.task.fingerprint for _, part in parts],
-                asdict(options.tokenizer),
-                [options.heldout.share, options.seed],
-            ),
+            wanted,
             min(text_bytes, options.tokenizer.sample_bytes),
         )
 
@@ -158,7 +162,7 @@ class Preparation:
             raise InputError("a tokenizer is neither given nor trained")
         tasks = []
         for source, part in self._parts():
-            folder = self.folder / "scaling" / "encoded" / source
+            folder = self._shared / f"encoded-{made[:16]}" / source
             encoded = EncodedPart(
                 source=source,
                 documents=part.documents,
@@ -168,7 +172,7 @@ class Preparation:
             )
             tasks.append(
                 self._task(
-                    f"encode/{source}/{part.documents.stem}",
+                    f"encode-{made[:16]}/{source}/{part.documents.stem}",
                     encode,
                     Encoding(encoded, tokenizer),
                     (encoded.ids, encoded.index),
@@ -225,6 +229,10 @@ class Preparation:
     def _workspace(self) -> Path:
         return self.folder / "scaling" / "workspace"
 
+    @property
+    def _shared(self) -> Path:
+        return self.folder / "scaling" / "shared"
+
     def _task(
         self,
         name: str,
@@ -239,7 +247,7 @@ class Preparation:
             function=f"{__name__}:{function.__name__}",
             arguments=arguments,
             outputs=outputs,
-            marker=self.folder / "scaling" / "tasks" / f"{name.replace('/', '-')}.json",
+            marker=self._shared / "tasks" / f"{name.replace('/', '-')}.json",
             fingerprint=wanted,
             size=size,
         )

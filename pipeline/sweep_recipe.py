@@ -15,6 +15,8 @@ from corpusmill.scaling.prepared import SIZES
 from corpusmill.scaling.proxies import proxy_class
 from corpusmill.scaling.sweep_options import SweepOptions
 
+_TAKEN = ("shared", "search", "workspace")  # folders of `scaling` beside its sweeps'
+
 
 def sweep_options(recipe: Recipe, file: Path | None = None) -> SweepOptions:
     """What the sweep is.
@@ -35,6 +37,8 @@ def sweep_options(recipe: Recipe, file: Path | None = None) -> SweepOptions:
     options = build(SweepOptions, named, place)
     if not NAME.fullmatch(options.name):
         raise RecipeError(f"{place}.name: {options.name!r} must be lower-case letters, digits and _")
+    if options.name in _TAKEN:
+        raise RecipeError(f"{place}.name: scaling/{options.name} is a folder of its own; call the sweep otherwise")
     for kind in ("pools", "scores", "proxies"):
         for name in getattr(options, kind):
             if not NAME.fullmatch(name):
