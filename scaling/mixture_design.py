@@ -1,0 +1,150 @@
+"""Which mixtures proxies are to be trained on: draws around a prior, spread out, within epoch caps.
+
+RegMix (Liu et al. 2024, "RegMix: Data Mixture as Regression for Language Model Pre-training", arXiv:2407.01492,
+section 3.1) draws mixtures from Dirichlet(concentration · prior), with concentrations from .1, which gives nearly all
+to one component, to 5, which stays near the prior. Differs from the paper: each concentration is used once; each
+mixture is the one of several draws that is farthest (Hellinger's distance) from all before it; and the prior itself
+comes first, several times, with other seeds: what these runs differ by is noise.
+
+The mixture law has a parameter a component and one more (scaling/mixture_law.py), so the runs that it takes grow
+linearly with the components. The default, 4 a component and 1, leaves three quarters of the runs to tell noise by. On
+RegMix's published runs 64 for 17 components, which is about that, rank mixtures as all 512 do (docs/benchmarks.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corpusmill.documents.errors import InputError
+
+Floats = NDArray[np.float64]
+
+CONCENTRATIONS = (0.1, 5.0)
+CANDIDATES = 64
+"""Draws from which each mixture is chosen."""
+REPEATS = 3
+"""Runs of the prior. Fewer than two tell nothing of noise."""
+MAX_COMPONENTS = 200
+_LEAST = 1e-12  # a share that a Dirichlet draw rounds to 0 could not be raised to what others' caps leave
+_HALVINGS = 100
+_LEAST_ROOM = 1e-3  # of the budget, that caps must leave to choose
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """The mixtures to run.
+
+    shares  float64[runs, components]; each sums to 1
+    prior   bool[runs]: which of them are the prior
+    """
+
+    shares: Floats
+    prior: NDArray[np.bool_]
+
+
+def default_runs(components: int) -> int:
+    """Different mixtures for the law of so many components."""
+    return 4 * components + 1
+
+
+def design(prior: Floats, caps: Floats, *, runs: int | None = None, repeats: int = REPEATS, seed: int = 0) -> Design:
+    """The mixtures to run.
+
+    Args:
+        prior: shares above 0 that sum to 1.
+        caps: the most that each component can have; 1 where there is enough of it.
+        runs: different mixtures, the prior among them; None: `default_runs`.
+        repeats: runs of the prior.
+
+    Raises:
+        InputError: if the prior is none or above a cap, the caps leave nothing to choose, or `runs` or `repeats` are
+            too few.
+    """
+    check_prior(prior, caps)
+    runs = default_runs(len(prior)) if runs is None else runs
+    if runs < 4:
+        raise InputError(f"--runs {runs}: shows no law; {default_runs(len(prior))} suit {len(prior)} components")
+    if caps.sum() < 1 + _LEAST_ROOM:
+        raise InputError(
+            "caps: all components together are there for the budget only just, which leaves no other mixture than the "
+            "prior; lower the budget or raise max_epochs"
+        )
+    if repeats < 1:
+        raise InputError(f"repeats: {repeats} runs of the prior leave nothing to compare with; give 1 or more")
+    random = np.random.default_rng(seed)
+    chosen = [prior]
+    concentrations = np.geomspace(*CONCENTRATIONS, runs - 1)
+    for concentration in random.permutation(concentrations):
+        drawn = draw(prior, caps, np.full(CANDIDATES, concentration), random)
+        nearest = np.min([_distance(drawn, one) for one in chosen], axis=0)
+        chosen.append(drawn[int(nearest.argmax())])
+    shares = np.array([prior] * (repeats - 1) + chosen)
+    return Design(shares, np.arange(len(shares)) < repeats)
+
+
+def draw(prior: Floats, caps: Floats, concentrations: Floats, random: np.random.Generator) -> Floats:
+    """One mixture within the caps for each concentration: float64[concentrations, components]."""
+    gammas = random.standard_gamma(concentrations[:, None] * prior[None, :])
+    drawn = np.maximum(gammas, _LEAST * prior)
+    return within(drawn / drawn.sum(axis=1, keepdims=True), np.zeros_like(prior), caps)
+
+
+def within(shares: Floats, low: Floats, high: Floats) -> Floats:
+    """The nearest mixtures between the bounds, by Kullback and Leibler's divergence from `shares`.
+
+    They are `shares` times one factor each, cut at the bounds: what is above a cap goes to the others in proportion.
+
+    Args:
+        shares: above 0 wherever they are to be raised, float64[mixtures, components].
+        low: bounds; they sum to at most 1.
+        high: bounds; they sum to at least 1.
+
+    >>> within(np.array([[0.8, 0.1, 0.1]]), np.zeros(3), np.array([0.5, 1.0, 0.3])).tolist()
+    [[0.5, 0.25, 0.25]]
+    """
+    safe = np.maximum(shares, np.finfo(np.float64).tiny)
+    # At the factor exp(lowest) every share is at its lower bound or below all of these; at exp(highest), at its upper.
+    lowest = np.log(np.maximum(low, 1e-300) / safe).min(axis=1)
+    highest = np.log(high.clip(1e-300) / safe).max(axis=1)
+    for _ in range(_HALVINGS):
+        middle = (lowest + highest) / 2
+        over = np.clip(safe * np.exp(middle)[:, None], low, high).sum(axis=1) > 1
+        lowest, highest = np.where(over, lowest, middle), np.where(over, middle, highest)
+    found = np.clip(safe * np.exp((lowest + highest) / 2)[:, None], low, high)
+    # What rounding has left goes where there is room.
+    rest = 1 - found.sum(axis=1, keepdims=True)
+    room = np.where(rest > 0, high - found, found - low)
+    found += rest * room / np.maximum(room.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    return np.asarray(np.clip(found, low, high))
+
+
+def check_prior(prior: Floats, caps: Floats) -> None:
+    """Checks a prior and caps.
+
+    Raises:
+        InputError: if the prior is no mixture of at least two components, or it is above a cap.
+    """
+    if prior.ndim != 1 or not 2 <= len(prior) <= MAX_COMPONENTS or caps.shape != prior.shape:
+        raise InputError(
+            f"a search is among 2 to {MAX_COMPONENTS} components, not {prior.shape}; give the mix more than one ratio"
+        )
+    if not (np.isfinite(prior).all() and (prior > 0).all() and abs(prior.sum() - 1) < 1e-6):
+        raise InputError(f"prior: {prior.tolist()} are no shares above 0 that sum to 1")
+    if not ((caps >= 0).all() and not np.isnan(caps).any()):
+        raise InputError(f"caps: {caps.tolist()} are no numbers of 0 or more")
+    over = np.flatnonzero(prior > caps + _ROUNDING)
+    if len(over):
+        worst = int(over[0])
+        raise InputError(
+            f"component {worst}: has a share of {prior[worst]:.3%} in the prior, and at most {caps[worst]:.3%} can be "
+            "had; lower its share or the budget, or raise max_epochs"
+        )
+
+
+def _distance(shares: Floats, other: Floats) -> Floats:
+    """Hellinger's: 0 for the same mixture, 1 where nothing is shared."""
+    return np.asarray(np.sqrt(np.maximum(0.0, 1 - np.sqrt(shares * other).sum(axis=1))))
