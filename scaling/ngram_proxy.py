@@ -59,26 +59,35 @@ class NgramProxy:
                 empty.
         """
         begun = time.perf_counter()
+        made = self.model(training)
+        trained = time.perf_counter()
+        losses = {domain: _bits_per_byte(made, held, domain, training) for domain, held in training.heldout.items()}
+        available = int(training.train.offsets[-1] - training.train.offsets[0])
+        told: dict[str, Any] = {
+            "order": self.order,
+            "counted_tokens": min(training.tokens, available),
+            "ngrams": list(made.kept),
+            "discounts": [list(each) for each in made.discounts],
+            "train_seconds": trained - begun,
+            "evaluate_seconds": time.perf_counter() - trained,
+        }
+        if training.tokens > available:
+            told["repetition"] = "not seen"
+        return Trained(bits_per_byte=losses, train_tokens=training.tokens, told=told)
+
+    def model(self, training: Training) -> Estimate:
+        """The model of the documents to train on. Its words are `_numbered`.
+
+        Raises:
+            InputError: as `run`.
+        """
         numbers, offsets = _numbered(*_cut(training.train, training.tokens), "train", training)
         if not len(numbers):
             raise InputError("the documents to train on have no token; keep more of them, or look at their texts")
         counter = NgramCounter(self.order, None)
         counter.add(numbers, offsets)
         # One of the ids is the end of a document, which the model has beside its words.
-        made = estimate(counter, vocabulary=training.vocab_size - 1)
-        trained = time.perf_counter()
-        losses = {domain: _bits_per_byte(made, held, domain, training) for domain, held in training.heldout.items()}
-        told: dict[str, Any] = {
-            "order": self.order,
-            "counted_tokens": len(numbers),
-            "ngrams": list(made.kept),
-            "discounts": [list(each) for each in made.discounts],
-            "train_seconds": trained - begun,
-            "evaluate_seconds": time.perf_counter() - trained,
-        }
-        if training.tokens > training.train.offsets[-1] - training.train.offsets[0]:
-            told["repetition"] = "not seen"
-        return Trained(bits_per_byte=losses, train_tokens=training.tokens, told=told)
+        return estimate(counter, vocabulary=training.vocab_size - 1)
 
     def cost(self, tokens: int, vocab_size: int) -> Cost:
         """Seconds as one machine had them, whatever the vocabulary; floating-point operations mean nothing here."""
