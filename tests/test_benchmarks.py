@@ -25,7 +25,7 @@ from corpusmill.dedup.minhash import MinHashDedup
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "benchmarks"
-SCRIPTS = ["accuracy", "dedup", "end_to_end", "exports", "filters", "language", "mix", "quality_score", "scale"]
+SCRIPTS = ["accuracy", "dedup", "end_to_end", "exports", "filters", "language", "mix", "quality_score", "scale", "sweeps"]
 TOPICS = sorted(path.stem for path in (BENCHMARKS / "topics").glob("*.py"))
 
 
@@ -136,7 +136,8 @@ def test_every_topic_that_offers_a_function_is_in_one_script(function: str, scri
 def test_a_section_of_the_document_was_written_by_its_script(script: str) -> None:
     if script in ("accuracy", "dedup", "filters", "mix"):
         return  # their sections are their topics'
-    page = {"scale": "scale.md", "quality_score": "quality_score.md"}.get(script, "benchmarks.md")
+    pages = {"scale": "scale.md", "quality_score": "quality_score.md", "sweeps": "experiments/pruning/README.md"}
+    page = pages.get(script, "benchmarks.md")
     text = (ROOT / "docs" / page).read_text()
     section = re.search(rf"<!-- begin {script}\w* -->\n(.*?)\n<!-- end {script}\w* -->", text, re.DOTALL)
     assert section is not None, f"run benchmarks/{script}.py"
