@@ -69,16 +69,15 @@ def sections(run: Path) -> list[dict[str, Any]]:
 def _section(results: Results) -> dict[str, Any]:
     analysis = results.analysis
     told = {f"{panel['pool']}, {panel['proxy']}: {one}" for panel in analysis["panels"] for one in panel["conclusion"]}
-    overall = [sentence for sentence in analysis["conclusion"] if sentence not in told]
+    apart = len(analysis["panels"]) > 1  # then what is said of one panel stands with it
+    overall = [sentence for sentence in analysis["conclusion"] if not (apart and sentence in told)]
     return {
         "name": results.folder.name,
         "incomplete": incomplete(results),
         "conclusion": overall,
         "notes": analysis["notes"],
         "confidence": f"{analysis['confidence']:.0%}",
-        "panels": [
-            _panel(results, panel, apart=len(overall) < len(analysis["conclusion"])) for panel in analysis["panels"]
-        ],
+        "panels": [_panel(results, panel, apart=apart) for panel in analysis["panels"]],
         "tables": _there(
             tables.agreement_table(analysis["agreement"]), tables.cost_table(results.cells, results.sweep["cells"])
         ),

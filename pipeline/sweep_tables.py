@@ -95,8 +95,8 @@ def undistinguished(panel: Data, best: Data) -> str:
     found: dict[str, list[float]] = {}
     for one in best["not_distinguishable"]:
         found.setdefault(one["score"], []).append(one["fraction"])
-    if not found:
-        return _NONE
+    if len(best["not_distinguishable"]) < 2:
+        return "nothing else" if found else _NONE  # the best is one of them
     return "; ".join(
         "everything" if score == ALL else f"{score} {_stretches(fractions, panel['fractions'])}"
         for score, fractions in found.items()

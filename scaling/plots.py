@@ -23,6 +23,9 @@ Data = Mapping[str, Any]
 _UNIT = "bits per byte"
 _MOST_SCORES = 12
 _MOST_SIZES = 9
+_BESIDE = 0.015
+"""How far, as a share of its fraction, a score's mark stands beside the next one's, so that error bars do not cover
+one another."""
 _LEAST_DECADES = 0.02
 """Of the vertical axis: a range of losses below 5 % is not blown up to a full panel."""
 
@@ -182,17 +185,20 @@ def _against_fraction(
     layers: list[Layer] = []
     if best is not None and best["not_distinguishable"]:
         layers.append(_region(best["lowest_fraction"], best["highest_fraction"], ticks))
-    for score in shown:
+    ends = [(cell["fraction"], _number(cell["loss"])) for cell in whole]
+    for place, score in enumerate(shown):
         own = sorted((cell for cell in cells if cell["score"] == score), key=lambda cell: cell["fraction"])
-        line = [(cell["fraction"], _number(cell["loss"])) for cell in [*own, *whole]]
-        layers += [Line(points=line, style=styles[score], width=1.3), _measured(own, styles[score], same)]
-    return [*layers, _measured(whole, BASE, same)]
+        beside = 1 + _BESIDE * (place - (len(shown) - 1) / 2)
+        points = [(cell["fraction"] * beside, _number(cell["loss"])) for cell in own]
+        layers.append(Line(points=[*points, *ends], style=styles[score], width=1.3))
+        layers.append(_measured(own, points, styles[score], same))
+    return [*layers, _measured(whole, ends, BASE, same)]
 
 
-def _measured(cells: Sequence[Data], looks: Style, same: set[tuple[str, float]]) -> Points:
+def _measured(cells: Sequence[Data], points: Sequence[Point], looks: Style, same: set[tuple[str, float]]) -> Points:
     """Means over seeds. Open marks are those outside `same`; without any there, all are filled."""
     return Points(
-        points=[(cell["fraction"], _number(cell["loss"])) for cell in cells],
+        points=points,
         style=looks,
         lows=[_number(cell["low"]) for cell in cells],
         highs=[_number(cell["high"]) for cell in cells],
