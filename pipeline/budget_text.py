@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterable, Sequence
 
@@ -66,6 +67,11 @@ def _pool(ask: Ask, unique: float) -> str:
 
 def _label(plan: Plan) -> str:
     return f"{plan.law.name}, {plan.kind}"
+
+
+def _short_label(plan: Plan) -> str:
+    """Of a plan to follow: those as asked are the same for every set of constants."""
+    return str(plan.kind) if plan.kind is Kind.ASKED else _label(plan)
 
 
 def _models(ask: Ask, plans: Sequence[Plan]) -> str:
@@ -136,6 +142,9 @@ def _data(ask: Ask, plans: Sequence[Plan]) -> str:
         "loss then: by the line's constants, at so many tokens; no paper fitted all of this at once",
         "by repetition: how much it raises the loss by Muennighoff's law, with its own constants",
     ]
+    notes += [
+        f"Extrapolated: loss then of {_label(plan)}: {beyond}" for plan, supply in supplies for beyond in supply.beyond
+    ]
     advised = {
         plan.training_flops: supply.advised
         for plan, supply in supplies
@@ -147,7 +156,7 @@ def _data(ask: Ask, plans: Sequence[Plan]) -> str:
             f"({_epochs(tokens / first.unique)} epochs)"
             for flops, (parameters, tokens) in advised.items()
         ]
-        notes.append(f"With this data that law would train {'; '.join(models)}")
+        notes.append(f"With this data, and without inference, that law would train {'; '.join(models)}")
     notes += [
         f"{_label(plan)}: this data cannot use so many FLOPs; by that law half of them do as well"
         for plan, supply in supplies
@@ -205,12 +214,23 @@ def _panel(panel: PanelBudget, told: Told) -> str:
             if one.scores and one.fraction < 1
         ),
     ]
+    if not panel.same_tokens:
+        notes.append(
+            "Careful: in that sweep what kept less was trained on less; your plan trains on as many tokens whatever is "
+            "kept, and repeats them"
+        )
     if panel.factor > _FAR:
         notes.append(
             f"Careful: that is {amount(panel.factor)} times less than what is planned here. Which fraction is best "
             f"changes with the budget, since kept tokens are repeated sooner ({pruned.SOURCE}); take it as a hint"
         )
     notes += _fraction_verdicts(panel, told)
+    for plan in plans:
+        least = plan.tokens / told.ask.max_epochs / (told.ask.unique or math.inf)
+        if least <= 1:
+            notes.append(
+                f"{_short_label(plan)}: for at most {told.ask.max_epochs:g} epochs, keep {100 * least:.3g} % or more"
+            )
     return _part(head, rows, notes)
 
 

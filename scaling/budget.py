@@ -154,6 +154,8 @@ class Supply:
     """D' · Q^(γ/β): tokens of quality 1 that are worth as much."""
     loss: float
     """Nats a token of the plan's law at so many tokens instead."""
+    beyond: tuple[str, ...]
+    """Whether these are fewer than any that the law was fitted on."""
     penalty: float
     """Share by which repetition raises the loss, by Muennighoff's law and constants."""
     ceiling: float
@@ -227,6 +229,7 @@ def supply(ask: Ask, law: ChinchillaLaw, parameters: float, tokens: float, uniqu
     worth = ask.known_quality ** (LANGUAGE_MODEL.gamma / LANGUAGE_MODEL.beta)
     used = min(unique, tokens)
     effective = effective_units(used, tokens)
+    clean = effective * worth
     epochs = tokens / unique
     flops = TRAINING_FLOPS * parameters * tokens
     repeated, short = epochs > _WHOLE, epochs > _WHOLE * ask.max_epochs
@@ -234,8 +237,11 @@ def supply(ask: Ask, law: ChinchillaLaw, parameters: float, tokens: float, uniqu
         unique=unique,
         epochs=epochs,
         effective=effective,
-        clean=effective * worth,
-        loss=law.loss(parameters, effective * worth),
+        clean=clean,
+        loss=law.loss(parameters, clean),
+        beyond=tuple(
+            str(beyond) for beyond in law.beyond(parameters, clean) if beyond.what == "tokens" and clean < beyond.bound
+        ),
         penalty=MUENNIGHOFF.penalty(parameters, tokens, unique),
         ceiling=MUENNIGHOFF.ceiling * unique * worth,
         equal_tokens=tokens_worth(tokens / worth, unique),

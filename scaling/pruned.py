@@ -103,6 +103,8 @@ class PanelBudget:
     """The sweep's budget that is nearest to the plans'."""
     factor: float
     """How many times the first plan's tokens are more than that."""
+    same_tokens: bool
+    """Whether the sweep trained on equally many tokens whatever was kept, as a plan does."""
     fractions: tuple[Pruned, ...]
     """The largest first."""
 
@@ -154,6 +156,7 @@ def panel_budgets(ask: Ask, plans: Sequence[Plan], analyses: dict[str, Analysis]
                         proxy=panel.proxy,
                         tokens=nearest.tokens,
                         factor=plans[0].tokens / nearest.tokens,
+                        same_tokens=nearest.train_tokens is not None,
                         fractions=tuple(
                             _pruned(ask, plans, ask.unique, fraction, nearest)
                             for fraction in sorted(set(panel.fractions), reverse=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,12 @@ def test_the_verdict_is_plain() -> None:
     assert "besiroglu, as asked: the data suffices with 10.0 epochs" in out
 
 
+def test_a_loss_on_far_too_little_data_is_said_to_be_extrapolated() -> None:
+    _, out, _ = answer("--params", "1B", "--unique-tokens", "1M", "--constants", "besiroglu")
+    assert "16.4M tokens are 50 times below the least of the fit" in " ".join(out.split())
+    assert "this data cannot use so many FLOPs" in out
+
+
 def test_a_quality_that_is_not_known_is_said_to_be_taken_as_one() -> None:
     assert "Q is not known and taken as 1" in answer("--params", "7B", "--unique-tokens", "1T")[1]
     assert "Q is not known" not in answer("--params", "7B", "--unique-tokens", "1T", "--q", "1")[1]
@@ -143,6 +151,7 @@ def test_a_sweeps_fractions_stand_beside_the_plan(tmp_path: Path) -> None:
     assert "50 % 500B 2.00 984B best" in flat
     assert "100K times less than what is planned here" in flat
     assert "2404.07177" in flat
+    assert "what kept less was trained on less" in flat
     assert told(*arguments)["sweeps"][0]["factor"] == pytest.approx(1e5)
 
 
@@ -181,3 +190,20 @@ def test_a_tables_sizes_are_round_numbers_its_ends_and_what_is_asked() -> None:
     assert rows_between(7e8, 7e9, [3e9, 9e9]) == (7e8, 1e9, 2e9, 3e9, 5e9, 7e9)
     assert budget(Options(params="7B", table=True)).sizes[0] == pytest.approx(7e8)
     assert 7e9 in budget(Options(params="7B", table=True)).sizes
+
+
+def test_the_manifest_of_a_real_dataset_is_read(small_run: Any) -> None:
+    dataset = small_run.folder / "dataset"
+    manifest = json.loads((dataset / "manifest.json").read_text())
+    unique, quality, unit = dataset_tokens(dataset)
+    assert unique == sum(component["unique_units"] for component in manifest["components"])
+    assert quality is not None
+    assert manifest["quality"]["q"] <= quality <= 1
+    assert unit == "estimated tokens (UTF-8 bytes / 4)"
+
+
+def test_the_page_shows_what_the_command_prints() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scaling" / "budget.md").read_text()
+    (command,) = re.findall(r"^    corpusmill budget (.*)$", page, re.MULTILINE)
+    _, out, _ = answer(*shlex.split(command))
+    assert "\n".join(f"    {line}".rstrip() for line in out.rstrip().splitlines()) in page

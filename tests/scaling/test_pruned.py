@@ -62,11 +62,13 @@ def test_the_sweeps_nearest_budget_speaks_and_its_distance_is_told(run: Path) ->
     (panel,) = panel_budgets(ask, solve(ask)[:1], read_analyses(run))
     assert panel.tokens == 2e9  # tokens trained on, not the pool's size
     assert panel.factor == pytest.approx(500)
+    assert panel.same_tokens
     assert [one.standing for one in panel.fractions] == ["within noise", "best", "worse"]
     assert [one.scores for one in panel.fractions] == [("all",), ("quality",), ()]
     small = Ask(parameters=1e6, tokens=1e6, unique=1e6, laws=(BESIROGLU,))
     (panel,) = panel_budgets(small, solve(small)[:1], read_analyses(run))
     assert panel.tokens == 1e6
+    assert not panel.same_tokens
     assert [one.standing for one in panel.fractions] == ["worse", "worse", "best"]
 
 
