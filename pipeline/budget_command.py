@@ -77,12 +77,17 @@ class Told:
         """
         ranks = (Kind.OPTIMAL, Kind.ASKED, Kind.INFERENCE)
         chosen = {plan.law.name: plan for plan in sorted(self.plans, key=lambda plan: ranks.index(plan.kind))}
-        return tuple({(plan.parameters, plan.tokens): plan for plan in reversed(chosen.values())}.values())[::-1]
+        different: dict[tuple[float, float], Plan] = {}
+        for plan in chosen.values():
+            different.setdefault((plan.parameters, plan.tokens), plan)
+        return tuple(different.values())
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data."""
         asked = asdict(self.ask)
         laws = asked.pop("laws")
+        if not self.plans:
+            asked["parameters"] = None
         return {
             "asked": asked,
             "constants": {law["name"]: law for law in laws},
@@ -112,6 +117,8 @@ def budget(options: Options) -> Told:
         "loss": options.loss,
     }
     only_table = not any(value is not None for value in given.values()) and (options.table or options.sizes is not None)
+    if only_table and options.run is not None:
+        raise UsageError("--run: for which model? give --params, --tokens, --flops or --loss beside the table")
     sizes = _sizes(options, given["parameters"])
     ask = Ask(
         **(given | ({"parameters": sizes[0]} if only_table else {})),

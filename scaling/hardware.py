@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 import yaml
 
@@ -99,10 +98,6 @@ class Rental:
             money=None if self.price is None else hours * self.price,
             megawatt_hours=None if watts is None else hours * watts * self.pue / 1e6,
         )
-
-    def as_dict(self) -> dict[str, Any]:
-        """As plain data."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)

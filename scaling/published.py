@@ -291,9 +291,8 @@ KAPLAN_TOKENS = PowerLaw(scale=5.4e13, exponent=0.095, what="tokens")
 """Equation 1.2."""
 KAPLAN_COMPUTE = PowerLaw(scale=3.1e8, exponent=0.050, what="PF-days of training")
 """Equation 1.3, of the least compute that reaches the loss (C_min)."""
-KAPLAN_SOURCE = "Kaplan et al. 2020, arXiv:2001.08361, equations 1.1 to 1.3"
 KAPLAN_SIZE_EXPONENT = 0.73
-"""The best N, without embeddings, grows as C^.73 (equation 1.7); Chinchilla's as about C^.5."""
+"""The best N, without embeddings, grows as C^.73 (section 1.2); Chinchilla's as about C^.5."""
 
 
 def kaplan_growth(compute_ratio: float) -> tuple[float, float]:

@@ -101,6 +101,7 @@ def test_a_table_alone_needs_no_question() -> None:
     assert code == 0, error
     assert "Verdict" not in out
     assert [line.split()[0] for line in out.splitlines() if line.startswith(("1B ", "100B "))] == ["1B", "100B"] * 2
+    assert told("--table")["asked"]["parameters"] is None
 
 
 def test_an_accelerator_without_published_power_tells_no_energy() -> None:
@@ -174,6 +175,7 @@ def test_a_sweeps_fractions_stand_beside_the_plan(tmp_path: Path) -> None:
         (["--params", "7B", "--unique-tokens", "1T", "--dataset", "."], "leave one out"),
         (["--table", "--range", "1:1e60"], "more than 60 rows"),
         (["--table", "--range", "1B"], "is no range"),
+        (["--table", "--unique-tokens", "1T", "--run", "."], "--run: for which model"),
         (["--loss", "1.7"], "out of reach"),
         (["--loss", "nan"], "--loss: nan"),
     ],

@@ -18,6 +18,7 @@ from corpusmill.scaling.published import (
     KAPLAN_PARAMETERS,
     KAPLAN_TOKENS,
     LAWS,
+    PF_DAY,
     SARDANA,
     ChinchillaLaw,
     PowerLaw,
@@ -137,6 +138,12 @@ def test_kaplans_laws_say_one_nat_at_their_scale_and_can_be_turned_around(law: P
     assert law.loss(law.scale) == pytest.approx(1)
     assert law.amount(law.loss(1e9)) == pytest.approx(1e9)
     assert law.loss(2e9) / law.loss(1e9) == pytest.approx(2**-law.exponent)
+
+
+def test_compute_is_counted_in_petaflop_days() -> None:
+    # GPT-3's 3.14e23 FLOPs are 3.64e3 PF-days (Brown et al. 2020, arXiv:2005.14165, table D.1)
+    assert pytest.approx(3.64e3, rel=2e-3) == 3.14e23 / PF_DAY
+    assert KAPLAN_COMPUTE.loss(3.14e23 / PF_DAY) == pytest.approx((3.1e8 / 3.64e3) ** 0.05, rel=1e-3)
 
 
 def test_kaplan_puts_most_of_new_compute_into_the_model() -> None:
