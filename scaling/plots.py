@@ -23,9 +23,8 @@ Data = Mapping[str, Any]
 _UNIT = "bits per byte"
 _MOST_SCORES = 12
 _MOST_SIZES = 9
-_BESIDE = 0.015
-"""How far, as a share of its fraction, a score's mark stands beside the next one's, so that error bars do not cover
-one another."""
+_BESIDE = 0.01
+"""How far, as a share of the axis, a score's mark stands beside the next one's: error bars must not cover another's."""
 _LEAST_DECADES = 0.02
 """Of the vertical axis: a range of losses below 5 % is not blown up to a full panel."""
 
@@ -88,11 +87,10 @@ def fractions(panel: Data) -> str:
     sizes = [panel["sizes"][place] for place in thinned(len(panel["sizes"]), _MOST_SIZES)]
     best = {one["size"]: one for one in panel["best"]}
     ticks = [fraction for fraction in panel["fractions"] if fraction > 0]
-    wide = bool(ticks) and max(ticks) > 20 * min(ticks)
     layers = {size: _against_fraction(panel, size, shown, styles, best.get(size), ticks) for size in sizes}
     panels = []
     for size in sizes:
-        x, y = fitted(layers[size], x_log=wide, y_log=False, least=_least(layers[size]))
+        x, y = fitted(layers[size], x_log=_wide(ticks), least=_least(layers[size]))
         panels.append(
             Panel(title=f"{short(size)} tokens before pruning", across="fraction kept", up=f"loss, {_UNIT}",
                   layers=layers[size], x=x, y=y, ticks=ticks)
@@ -188,11 +186,22 @@ def _against_fraction(
     ends = [(cell["fraction"], _number(cell["loss"])) for cell in whole]
     for place, score in enumerate(shown):
         own = sorted((cell for cell in cells if cell["score"] == score), key=lambda cell: cell["fraction"])
-        beside = 1 + _BESIDE * (place - (len(shown) - 1) / 2)
-        points = [(cell["fraction"] * beside, _number(cell["loss"])) for cell in own]
+        step = _BESIDE * (place - (len(shown) - 1) / 2)
+        points = [(_beside(cell["fraction"], ticks, step), _number(cell["loss"])) for cell in own]
         layers.append(Line(points=[*points, *ends], style=styles[score], width=1.3))
         layers.append(_measured(own, points, styles[score], same))
     return [*layers, _measured(whole, ends, BASE, same)]
+
+
+def _beside(fraction: float, ticks: Sequence[float], step: float) -> float:
+    """A fraction, shifted by a share of the axis."""
+    low, high = min(ticks, default=1.0), max(ticks, default=1.0)
+    return fraction * (high / low) ** step if _wide(ticks) else fraction + step * (high - low)
+
+
+def _wide(ticks: Sequence[float]) -> bool:
+    """Whether fractions are shown on a logarithmic axis."""
+    return bool(ticks) and max(ticks) > 20 * min(ticks)
 
 
 def _measured(cells: Sequence[Data], points: Sequence[Point], looks: Style, same: set[tuple[str, float]]) -> Points:

@@ -16,11 +16,12 @@ import yaml
 
 from corpusmill.documents.errors import DamagedRunError, UsageError
 from corpusmill.pipeline.lock import locked
-from corpusmill.pipeline.recipe import load_recipe
+from corpusmill.pipeline.recipe import build, load_recipe
 from corpusmill.pipeline.report import write_report
 from corpusmill.pipeline.sweep_page import read_results, sections
 from corpusmill.pipeline.sweep_report import analyse_sweep, report_sweep, results_as_data, sweep_as_text
 from corpusmill.pipeline.sweep_tables import best_table, domains_table, estimate, multipliers_table, slopes_table
+from corpusmill.scaling.sweep_options import SweepOptions
 from tests.pipeline.test_report import ATTRIBUTES, TAGS, Page
 from tests.scaling import made_sweeps
 
@@ -263,3 +264,12 @@ def test_a_sweep_without_a_cell_is_refused(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path / "scaling" / "sweep", made_sweeps.cells(**GRID).slice(0, 0), asked=3)
     with pytest.raises(UsageError, match="holds no cell"):
         analyse_sweep(tmp_path, folder)
+
+
+def test_the_recipe_in_the_docs_is_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scaling" / "sweeps.md").read_text()
+    recipe = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
+    options = build(SweepOptions, recipe["sweep"], "docs/scaling/sweeps.md")
+    treatments = options.treatments()
+    assert len(treatments) == 1 + (len(options.scores) + 1) * len(options.fractions)
+    assert f"| `{options.regime}` (default) |" in page
