@@ -64,7 +64,7 @@ class NgramCounter:
     """Counts n-grams of sentences; more than fit in `memory` bytes are kept as sorted runs in `workspace`.
 
     Words have numbers from RESERVED on, without gaps. Without a workspace all stays in memory, whatever `memory` says:
-    about 140 bytes for each word of order 5, the estimate included.
+    about 120 bytes for each word at order 5, the estimate included.
     """
 
     def __init__(self, order: int, workspace: Path | None, *, memory: int = 1 << 30) -> None:

@@ -25,7 +25,19 @@ from corpusmill.dedup.minhash import MinHashDedup
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "benchmarks"
-SCRIPTS = ["accuracy", "dedup", "end_to_end", "exports", "filters", "language", "mix", "quality_score", "scale", "sweeps"]
+SCRIPTS = [
+    "accuracy",
+    "dedup",
+    "end_to_end",
+    "exports",
+    "filters",
+    "language",
+    "mix",
+    "proxies",
+    "quality_score",
+    "scale",
+    "sweeps",
+]
 TOPICS = sorted(path.stem for path in (BENCHMARKS / "topics").glob("*.py"))
 
 
@@ -118,7 +130,8 @@ def topics_of(script: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("function", "scripts"), [("accuracy", ["accuracy"]), ("speed", ["dedup", "filters"]), ("mixing", ["mix"])]
+    ("function", "scripts"),
+    [("accuracy", ["accuracy"]), ("speed", ["dedup", "filters"]), ("mixing", ["mix"]), ("proxy", ["proxies"])],
 )
 def test_every_topic_that_offers_a_function_is_in_one_script(function: str, scripts: list[str]) -> None:
     offered = [
@@ -134,7 +147,7 @@ def test_every_topic_that_offers_a_function_is_in_one_script(function: str, scri
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_section_of_the_document_was_written_by_its_script(script: str) -> None:
-    if script in ("accuracy", "dedup", "filters", "mix"):
+    if script in ("accuracy", "dedup", "filters", "mix", "proxies"):
         return  # their sections are their topics'
     pages = {"scale": "scale.md", "quality_score": "quality_score.md", "sweeps": "experiments/pruning/README.md"}
     page = pages.get(script, "benchmarks.md")
