@@ -237,7 +237,7 @@ def _notes(options: Options, ask: Ask) -> list[str]:
     if ask.rental is not None:
         assumed = []
         if options.utilisation is None:
-            assumed.append(f"--utilisation {UTILISATION:.0%} of the peak")
+            assumed.append(f"--utilisation {UTILISATION} (of the peak)")
         if options.pue is None and ask.rental.accelerator.watts is not None:
             assumed.append(f"--pue {PUE}")
         if assumed:

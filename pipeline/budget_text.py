@@ -34,11 +34,25 @@ def told_as_text(told: Told) -> str:
     parts += [_panel(panel, told) for panel in told.sweeps]
     if told.rows:
         parts.append(_rows(told))
+        if not told.plans:
+            parts.append("\n".join(_wrapped(_sources(told.ask), "")))
     if told.plans and told.ask.unique is not None:
         parts.append(_verdicts(told.ask, told.plans))
     if told.notes:
         parts.append("\n".join(_wrapped(told.notes, "")))
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
+
+
+def _sources(ask: Ask) -> list[str]:
+    """What a table alone has to say of its columns."""
+    found = []
+    if ask.unique is not None:
+        found.append(
+            f"loss then: with repetition ({PENALTY_SOURCE}) and Q ({QUALITY_SOURCE}), for {_pool(ask, ask.unique)}"
+        )
+    if ask.rental is not None:
+        found.append(f"device-hours: {_device(ask.rental)}")
+    return found
 
 
 def _asked(ask: Ask, plans: Sequence[Plan]) -> str:
@@ -180,10 +194,7 @@ def _costs(rental: Rental, plans: Sequence[Plan]) -> str:
         row += [] if plan.bill.money is None else [f"{plan.bill.money:,.0f}"]
         row += [] if plan.bill.megawatt_hours is None else [f"{plan.bill.megawatt_hours:,.1f}"]
         rows.append(row)
-    notes = [
-        f"{one.title}: {one.peak_flops / 1e12:,.4g} TFLOP/s in dense bf16 ({one.source}), {rental.utilisation:.0%} of "
-        "it used"
-    ]
+    notes = [_device(rental)]
     if rental.price is not None:
         notes.append(f"money: at {rental.price:g} for an hour of one, as given")
     if one.watts is not None:
@@ -191,6 +202,12 @@ def _costs(rental: Rental, plans: Sequence[Plan]) -> str:
             f"MWh: at {one.watts:g} W each all the time, times a PUE of {rental.pue:g}; without hosts and network"
         )
     return _part(head, rows, notes)
+
+
+def _device(rental: Rental) -> str:
+    one = rental.accelerator
+    peak = f"{one.title}: {one.peak_flops / 1e12:,.4g} TFLOP/s in dense bf16 ({one.source})"
+    return f"{peak}, {100 * rental.utilisation:.3g} % of it used"
 
 
 def _panel(panel: PanelBudget, told: Told) -> str:

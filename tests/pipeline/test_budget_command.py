@@ -53,7 +53,7 @@ def test_the_issues_question_is_answered_in_a_hundred_columns_with_every_part() 
     assert "besiroglu, with inference" in out
     assert "hoffmann, optimal" in out
     assert "Extrapolated" in out
-    assert "Assumed: --utilisation 40% of the peak and --pue 1.2." in out
+    assert "Assumed: --utilisation 0.4 (of the peak) and --pue 1.2." in out
 
 
 def test_json_has_the_same_numbers() -> None:
@@ -96,9 +96,12 @@ def test_a_quality_that_is_not_known_is_said_to_be_taken_as_one() -> None:
     assert "Q is not known" not in answer("--params", "7B", "--unique-tokens", "1T", "--q", "1")[1]
 
 
-def test_a_table_alone_needs_no_question() -> None:
-    code, out, error = answer("--table", "--unique-tokens", "100B")
+def test_a_table_alone_needs_no_question_and_names_its_sources() -> None:
+    code, out, error = answer("--table", "--unique-tokens", "100B", "--hardware", "b200")
     assert code == 0, error
+    assert max(len(line) for line in out.splitlines()) <= 100
+    for source in ("2203.15556", "2404.10102", "2305.16264", "2510.03313", "HGX B200 data sheet"):
+        assert source in out
     assert "Verdict" not in out
     assert [line.split()[0] for line in out.splitlines() if line.startswith(("1B ", "100B "))] == ["1B", "100B"] * 2
     assert told("--table")["asked"]["parameters"] is None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import doctest
 import math
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpusmill.documents.errors import UsageError
+from corpusmill.scaling import amounts, budget, hardware, inference_aware, published, repeated
 from corpusmill.scaling.published import (
     BESIROGLU,
     HOFFMANN,
@@ -150,3 +153,10 @@ def test_kaplan_puts_most_of_new_compute_into_the_model() -> None:
     size, data = kaplan_growth(1000)
     assert size * data == pytest.approx(1000)
     assert size == pytest.approx(1000**0.73)
+
+
+@pytest.mark.parametrize("module", [amounts, budget, hardware, inference_aware, published, repeated])
+def test_the_examples_in_docstrings_hold(module: ModuleType) -> None:
+    found = doctest.testmod(module)
+    assert found.attempted > 0
+    assert found.failed == 0
