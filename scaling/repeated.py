@@ -64,7 +64,7 @@ class RepetitionLaw:
     def penalty(self, parameters: float, tokens: float, unique: float) -> float:
         """How much higher the loss is than if all the tokens were new, as a share of it.
 
-        Four epochs of 44e9 tokens cost the 8.7e9 parameters that the authors trained .5 %; their law says:
+        The authors report .5 % for 8.7e9 parameters on four epochs of 44e9 tokens; their law says:
 
         >>> f"{100 * MUENNIGHOFF.penalty(8.7e9, 4 * 44e9, 44e9):.1f} %"
         '0.7 %'
