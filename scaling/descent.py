@@ -7,7 +7,8 @@ It is a sum: on the mean, L-BFGS stops early. Two steps:
 1. `descend` takes all starts at once down by Levenberg and Marquardt's method, whose weights are Huber's (iteratively
    reweighted least squares: at every step the objective's quadratic majoriser). numpy works on arrays of
    [sets, points, parameters], so thousands of starts, and thousands of bootstrap draws, cost seconds.
-2. `polish` takes the best few on with L-BFGS-B, analytic gradient, the objective scaled to 1 at the start.
+2. `polish` takes the best on: with L-BFGS-B, analytic gradient and the objective scaled to 1 at the start, where
+   Huber's loss has slowed the descent; for least squares, by more steps of the descent, which converges fast then.
 
 Published fits run L-BFGS from each start alone (Hoffmann et al. 2022, arXiv:2203.15556, section D.3; Besiroglu et al.
 2024, arXiv:2404.10102): the same objective and the same optimum, a minute's work for one fit.
@@ -26,11 +27,13 @@ Floats = NDArray[np.float64]
 
 _CHUNK = 2_000_000
 """Numbers in one array of derivatives: 16 MB."""
-_STALLED = 4
+_STALLED = 2
 """Steps in a row that gain less than the tolerance before a set of parameters counts as arrived."""
+_FIRST_DAMPING = 1e-4
+_HARDLY = 1e-7
 _LARGEST_DAMPING = 1e14
 _POLISHED = 6
-"""Ends of descents that L-BFGS takes on."""
+"""Ends of descents that are taken on."""
 
 
 class Surface(Protocol):
@@ -130,7 +133,7 @@ def _descend(
         predicted, derivatives = surface(theta)
         residuals = predicted - observed
         objective = huber(residuals, weights, delta)
-    damping = np.full(len(theta), 1e-2)
+    damping = np.full(len(theta), _FIRST_DAMPING)
     stalled = np.zeros(len(theta), np.int64)
     going = np.flatnonzero(np.isfinite(objective))
     for _ in range(steps):
@@ -149,11 +152,12 @@ def _descend(
         usable = np.isfinite(reached) & np.isfinite(tried_derivatives).all(axis=(1, 2))
         better = usable & (reached < objective[going])
         gain = np.where(better, objective[going] - reached, 0.0)
-        small = gain <= tolerance * objective[going]
+        # A small gain means arrival only of a step that was hardly damped: along narrow valleys damped ones are short.
+        small = (gain <= tolerance * objective[going]) & (~better | (damping[going] <= _HARDLY))
         moved = going[better]
         theta[moved], objective[moved] = tried[better], reached[better]
         residuals[moved], derivatives[moved] = tried_residuals[better], tried_derivatives[better]
-        damping[going] *= np.where(better, 0.25, 6.0)
+        damping[going] *= np.where(better, 0.1, 6.0)
         damping = np.maximum(damping, 1e-12)
         stalled[going] = np.where(small, stalled[going] + 1, 0)
         # A refused step says only that it was too long, until the damping is so large that none is short enough.
@@ -215,8 +219,13 @@ def polish(
     order = np.argsort(descent.objective, kind="stable")[:_POLISHED]
     if not np.isfinite(descent.objective[order[0]]):
         raise ValueError("the law has a finite value at none of the starts")
-    best, least = descent.theta[order[0]], float(descent.objective[order[0]])
-    for start in descent.theta[order[np.isfinite(descent.objective[order])]]:
+    starts = descent.theta[order[np.isfinite(descent.objective[order])]]
+    if np.isinf(delta):
+        ends = descend(surface, observed, starts, bounds, weights=given, tolerance=1e-14)
+        place = int(np.argmin(ends.objective))
+        return ends.theta[place], float(ends.objective[place])
+    best, least = starts[0], float(descent.objective[order[0]])
+    for start in starts:
         found, reached = _lbfgs(surface, observed, start, bounds, delta, given)
         if reached < least:
             best, least = found, reached
@@ -239,7 +248,7 @@ def _lbfgs(
             jac=True,
             method="L-BFGS-B",
             bounds=list(zip(bounds.low.tolist(), bounds.high.tolist(), strict=True)),
-            options={"maxiter": 2000, "ftol": 1e-15, "gtol": 1e-10, "maxcor": 20},
+            options={"maxiter": 1000, "ftol": 1e-15, "gtol": 1e-10, "maxcor": 20},
         )
     return np.asarray(found.x, np.float64), float(found.fun) / scale
 

@@ -211,9 +211,7 @@ def solve(
             f"({', '.join(parameter.name for parameter in parameters)}); add runs, or fit a law with fewer"
         )
     if draws == 0 and np.isfinite(delta):
-        raise InputError(
-            f"{law}: Huber's loss with delta = {delta:g} needs bootstrap draws for its intervals: draws > 0"
-        )
+        raise InputError(f"{law}: with delta = {delta:g}, intervals come from the bootstrap alone; give draws > 0")
     given = np.ones(count) if weights is None else checked(law, "weight", weights, count)
     if groups is not None and len(groups) != count:
         raise InputError(f"{law}: {len(groups)} groups for {count} losses; give one for each run")
@@ -275,6 +273,8 @@ def checked(law: str, name: str, values: ArrayLike, count: int | None = None) ->
     column = np.asarray(values, np.float64)
     if column.ndim != 1:
         raise InputError(f"{law}: {name} must be one column of numbers, not an array of shape {column.shape}")
+    if not len(column):
+        raise InputError(f"{law}: there is no {name} at all; give a value for each run")
     if count is not None and len(column) != count:
         raise InputError(f"{law}: {name} has {len(column)} rows where the losses have {count}; give one for each run")
     wrong = np.flatnonzero(~(np.isfinite(column) & (column > 0)))

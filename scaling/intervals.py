@@ -23,8 +23,8 @@ from corpusmill.scaling.descent import Bounds, Floats, Surface, descend
 
 LEVEL = 0.95
 _TAIL = 50 * (1 - LEVEL)  # per cent at either end
-_BRACKETS = 14  # doublings of the first guess at an interval's end
-_BISECTIONS = 14
+_TURNS = 40  # in the search for an interval's ends
+_ENOUGH = 2e-3  # of an interval's half width: how well its ends are known
 _EXACT = 1e-24  # a squared residual below this is rounding
 
 
@@ -103,39 +103,50 @@ def profile(
     predicted, derivatives = surface(optimum[None])
     residuals = predicted[0] - observed
     least = max(float(weights @ residuals**2), _EXACT * len(observed))
-    allowed = least * (1 + float(student.ppf(0.5 + LEVEL / 2, free)) ** 2 / free)
+    rise = least * float(student.ppf(0.5 + LEVEL / 2, free)) ** 2 / free
     held = np.repeat(np.arange(count), 2)
+    lanes = np.arange(2 * count)
     side = np.tile([-1.0, 1.0], count)
     limit = np.where(side < 0, bounds.low[held], bounds.high[held])
     reach = np.abs(limit - optimum[held])
-    inside, outside = np.zeros(2 * count), np.full(2 * count, np.nan)
-    guess = _linear_reach(derivatives[0], weights, allowed - least)[held]
+    inside, outside = np.zeros(2 * count), np.full(2 * count, np.inf)
+    # The root of the growth of S, 1 at the interval's end, is nearly linear in the distance from the optimum.
+    root_inside, root_outside = np.zeros(2 * count), np.full(2 * count, np.inf)
+    guess = _linear_reach(derivatives[0], weights, rise)[held]
     distance = np.minimum(np.where(guess > 0, guess, reach), reach)
+    done = np.zeros(2 * count, np.bool_)
     starts = np.tile(optimum, (2 * count, 1))
-    lanes = np.arange(2 * count)
-    for turn in range(_BRACKETS + _BISECTIONS):
-        open_ended = np.isnan(outside)
-        if turn >= _BRACKETS:
-            distance = np.where(open_ended, reach, (inside + np.where(open_ended, 0.0, outside)) / 2)
-        value = optimum[held] + side * distance
+    for _ in range(_TURNS):
         low, high = np.tile(bounds.low, (2 * count, 1)), np.tile(bounds.high, (2 * count, 1))
+        value = np.where(distance >= reach, limit, optimum[held] + side * distance)
         low[lanes, held] = high[lanes, held] = np.clip(value, bounds.low[held], bounds.high[held])
-        found = descend(surface, observed, starts, Bounds(low, high), weights=weights, steps=60, tolerance=1e-5)
-        within = 2 * found.objective <= allowed
-        inside = np.where(within, np.maximum(inside, distance), inside)
-        outside = np.where(~within, np.fmin(outside, distance), outside)
-        starts = np.where(within[:, None], found.theta, starts)
-        if turn < _BRACKETS:
-            done = ~np.isnan(outside) | (inside >= reach)
-            if done.all():
-                distance = inside
-            distance = np.where(
-                np.isnan(outside), np.minimum(np.maximum(distance * 2, 1e-9), reach), (inside + outside) / 2
-            )
-        if np.all((inside >= reach) | (outside - inside <= 1e-3 * outside)):
+        going = ~done
+        found = descend(
+            surface,
+            observed,
+            starts[going],
+            Bounds(low[going], high[going]),
+            weights=weights,
+            steps=60,
+            tolerance=1e-5,
+        )
+        root = np.full(2 * count, np.nan)
+        root[going] = np.sqrt(np.maximum(2 * found.objective - least, 0.0) / rise)
+        near, far = going & (root <= 1), going & (root > 1)
+        starts[going] = np.where(near[going, None], found.theta, starts[going])
+        inside, root_inside = np.where(near, distance, inside), np.where(near, root, root_inside)
+        outside, root_outside = np.where(far, distance, outside), np.where(far, root, root_outside)
+        done |= near & ((distance >= reach) | (root > 1 - _ENOUGH))
+        done |= far & (root < 1 + _ENOUGH)
+        done |= np.isfinite(outside) & (outside - inside <= 1e-6 * outside)
+        if done.all():
             break
-    ends = optimum[held] + side * inside
-    ends = np.where(inside >= reach, limit, ends)
+        with np.errstate(invalid="ignore"):
+            share = (1 - root_inside) / (root_outside - root_inside)
+            between = inside + np.clip(np.where(share > 0, share, 0.5), 0.05, 0.95) * (outside - inside)
+        next_distance = np.where(np.isfinite(outside), between, np.minimum(np.maximum(2 * distance, 1e-9), reach))
+        distance = np.where(done, distance, next_distance)
+    ends = np.where(distance >= reach, limit, optimum[held] + side * distance)
     return ends[0::2], ends[1::2]
 
 
