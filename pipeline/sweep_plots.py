@@ -1,6 +1,7 @@
 """The plots of a sweep as SVG files, and inline in the run's page: both are drawn anew from its results.
 
 plots/frontier-<pool>-<proxy>.svg    loss against kept tokens, with what was fitted to random pruning
+plots/floor-<pool>-<proxy>.svg       the same above the control's fitted floor, where that is told from none
 plots/fractions-<pool>-<proxy>.svg   loss against the fraction kept
 plots/residuals-<pool>-<proxy>.svg   what is left of the losses beside the control's fitted curve
 plots/curves-<pool>-<proxy>.svg      training losses, where the proxy left some
@@ -27,7 +28,10 @@ from corpusmill.scaling.contract import ALL, RANDOM
 from corpusmill.scaling.fit_plots import MOST_CURVES, WHOLE, Curve, loss_curves, residuals
 from corpusmill.scaling.layers import Point
 from corpusmill.scaling.plots import fractions, frontier
+from corpusmill.scaling.power_law import fit_power_law
 
+_FEWEST_FOR_A_FLOOR = 8
+"""Cells: a fit of three numbers to fewer says little of any."""
 _SAFE = re.compile(r"[a-z0-9_]{1,60}")
 
 
@@ -36,13 +40,14 @@ class Plots:
     """The pictures of one panel of the analysis; None where there is nothing to draw."""
 
     frontier: str
+    floor: str | None
     fractions: str
     residuals: str | None
     curves: str | None
 
     def items(self) -> Iterator[tuple[str, str]]:
         """Name and picture of those that there are."""
-        found = {name: getattr(self, name) for name in ("frontier", "fractions", "residuals", "curves")}
+        found = {name: getattr(self, name) for name in ("frontier", "floor", "fractions", "residuals", "curves")}
         return ((name, svg) for name, svg in found.items() if svg is not None)
 
 
@@ -62,6 +67,7 @@ def plots_of(folder: Path, panel: Mapping[str, Any], told: Sequence[Mapping[str,
     name = f"{panel['pool']}, {panel['proxy']}"
     return Plots(
         frontier=frontier(panel),
+        floor=_above_floor(panel),
         fractions=fractions(panel),
         residuals=_residuals(panel, f"Losses beside the power law of random pruning, {name}"),
         curves=_curves(folder, own, f"Loss curves, {name}"),
@@ -84,6 +90,20 @@ def write_plots(folder: Path, pictures: Sequence[tuple[Mapping[str, Any], Plots]
 def _safe(name: str) -> str:
     """A name as part of a file's: itself, where the recipe's rule of names holds."""
     return name if _SAFE.fullmatch(name) else sha256(name.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _above_floor(panel: Mapping[str, Any]) -> str | None:
+    """The frontier above the loss that no amount of data gets below: there a power law with a floor is a straight line.
+
+    The floor is fitted to the cells that keep everything or keep by chance, and its interval must leave out zero.
+    """
+    cells = [cell for cell in panel["cells"] if cell["score"] in (ALL, RANDOM)]
+    if len(cells) < _FEWEST_FOR_A_FLOOR:
+        return None
+    weights = [cell["seeds"] for cell in cells]
+    fit = fit_power_law([cell["kept_tokens"] for cell in cells], [cell["loss"] for cell in cells], weights=weights)
+    floor = fit.estimates["E"]
+    return None if not floor.low or floor.high is None else frontier(panel, floor=floor.value)
 
 
 def _residuals(panel: Mapping[str, Any], title: str) -> str | None:

@@ -72,7 +72,8 @@ def frontier(panel: Data, *, floor: float = 0.0) -> str:
         f"{len(panel['sizes'])} sizes; labels are the fraction kept."
     )
     return Picture(
-        title=f"Frontier of {_name(panel)}", told=told, panels=panels, legend=legend, columns=2, height=270,
+        title=f"Frontier of {_name(panel)}" + (f", above a loss of {floor:.3f}" if floor else ""),
+        told=told, panels=panels, legend=legend, columns=2, height=270,
         wide_first=True,
     ).svg()  # fmt: skip
 

@@ -19,6 +19,7 @@ from corpusmill.pipeline.lock import locked
 from corpusmill.pipeline.recipe import build, load_recipe
 from corpusmill.pipeline.report import write_report
 from corpusmill.pipeline.sweep_page import read_results, sections
+from corpusmill.pipeline.sweep_plots import plots_of
 from corpusmill.pipeline.sweep_report import analyse_sweep, report_sweep, results_as_data, sweep_as_text
 from corpusmill.pipeline.sweep_tables import best_table, domains_table, estimate, multipliers_table, slopes_table
 from corpusmill.scaling.sweep_options import SweepOptions
@@ -133,7 +134,9 @@ def test_plots_are_files_of_their_own_and_old_ones_go(run: Path) -> None:
     plots = run / "scaling" / "sweep" / "plots"
     names = {path.name for path in plots.iterdir()}
     assert names == {
-        f"{kind}-web-{proxy}.svg" for kind in ("frontier", "fractions", "residuals") for proxy in ("ngram", "small")
+        f"{kind}-web-{proxy}.svg"
+        for kind in ("frontier", "floor", "fractions", "residuals")
+        for proxy in ("ngram", "small")
     } | {"curves-web-small.svg"}
     for path in plots.iterdir():
         assert ElementTree.parse(path).getroot().tag.endswith("svg")
@@ -225,7 +228,7 @@ def test_the_command_analyses_anew_what_is_there(small_run: Any, tmp_path: Path)
     folder = write_sweep(run / "scaling" / "sweep", made_sweeps.cells(**GRID | {"proxies": ("ngram",)}))
     data = results_as_data(report_sweep(recipe))
     assert data["report"] == str(run / "report" / "index.html")
-    assert len(data["plots"]) == 3
+    assert len(data["plots"]) == 4
     assert data["conclusion"] == json.loads((folder / "analysis.json").read_text())["conclusion"]
     assert "How much is worth keeping" in (run / "report" / "index.html").read_text()
     with (
@@ -273,3 +276,14 @@ def test_the_recipe_in_the_docs_is_one() -> None:
     treatments = options.treatments()
     assert len(treatments) == 1 + (len(options.scores) + 1) * len(options.fractions)
     assert f"| `{options.regime}` (default) |" in page
+
+
+def test_a_floor_is_drawn_only_where_it_is_told_from_none(run: Path) -> None:
+    panel = read_results(run / "scaling" / "sweep").analysis["panels"][0]
+    drawn = plots_of(run, panel, []).floor
+    assert drawn is not None
+    found = float(drawn.split("above a loss of ")[1].split("<")[0])
+    assert found == pytest.approx(1.2, abs=0.1)  # what the cells were made from
+    straight = {**panel, "cells": [{**cell, "loss": 30 * cell["kept_tokens"] ** -0.2} for cell in panel["cells"]]}
+    assert plots_of(run, straight, []).floor is None
+    assert plots_of(run, {**panel, "cells": panel["cells"][:3]}, []).floor is None
