@@ -48,7 +48,7 @@ def read_results(folder: Path) -> Results:
         DamagedRunError: if a file is missing or not what it should be.
     """
     analysis, sweep = _json(folder / "analysis.json"), _json(folder / "sweep.json")
-    if analysis.get("version") != VERSION:
+    if not _readable(folder):
         raise DamagedRunError(
             f"{folder / 'analysis.json'}: is of version {analysis.get('version')!r}, not {VERSION}; "
             "`corpusmill sweep report` makes it anew"
@@ -57,13 +57,17 @@ def read_results(folder: Path) -> Results:
 
 
 def sections(run: Path) -> list[dict[str, Any]]:
-    """What the run's page shows of each sweep that has been analysed, by name.
+    """What the run's page shows of each sweep that has been analysed, by name; of an analysis of another version, that.
 
     Raises:
         DamagedRunError: if a file of one is not what it should be.
     """
     found = sorted(path.parent for path in (run / "scaling").glob("*/analysis.json"))
-    return [_section(read_results(folder)) for folder in found]
+    return [_section(read_results(folder)) if _readable(folder) else {"name": folder.name} for folder in found]
+
+
+def _readable(folder: Path) -> bool:
+    return _json(folder / "analysis.json").get("version") == VERSION
 
 
 def _section(results: Results) -> dict[str, Any]:

@@ -46,8 +46,8 @@ class Panel:
     ticks: Sequence[float] = ()
     """Of the horizontal axis, where steps of 1, 2 and 5 are not what readers look for."""
 
-    def draw(self, box: Box, *, up: bool = True, across: bool = True) -> list[str]:
-        """Its elements within `box`; without a word at the axes where the neighbour has it."""
+    def draw(self, box: Box, *, up: bool = True) -> list[str]:
+        """Its elements within `box`; `up`: whether it is said what the vertical axis shows."""
         left, top, right, bottom = box
         above = _TOP if self.title else 8
         frame = Frame(
@@ -58,8 +58,7 @@ class Panel:
         if self.title:
             name = cut(self.title, right - left - _LEFT, FONT + 1)
             parts.append(words(name, frame.left, top + 16, size=FONT + 1, bold=True))
-        if across:
-            parts.append(words(self.across, frame.left + frame.width / 2, bottom - 6, anchor="middle"))
+        parts.append(words(self.across, frame.left + frame.width / 2, bottom - 6, anchor="middle"))
         if up:
             parts.append(words(self.up, left + 12, frame.top + frame.height / 2, anchor="middle", turned=True))
         parts += [part for layer in self.layers for part in layer.draw(frame)]

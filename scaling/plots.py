@@ -40,32 +40,19 @@ def frontier(panel: Data, *, floor: float = 0.0) -> str:
         floor: is taken off all losses; a fitted loss that no data gets below. Losses up to it are left out.
     """
     styles, shown = styles_of(panel), _scores(panel)
-    fronts = {front["score"]: front for front in panel["frontiers"]}
+    fronts = {front["score"]: front for front in panel["frontiers"] if front["score"] in shown}
     law = _control(panel, floor)
+    overview = _overview(fronts, styles, law, floor)
     each = {score: _of_score(panel, score, fronts.get(score), styles[score], law, floor) for score in shown}
-    overview: list[Layer] = [_band(front, styles[score], floor) for score, front in fronts.items() if score in shown]
-    overview += law
-    overview += [
-        Line(points=_line(front, floor), style=styles[score], width=2)
-        for score, front in fronts.items()
-        if score in shown and score != RANDOM
-    ]
-    for score, front in fronts.items():
-        if score in shown:
-            overview += _corners(score, front, styles[score], floor)
-    x, y = fitted([*overview, *(layer for layers in each.values() for layer in layers)], x_log=True, y_log=True,
-                  least=_LEAST_DECADES)  # fmt: skip
+    everything = [*overview, *(layer for layers in each.values() for layer in layers)]
+    x, y = fitted(everything, x_log=True, y_log=True, least=_LEAST_DECADES)
     up = f"loss, {_UNIT}" if not floor else f"loss above {floor:.3f}, {_UNIT}"
     panels = [Panel(title="Frontiers", across="kept tokens", up=up, layers=overview, x=x, y=y)]
     panels += [
         Panel(title=score, across="kept tokens", up=up, layers=layers, x=x, y=y) for score, layers in each.items()
     ]
-    legend = [
-        Entry(name=score, style=styles[score])
-        if score != RANDOM
-        else Entry(name="random, and its power law", style=CONTROL)
-        for score in shown
-    ]
+    names = {score: "random, and its power law" if score == RANDOM else score for score in shown}
+    legend = [Entry(name=name, style=styles[score]) for score, name in names.items()]
     legend.append(Entry(name="everything kept", style=BASE, line=False))
     told = (
         f"{_name(panel)}: loss against kept tokens on logarithmic axes, for {len(shown)} ways of pruning at "
@@ -125,6 +112,20 @@ def _scores(panel: Data) -> list[str]:
     """Those that are drawn: the first twelve, and the control."""
     scores = [score for score in panel["scores"] if score != RANDOM]
     return [*scores[:_MOST_SCORES], *(score for score in panel["scores"] if score == RANDOM)]
+
+
+def _overview(
+    fronts: Mapping[str, Data], styles: Mapping[str, Style], law: Sequence[Layer], floor: float
+) -> list[Layer]:
+    """The frontiers of all scores: bands below, then lines, then the cells that make them."""
+    layers: list[Layer] = [_band(front, styles[score], floor) for score, front in fronts.items()]
+    layers += law
+    layers += [
+        Line(points=_line(front, floor), style=styles[score], width=2)
+        for score, front in fronts.items()
+        if score != RANDOM  # the power law is its line
+    ]
+    return layers + [layer for score, front in fronts.items() for layer in _corners(score, front, styles[score], floor)]
 
 
 def _corners(score: str, front: Data, looks: Style, floor: float) -> list[Layer]:

@@ -243,7 +243,6 @@ def test_the_command_analyses_anew_what_is_there(small_run: Any, tmp_path: Path)
     [
         ("analysis.json", b"{", "cannot be read"),
         ("analysis.json", b"[]", "is no JSON object"),
-        ("analysis.json", b'{"version": 99}', "is of version 99, not 1; `corpusmill sweep report` makes it anew"),
         ("sweep.json", None, "cannot be read"),
         ("cells.parquet", b"PAR1", "cannot be read"),
         ("cells/small-4000000-quality-0.4-1/curve.parquet", b"no", "is no loss curve"),
@@ -287,3 +286,16 @@ def test_a_floor_is_drawn_only_where_it_is_told_from_none(run: Path) -> None:
     straight = {**panel, "cells": [{**cell, "loss": 30 * cell["kept_tokens"] ** -0.2} for cell in panel["cells"]]}
     assert plots_of(run, straight, []).floor is None
     assert plots_of(run, {**panel, "cells": panel["cells"][:3]}, []).floor is None
+
+
+def test_an_analysis_of_another_version_is_told_of_and_keeps_no_page_from_being_written(
+    run: Path, small_run: Any, tmp_path: Path
+) -> None:
+    shutil.copytree(small_run.folder, tmp_path / "run")
+    shutil.copytree(run / "scaling", tmp_path / "run" / "scaling")
+    folder = tmp_path / "run" / "scaling" / "sweep"
+    (folder / "analysis.json").write_text('{"version": 99}')
+    page = Page(write_report(tmp_path / "run").read_text())
+    assert "It was analysed by another version of corpusmill" in page.text
+    with pytest.raises(DamagedRunError, match="is of version 99, not 1; `corpusmill sweep report` makes it anew"):
+        sweep_as_text(folder, 100)
