@@ -12,6 +12,7 @@ scaling/command_dataset.py says what lies in `{dataset}`, scaling/command_losses
 from __future__ import annotations
 
 import math
+import os
 import re
 import shlex
 import shutil
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from corpusmill.documents.errors import InputError, RecipeError, nearest
+from corpusmill.documents.printable import printable_line
 from corpusmill.scaling import supervised
 from corpusmill.scaling.command_dataset import written
 from corpusmill.scaling.command_losses import TrainerError, read_losses
@@ -31,7 +33,7 @@ DATASET, LOSSES = "dataset", "losses.json"
 STDOUT, STDERR = "stdout.txt", "stderr.txt"
 _NEEDED = ("dataset", "out")
 _PLACEHOLDERS = (*_NEEDED, "seed", "tokens")
-_LAST_BYTES, _LAST_LINES = 4096, 8  # of what a failed command said
+_LAST_BYTES, _LAST_LINES = 1024, 4  # of what a failed command said
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,28 +125,29 @@ class CommandProxy:
         return [pattern.sub(lambda match: values[match[1]], word) for word in shlex.split(self.command)]
 
     def _call(self, words: Sequence[str], folder: Path) -> None:
-        told = f"command: {shlex.join(words)}"
+        again = f"its dataset is kept, so call it by hand: {shlex.join(words)}"
         try:
             code = supervised.run(words, folder / STDOUT, folder / STDERR, self.timeout)
         except TimeoutError as error:
             raise TrainerError(
-                f"{told}: was ended after {self.timeout:g} s; raise `timeout`, or train on less{_said(folder)}"
+                f"the command was ended after {self.timeout:g} s; {_last_words(folder)}; raise `timeout` or train on "
+                f"less; {again}"
             ) from error
         except OSError as error:
-            raise InputError(f"{told}: cannot be started ({error.strerror}); call it by hand to see why") from error
+            raise InputError(f"the command cannot be started ({error.strerror}): {shlex.join(words)}") from error
         if code:
             how = f"ended with {code}" if code > 0 else f"was killed by signal {-code}"
-            raise TrainerError(f"{told}: {how}; its dataset is kept, so call it by hand to see why{_said(folder)}")
+            raise TrainerError(f"the command {how}; {_last_words(folder)}; {again}")
 
 
-def _said(folder: Path) -> str:
-    """The last lines that a command wrote to stderr, or else to stdout."""
+def _last_words(folder: Path) -> str:
+    """The last lines that a command wrote to stderr, or else to stdout, as one line: a sweep shows no more of each."""
     for name in (STDERR, STDOUT):
         with open(folder / name, "rb") as stream:
-            stream.seek(0, 2)
+            stream.seek(0, os.SEEK_END)
             stream.seek(max(0, stream.tell() - _LAST_BYTES))
             text = stream.read().decode(errors="replace")
-        lines = [re.sub(r"[^\S ]|[\x00-\x1f\x7f-\x9f]", " ", line).rstrip() for line in text.splitlines()]
-        if last := [f"    {line}" for line in lines if line][-_LAST_LINES:]:
-            return "\n".join([f". {folder / name} ends:", *last])
-    return f". It said nothing ({folder / STDERR})"
+        lines = [printable_line(line) for line in text.splitlines()]
+        if last := [line for line in lines if line][-_LAST_LINES:]:
+            return f"{folder / name} ends: {' / '.join(last)}"
+    return f"it said nothing ({folder / STDERR})"
