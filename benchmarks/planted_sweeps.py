@@ -22,7 +22,7 @@ Worth = Callable[[float, float], float]
 
 
 def peaked(best: float, gain: float, growth: float = 0.0, width: float = 0.5) -> Worth:
-    """Worth `gain` at the fraction `best`, growing with a power of the size, less at other fractions, 1 at fraction 1."""
+    """Worth `gain` at the fraction `best`, growing with a power of the size; less at other fractions, 1 at 1."""
 
     def worth(fraction: float, size: float) -> float:
         if fraction >= 1:

@@ -30,8 +30,8 @@ An *estimate* is {"value", "low", "high"}; low and high are null where nothing c
                  points: [{fraction, size, kept_tokens, loss}], the cells than which none has less of both
     control      {kept_tokens [], loss [], low [], high [], degree}: the curve through all cells that keep everything or
                  keep by chance, which the multipliers invert; null where there is none
-    slopes       [{score, from_tokens, to_tokens, slope, control, difference, growth, steeper, grows, local}]: d ln loss /
-                 d ln kept tokens along the frontier, of the control's over the same tokens, and their difference
+    slopes       [{score, from_tokens, to_tokens, slope, control, difference, growth, steeper, grows, local}]: d ln
+                 loss / d ln kept tokens along the frontier, of the control's over the same tokens, and their difference
                  (estimates; negative: steeper); growth: d ln multiplier / d ln kept tokens (estimate or null), 0 where
                  pruning is worth a constant factor of data; steeper: true, false (shallower), null (not shown),
                  grows: the same of growth: true, false (shrinks), null;
@@ -75,7 +75,7 @@ from corpusmill.scaling.frontier import control, control_curve, frontier
 from corpusmill.scaling.grid import Floats, Grid, grids
 from corpusmill.scaling.multipliers import multipliers
 from corpusmill.scaling.seed_noise import Noise, measured_noise
-from corpusmill.scaling.slopes import slopes
+from corpusmill.scaling.slopes import Slope, slopes
 
 __all__ = ["VERSION", "Analysis", "AnalysisOptions", "analyse"]
 
@@ -141,7 +141,8 @@ def _panel(grid: Grid, means: Floats, noise: Noise | None, confidence: float) ->
     curve = control_curve(grid, noise)
     against = effects(grid, means, noise, confidence)
     better = {one.score for one in against if one.against == RANDOM and is_better(one)}
-    steep, without = [], []
+    steep: list[Slope] = []
+    without: list[str] = []
     if len(grid.sizes) > 1:
         steep, without = slopes(grid, curve, means, noise, confidence=confidence, shown=better)
     cells = _cells(grid, means, noise)

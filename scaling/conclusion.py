@@ -32,8 +32,8 @@ def claims(panel: Panel) -> list[Claims]:
                 better_than_random=any(is_better(one) for one in chance),
                 worse_than_random=any(one.shown and one.change.value > 0 for one in chance),
                 better_than_all=any(is_better(one) for one in whole),
-                steeper=slope and slope.steeper,
-                grows=slope and slope.grows,
+                steeper=None if slope is None else slope.steeper,
+                grows=None if slope is None else slope.grows,
             )
         )
     return found

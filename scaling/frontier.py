@@ -206,9 +206,20 @@ class ControlCurve:
         """draws x places; never rising."""
         return np.minimum.accumulate(log_losses @ self.weights.T, axis=1)
 
-    def inverse(self, curve: Floats, log_loss: Floats | float) -> Floats:
-        """Logarithms of the kept tokens at which one row of `values` reaches losses; its ends beyond them."""
-        return np.interp(-np.asarray(log_loss), -curve, self.places)
+    def inverse(self, values: Floats, log_losses: Floats) -> Floats:
+        """Logarithms of the kept tokens at which `values` reach losses, row by row; the ends of the curve beyond them.
+
+        Both have a row for each draw; `log_losses` and what is returned have as many columns as were asked for.
+        """
+        found = np.empty_like(log_losses)
+        rows = np.arange(len(values))
+        for column, wanted in enumerate(log_losses.T):
+            right = np.clip((values > wanted[:, None]).sum(axis=1), 1, len(self.places) - 1)
+            upper, lower = values[rows, right - 1], values[rows, right]
+            share = (upper - wanted) / np.maximum(upper - lower, 1e-15)
+            step = self.places[right] - self.places[right - 1]
+            found[:, column] = self.places[right - 1] + np.clip(share, 0.0, 1.0) * step
+        return found
 
 
 def control_curve(grid: Grid, noise: Noise | None) -> ControlCurve | None:

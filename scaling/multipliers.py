@@ -35,39 +35,35 @@ class Multiplier:
 
 def multipliers(grid: Grid, curve: ControlCurve, means: Floats, noise: Noise | None) -> list[Multiplier]:
     """Of all configurations but those of the control."""
-    value = curve.values(means[None])[0]
-    drawn = None if noise is None else curve.values(means + noise.draws)
+    log_losses = means[None] if noise is None else np.concatenate([means[None], means + noise.draws])
+    values = curve.values(log_losses)
     found = []
     for i, one in enumerate(grid.configurations):
         if one.score in (ALL, RANDOM):
             continue
         bound: Bound = "within"
-        if means[i] < value[-1]:
+        if means[i] < values[0, -1]:
             bound = "at_least"
-        elif means[i] > value[0]:
+        elif means[i] > values[0, 0]:
             bound = "at_most"
-        kept = float(curve.inverse(value, means[i]))
-        data = kept - float(np.log(grid.kept_tokens[i]))
-        compute = float(np.interp(kept, curve.places, curve.train) - np.log(grid.train_tokens[i]))
-        data_draws = compute_draws = None
-        if noise is not None and drawn is not None and bound == "within":
-            losses = means[i] + noise.draws[:, i]
-            places = np.array([curve.inverse(row, loss) for row, loss in zip(drawn, losses, strict=True)])
-            data_draws = places - np.log(grid.kept_tokens[i])
-            compute_draws = np.interp(places, curve.places, curve.train) - np.log(grid.train_tokens[i])
+        kept = curve.inverse(values, log_losses[:, i : i + 1])[:, 0]
+        data = kept - np.log(grid.kept_tokens[i])
+        compute = np.interp(kept, curve.places, curve.train) - np.log(grid.train_tokens[i])
         found.append(
             Multiplier(
                 score=one.score,
                 fraction=one.fraction,
                 size=one.size,
-                compute=_exponential(estimate(compute, compute_draws)),
-                data=_exponential(estimate(data, data_draws)),
+                compute=_exponential(compute, bound),
+                data=_exponential(data, bound),
                 bound=bound,
             )
         )
     return found
 
 
-def _exponential(one: Estimate) -> Estimate:
+def _exponential(logs: Floats, bound: Bound) -> Estimate:
+    """Of the first value, with an interval by the others where the loss lies within the control's range."""
+    one = estimate(float(logs[0]), logs[1:] if bound == "within" and len(logs) > 1 else None)
     ends = [None if end is None else float(np.exp(end)) for end in (one.low, one.high)]
     return Estimate(float(np.exp(one.value)), *ends)

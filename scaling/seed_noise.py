@@ -58,52 +58,74 @@ class Noise:
 
     def standard_errors(self, contrasts: Floats) -> Floats:
         """Of rows of weights over the configurations."""
-        return np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", contrasts, self.covariance, contrasts), _SMALLEST))
+        variances = np.einsum("ij,jk,ik->i", contrasts, self.covariance, contrasts)
+        return np.asarray(np.sqrt(np.maximum(variances, _SMALLEST)))
 
 
 def measured_noise(grid: Grid, *, draws: int, seed: int) -> Noise | None:
-    """The noise of a grid; None where one seed leaves nothing to measure it by."""
+    """The noise of a grid; None where nothing measures it: one seed, or seeds that change nothing."""
     filled, present = _filled(grid)
     configurations, seeds = filled.shape
-    if seeds < 2 or present.sum() <= configurations:
+    # Where a pool is used whole, all seeds may give one and the same loss. That is one look at it, not several.
+    copied = (np.ptp(filled, axis=1) < np.sqrt(_SMALLEST)) & (present.sum(axis=1) > 1)
+    taken = np.where(copied, 1, present.sum(axis=1))
+    if taken.max() < 2:
         return None
-    sizes = np.array([one.size for one in grid.configurations])
     means = filled.mean(axis=1)
-    rest = filled - means[:, None]
-    shared = np.empty_like(rest)
-    inflation = np.ones(configurations)
-    freedom = -float((~present).sum())
-    for size in np.unique(sizes):
-        of = sizes == size
-        shared[of] = rest[of].mean(axis=0)
-        inflation[of] = np.sqrt(of.sum() / max(of.sum() - 1, 1))
-        freedom += (of.sum() - 1) * (seeds - 1)
-    taken = np.maximum(present.sum(axis=1), 1)
-    own = (rest - shared) * inflation[:, None]
-    if freedom < 1:  # one configuration a size: nothing but what a size shares can be seen
-        own[:] = 0.0
-    variances, common, prior = _model(grid, own, max(freedom, 1.0))
+    parts = _parts(grid, filled - means[:, None], ~copied)
+    shared, own = parts.shared, parts.own
+    variances, common, prior = _model(grid, parts, int((~present[~copied]).sum()))
     degrees = prior + seeds - 1
     weight = prior / degrees
     within = (1 - weight) * (own @ own.T) / (seeds - 1) + weight * np.diag(variances - common)
     rng = np.random.default_rng(seed)
     errors = rng.standard_normal((draws, configurations)) * np.sqrt(weight * (variances - common))
     errors += rng.standard_normal((draws, seeds)) @ own.T * np.sqrt((1 - weight) / (seeds - 1))
-    for of in _groups(grid):
+    for of in _groups(grid, np.ones(configurations, bool)):
         root = np.sqrt(weight * common[of])
         within[np.ix_(of, of)] += np.outer(root, root)
         errors[:, of] += rng.standard_normal((draws, 1)) * root
     errors *= np.sqrt(degrees / rng.chisquare(degrees, (draws, 1))) / np.sqrt(taken)
     together = rng.standard_normal((draws, seeds)) @ shared.T / np.sqrt((seeds - 1) * seeds)
     together *= np.sqrt((seeds - 1) / rng.chisquare(seeds - 1, (draws, 1)))
+    live = parts.live if parts.live.any() else ~copied
     return Noise(
         means=means,
         draws=errors + together,
         covariance=within / np.sqrt(np.outer(taken, taken)) + shared @ shared.T / ((seeds - 1) * seeds),
-        seed=float(np.sqrt((shared**2).sum(axis=1).mean() / (seeds - 1))),
-        cell=float(np.sqrt((own**2).sum(axis=1).mean() / (seeds - 1))),
+        seed=float(np.sqrt((shared[~copied] ** 2).sum(axis=1).mean() / (seeds - 1))),
+        cell=float(np.sqrt((own[live] ** 2).sum(axis=1).mean() / (seeds - 1))),
         degrees=degrees,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """What is left of log losses when their means are taken off, in two parts; configurations x seeds."""
+
+    shared: Floats
+    own: Floats
+    """Made larger by what taking off the shared part took from it."""
+    live: NDArray[np.bool_]
+    """Configurations whose `own` says something of noise: not copies, and not alone in their size."""
+    freedom: float
+
+
+def _parts(grid: Grid, rest: Floats, varied: NDArray[np.bool_]) -> _Parts:
+    sizes = np.array([one.size for one in grid.configurations])
+    shared, own = np.zeros_like(rest), np.zeros_like(rest)
+    live = np.zeros(len(rest), bool)
+    freedom = 0.0
+    for size in np.unique(sizes):
+        of = (sizes == size) & varied
+        count = int(of.sum())
+        if count:
+            shared[of] = rest[of].mean(axis=0)
+        if count > 1:
+            own[of] = (rest[of] - shared[of]) * np.sqrt(count / (count - 1))
+            live |= of
+            freedom += (count - 1) * (rest.shape[1] - 1)
+    return _Parts(shared=shared, own=own, live=live, freedom=freedom)
 
 
 def _filled(grid: Grid) -> tuple[Floats, NDArray[np.bool_]]:
@@ -123,41 +145,59 @@ def _filled(grid: Grid) -> tuple[Floats, NDArray[np.bool_]]:
     return filled, present
 
 
-def _model(grid: Grid, own: Floats, freedom: float) -> tuple[Floats, Floats, float]:
+def _model(grid: Grid, parts: _Parts, missing: int) -> tuple[Floats, Floats, float]:
     """The variances of `own`, the part of them that a score's fractions share, and how far this model is trusted."""
-    degrees = own.shape[1] - 1
+    own, degrees = parts.own, parts.own.shape[1] - 1
     each = (own**2).sum(axis=1) / degrees
-    variances = _trend(np.log(grid.kept_tokens), each)
-    groups = _groups(grid)
+    variances = _trend(np.log(grid.kept_tokens), each, parts.live)
+    freedom = max(parts.freedom - missing, 1.0)
+    sizes = np.array([one.size for one in grid.configurations])
+    beside = {size: int((parts.live & (sizes == size)).sum()) for size in grid.sizes}
+    groups = [of for of in _groups(grid, parts.live) if len(of) < beside[sizes[of[0]]]]
+    ratios = (each / variances)[parts.live]
     if not groups:
-        return variances, np.zeros_like(variances), min(_prior_degrees(each / variances, degrees), freedom)
+        return variances, np.zeros_like(variances), min(_prior_degrees(ratios, degrees), freedom)
     # The mean over a score's fractions varies more than independent cells would let it: that is what they share.
-    seen = np.array([float((own[of].mean(axis=0) ** 2).sum() / degrees) for of in groups])
+    # Taking off the shared part took more from a mean over several than `own` was made larger by.
+    taken = np.array([(beside[sizes[of[0]]] - 1) / (beside[sizes[of[0]]] - len(of)) for of in groups])
+    seen = taken * [float((own[of].mean(axis=0) ** 2).sum() / degrees) for of in groups]
     expected = np.array([variances[of].sum() / len(of) ** 2 for of in groups])
     common = np.minimum(max(0.0, float((seen - expected).mean())), _MOST_COMMON * variances)
     modelled = [(np.sqrt(common[of]).sum() ** 2 + (variances - common)[of].sum()) / len(of) ** 2 for of in groups]
-    ratios = np.concatenate([each / variances, seen / np.array(modelled)])
+    ratios = np.concatenate([ratios, seen / np.array(modelled)])
+    # What scores share is known from fewer numbers than the rest (Satterthwaite 1946).
+    share = float((common / variances)[parts.live].mean())
+    between = max(len(groups) - len({sizes[of[0]] for of in groups}), 1) * degrees
+    freedom = 1 / (share**2 / between + (1 - share) ** 2 / freedom)
     return variances, common, min(_prior_degrees(ratios, degrees), freedom)
 
 
-def _groups(grid: Grid) -> list[Integers]:
-    """The configurations of each score and size that has several."""
+def _groups(grid: Grid, chosen: NDArray[np.bool_]) -> list[Integers]:
+    """The chosen configurations of each score and size that has several."""
     kinds = sorted({(one.size, one.score) for one in grid.configurations})
-    found = [[i for i, one in enumerate(grid.configurations) if (one.size, one.score) == kind] for kind in kinds]
+    found = [
+        [i for i, one in enumerate(grid.configurations) if chosen[i] and (one.size, one.score) == kind]
+        for kind in kinds
+    ]
     return [np.array(of, np.int64) for of in found if len(of) > 1]
 
 
-def _trend(log_kept: Floats, each: Floats) -> Floats:
-    """Variances along a power of the kept tokens: a gamma regression with a logarithmic link."""
-    mean = max(float(each.mean()), _SMALLEST)
-    level = log_kept - log_kept.mean()
+def _trend(log_kept: Floats, variances: Floats, live: NDArray[np.bool_]) -> Floats:
+    """Variances along a power of the kept tokens: a gamma regression with a logarithmic link on those that are live."""
+    if not live.any():
+        return np.full_like(variances, _SMALLEST)
+    seen = variances[live]
+    mean = max(float(seen.mean()), _SMALLEST)
+    level = log_kept - log_kept[live].mean()
 
     def deviance(slope: float) -> float:
-        return float(np.log(np.mean(each / mean * np.exp(-slope * level)) + _SMALLEST))
+        return float(np.log(np.mean(seen / mean * np.exp(-slope * level[live])) + _SMALLEST))
 
-    slope = float(optimize.minimize_scalar(deviance, bounds=_SLOPES, method="bounded").x) if np.ptp(level) > 0 else 0.0
+    slope = 0.0
+    if np.ptp(level[live]) > 0:
+        slope = float(optimize.minimize_scalar(deviance, bounds=_SLOPES, method="bounded").x)
     shape = np.exp(slope * level)
-    return np.maximum(shape * np.mean(each / shape), _SMALLEST)
+    return np.asarray(np.maximum(shape * np.mean(seen / shape[live]), _SMALLEST))
 
 
 def _prior_degrees(ratios: Floats, degrees: int) -> float:

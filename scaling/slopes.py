@@ -158,5 +158,5 @@ def _growth(curve: ControlCurve, rows: Floats, places: Floats, own: Floats) -> F
     inside = (own[0] > values[0, -1]) & (own[0] < values[0, 0])
     if inside.sum() < 3 or np.ptp(places[inside]) < _LEAST_RANGE:
         return None
-    logs = np.array([curve.inverse(value, line) for value, line in zip(values, own[:, inside], strict=True)])
+    logs = curve.inverse(values, own[:, inside])
     return least_squares_slope(places[inside], logs - places[inside])
