@@ -1,0 +1,129 @@
+"""The part of the run's page that tells of its mixture search, made from scaling/search/search.json alone
+(pipeline/searching.py writes it): the proposed ratios, what they are predicted to be worth and what new runs found, and
+how well the mixture law predicts the runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from corpusmill.documents.errors import DamagedRunError
+from corpusmill.pipeline.sweep_tables import Table
+from corpusmill.scaling.fit_plots import Observation, predictions
+from corpusmill.scaling.mixture_law import Law
+
+_SAME = 1e-6
+"""Shares nearer than this are one mixture."""
+
+
+def search_section(run: Path) -> dict[str, Any] | None:
+    """What the page shows of a mixture search; None where there was none.
+
+    Raises:
+        DamagedRunError: if its file is not what it should be.
+    """
+    path = run / "scaling" / "search" / "search.json"
+    if not path.is_file():
+        return None
+    try:
+        return _section(json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise DamagedRunError(
+            f"{path}: is no result of a mixture search ({type(error).__name__}: {error}); "
+            "`corpusmill mix search` makes it anew"
+        ) from error
+
+
+def _section(data: Mapping[str, Any]) -> dict[str, Any]:
+    proposal, cost = data["proposal"], data["cost"]
+    return {
+        "about": f"{cost['proxy']}, {cost['tokens']:,} tokens a run, {len(data['runs']):,} runs",
+        "ratios": _ratios(proposal),
+        "worth": _worth(data),
+        "warnings": [str(warning) for warning in proposal["warnings"]],
+        # scaling/drawing.py has escaped all text in it.
+        "plot": Markup(predictions(observations(data), title="Mixture law: predicted and observed losses")),
+    }
+
+
+def observations(data: Mapping[str, Any]) -> list[Observation]:
+    """Predicted and observed loss of each run: the weighted mean over the domains. Runs of the prior and of the
+    proposal are marked; the law was not fitted to those of the proposal."""
+    names, law = data["law"]["losses"], data["law"]
+    fitted = Law(floor=np.array(law["floor"]), slopes=np.array(law["slopes"]))
+    weights = np.array([data["weights"][name] for name in names])
+    shares = np.array([one["shares"] for one in data["runs"]])
+    predicted = fitted.at(shares) @ weights
+    observed = np.array([[one["losses"][name] for name in names] for one in data["runs"]]) @ weights
+    apart = {"prior": data["prior"], "proposal": [one["proposed"]["estimate"] for one in data["proposal"]["ratios"]]}
+    found = []
+    for place, mixture in enumerate(shares):
+        name = next((name for name, other in apart.items() if np.abs(mixture - other).max() < _SAME), None)
+        found.append(
+            Observation(
+                name=name or f"mixture {place + 1}",
+                predicted=float(predicted[place]),
+                observed=float(observed[place]),
+                marked=name is not None,
+            )
+        )
+    return found
+
+
+def _ratios(proposal: Mapping[str, Any]) -> Table:
+    held = {"cap": "no more is there", "tried": "no more was tried", None: ""}
+    rows = [
+        (
+            one["component"],
+            f"{one['prior']:.2%}",
+            f"{one['proposed']['estimate']:.2%}",
+            f"{one['proposed']['low']:.2%} to {one['proposed']['high']:.2%}",
+            f"{one['cap']:.2%}",
+            held[one["held_by"]],
+        )
+        for one in proposal["ratios"]
+    ]
+    return Table(
+        title="Proposed ratios",
+        head=("component", "prior", "proposed", "95% interval", "at most", "held by"),
+        rows=tuple(rows),
+        note="Shares of the mix. At most: what `max_epochs` allows.",
+    )
+
+
+def _worth(data: Mapping[str, Any]) -> Table:
+    proposal = data["proposal"]
+    rows = [
+        ("prior, predicted", *_told(proposal["prior_loss"]), ""),
+        ("proposal, predicted", *_told(proposal["loss"]), ""),
+        ("difference, predicted", *_told(proposal["difference"]), _verdict(proposal["difference"])),
+        ("difference, in new runs", *_told(data["confirmation"]), _verdict(data["confirmation"])),
+    ]
+    return Table(
+        title="What the proposal is worth",
+        head=("bits per byte", "loss", "95% interval", "proposal"),
+        rows=tuple(rows),
+        note="The predicted difference is corrected for the choice among mixtures. New runs of both were made "
+        "after the proposal; they decide. All this holds for the proxy and its tokens.",
+    )
+
+
+def _told(found: Mapping[str, Any] | None) -> tuple[str, str]:
+    if found is None or found["estimate"] is None:
+        return "–", "–"
+    if found["low"] is None or found["high"] is None:
+        return f"{found['estimate']:.4f}", "–"
+    return f"{found['estimate']:.4f}", f"{found['low']:.4f} to {found['high']:.4f}"
+
+
+def _verdict(found: Mapping[str, Any] | None) -> str:
+    """Of a difference whose bounds may be unknown."""
+    low, high = (None, None) if found is None else (found["low"], found["high"])
+    if high is not None and high < 0:
+        return "better"
+    return "worse" if low is not None and low > 0 else "not shown"
