@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits
 
 from corpusmill.documents.errors import CorpusmillError, InputError
 from corpusmill.scaling.descent import Bounds, Floats, Surface, descend, polish
@@ -22,6 +23,9 @@ from corpusmill.scaling.intervals import Draws, bootstrap, profile
 
 FEW_GROUPS = 8
 """Groups below which a bootstrap over them is said to be too narrow."""
+FEW_STARTS = 200
+"""Of more starts, only the best quarter goes on after the first steps."""
+_FIRST_STEPS = 12
 _SLACK = 1e-9  # of a value: what rounding may put beyond the range
 
 Formula = Callable[[Mapping[str, float], Mapping[str, Floats]], Floats]
@@ -219,32 +223,25 @@ def solve(
         np.array([parameter.low for parameter in parameters], np.float64),
         np.array([parameter.high for parameter in parameters], np.float64),
     )
-    descent = descend(surface, observed, starts, bounds, delta=delta, weights=given, steps=steps)
-    try:
-        theta, objective = polish(surface, observed, descent, bounds, delta=delta, weights=given)
-    except ValueError as error:
-        raise InputError(f"{law}: {error}; look for inputs of extreme size") from error
+    with threadpool_limits(limits=1):  # of matrices so small, a second thread takes longer and changes last bits
+        theta, objective = _optimum(law, surface, observed, starts, bounds, delta, given, steps)
+        found: Draws | None = None
+        low: Floats | None = None
+        high: Floats | None = None
+        if draws:
+            found = bootstrap(
+                surface, observed, theta, bounds, delta=delta, weights=given, draws=draws, seed=seed, groups=groups
+            )
+            if len(found.theta) >= max(2, draws // 2):
+                low, high = found.ends()
+        elif count > len(parameters):
+            low, high = profile(surface, observed, theta, bounds, weights=given)
     predicted, derivatives = surface(theta[None])
     flat = unmet(needs, inputs) or flat_directions(derivatives[0], given, parameters)
-    warnings = [*few_points(law, count, parameters), *(sentence for sentence, _ in flat)]
     unknown = {name for _, names in flat for name in names}
-    if draws and groups is not None and (kinds := len(np.unique(np.asarray(groups)))) < FEW_GROUPS:
-        warnings.append(f"The bootstrap draws {kinds} groups, so few that its intervals are too narrow.")
-    found: Draws | None = None
-    low: Floats | None = None
-    high: Floats | None = None
-    if draws:
-        found = bootstrap(
-            surface, observed, theta, bounds, delta=delta, weights=given, draws=draws, seed=seed, groups=groups
-        )
-        if found.failed:
-            warnings.append(f"{found.failed} of {draws} bootstrap draws could not be fitted and are left out.")
-        if len(found.theta) >= max(2, draws // 2):
-            low, high = found.ends()
-        else:
-            warnings.append("Too few bootstrap draws could be fitted: there are no intervals.")
-    elif count > len(parameters):
-        low, high = profile(surface, observed, theta, bounds, weights=given)
+    warnings = [*few_points(law, count, parameters), *(sentence for sentence, _ in flat)]
+    if found is not None:
+        warnings += _on_draws(found, draws, groups)
     warnings += at_bounds(theta, low, high, parameters, unknown)
     logarithms = np.array([parameter.logarithm for parameter in parameters])
     return Solution(
@@ -262,6 +259,39 @@ def solve(
         draws=None if found is None or low is None else np.where(logarithms, np.exp(found.theta), found.theta),
         warnings=tuple(warnings),
     )
+
+
+def _optimum(
+    law: str,
+    surface: Surface,
+    observed: Floats,
+    starts: Floats,
+    bounds: Bounds,
+    delta: float,
+    weights: Floats,
+    steps: int,
+) -> tuple[Floats, float]:
+    if len(starts) > FEW_STARTS:
+        begun = descend(surface, observed, starts, bounds, delta=delta, weights=weights, steps=_FIRST_STEPS)
+        kept = max(FEW_STARTS, len(starts) // 4)
+        starts = begun.theta[np.argsort(begun.objective, kind="stable")[:kept]]
+    descent = descend(surface, observed, starts, bounds, delta=delta, weights=weights, steps=steps)
+    try:
+        return polish(surface, observed, descent, bounds, delta=delta, weights=weights)
+    except ValueError as error:
+        raise InputError(f"{law}: {error}; look for inputs of extreme size") from error
+
+
+def _on_draws(found: Draws, draws: int, groups: Sequence[object] | NDArray[np.generic] | None) -> list[str]:
+    """Sentences on a bootstrap that says less than it seems to."""
+    sentences = []
+    if groups is not None and (kinds := len(np.unique(np.asarray(groups)))) < FEW_GROUPS:
+        sentences.append(f"The bootstrap draws {kinds} groups, so few that its intervals are too narrow.")
+    if found.failed:
+        sentences.append(f"{found.failed} of {draws} bootstrap draws could not be fitted and are left out.")
+    if len(found.theta) < max(2, draws // 2):
+        sentences.append("Too few bootstrap draws could be fitted: there are no intervals.")
+    return sentences
 
 
 def checked(law: str, name: str, values: ArrayLike, count: int | None = None) -> Floats:
