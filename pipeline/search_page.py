@@ -15,7 +15,6 @@ from markupsafe import Markup
 from corpusmill.documents.errors import DamagedRunError
 from corpusmill.pipeline.sweep_tables import Table
 from corpusmill.scaling.fit_plots import Observation, predictions
-from corpusmill.scaling.mixture_law import Law
 
 _SAME = 1e-6
 """Shares nearer than this are one mixture."""
@@ -54,6 +53,8 @@ def _section(data: Mapping[str, Any]) -> dict[str, Any]:
 def observations(data: Mapping[str, Any]) -> list[Observation]:
     """Predicted and observed loss of each run: the weighted mean over the domains. Runs of the prior and of the
     proposal are marked; the law was not fitted to those of the proposal."""
+    from corpusmill.scaling.mixture_law import Law  # scipy takes a second, and most runs have no search
+
     names, law = data["law"]["losses"], data["law"]
     fitted = Law(floor=np.array(law["floor"]), slopes=np.array(law["slopes"]))
     weights = np.array([data["weights"][name] for name in names])

@@ -28,7 +28,6 @@ from corpusmill.scaling.contract import ALL, RANDOM
 from corpusmill.scaling.fit_plots import MOST_CURVES, WHOLE, Curve, loss_curves, residuals
 from corpusmill.scaling.layers import Point
 from corpusmill.scaling.plots import fractions, frontier
-from corpusmill.scaling.power_law import fit_power_law
 
 _FEWEST_FOR_A_FLOOR = 8
 """Cells: a fit of three numbers to fewer says little of any."""
@@ -97,6 +96,8 @@ def _above_floor(panel: Mapping[str, Any]) -> str | None:
 
     The floor is fitted to the cells that keep everything or keep by chance, and its interval must leave out zero.
     """
+    from corpusmill.scaling.power_law import fit_power_law  # scipy takes a second, and most runs have no sweep
+
     cells = [cell for cell in panel["cells"] if cell["score"] in (ALL, RANDOM)]
     if len(cells) < _FEWEST_FOR_A_FLOOR:
         return None
