@@ -30,7 +30,8 @@ LEARNING_RATES: dict[Optimizer, dict[Size, float]] = {
     "muon": {"0.3M": 0.02, "1M": 0.02, "4M": 0.02, "15M": 0.02, "60M": 0.02},
 }
 """The highest rates."""
-BATCH_TOKENS: dict[Size, int] = {"0.3M": 4096, "1M": 4096, "4M": 8192, "15M": 32_768, "60M": 65_536}
+BATCH_TOKENS: dict[Size, int] = {"0.3M": 2048, "1M": 2048, "4M": 4096, "15M": 16_384, "60M": 32_768}
+"""In a step. Small, as the runs of proxies are short: 500,000 tokens are 244 steps of 2,048."""
 _LEAST_CONTEXT, _MOST_CONTEXT = 8, 1 << 16
 
 
@@ -138,8 +139,10 @@ class TransformerProxy:
         return Cost(seconds=tokens / _tokens_per_second(self, vocab_size), flops=flops)
 
     def check(self) -> None:
-        """Raises:
-        InputError: if torch is not installed, or a GPU is asked for and there is none.
+        """Looks whether it can run here.
+
+        Raises:
+            InputError: if torch is not installed, or a GPU is asked for and there is none.
         """
         if importlib.util.find_spec("torch") is None:
             raise InputError(

@@ -64,7 +64,8 @@ def run(options: TransformerProxy, training: Training) -> Trained:
             domain: bits_per_byte(trainer.model, tokens, training.vocab_size, training.eos_id, options.context, device)
             for domain, tokens in training.heldout.items()
         }
-    evaluated = time.perf_counter()
+        evaluated = time.perf_counter()
+        trainer.finish()  # not before: whoever is killed while evaluating need not train again
     per_token = options.shape.flops_per_token(training.vocab_size, options.context)
     return Trained(
         bits_per_byte=losses,
@@ -113,7 +114,9 @@ class Trainer:
         self._identity = ""
         if options.checkpoint_every is not None:
             told = {key: value for key, value in asdict(options).items() if key not in _HARMLESS}
-            self._identity = checkpoints.identity({**told, "device": device.type}, training)
+            self._identity = checkpoints.identity(
+                {**told, "device": device.type, "shape": asdict(options.shape)}, training
+            )
             self._resume()
         self._watch = SpikeWatch(options.spike_deviations, (row[2] for row in self.curve))
         self._forward = _Forward(self.model, options, device)
@@ -136,6 +139,9 @@ class Trainer:
             if every is not None and self.step % every == 0 and batch is not None:
                 checkpoints.save(self.training.folder, self._identity, self._state())
         self._write()
+
+    def finish(self) -> None:
+        """What is left of the checkpoint when all is done: nothing, or the trained model."""
         if self.options.keep_checkpoint:
             checkpoints.save(self.training.folder, self._identity, self._state())
         else:
@@ -349,8 +355,10 @@ def _threads(count: int) -> Iterator[None]:
 
 
 def _check(training: Training) -> None:
-    """Raises:
-    InputError: if the training cannot be used as it stands.
+    """Refuses a training that cannot be used as it stands.
+
+    Raises:
+        InputError: with what is wrong.
     """
     place = f"{training.folder}: "
     if training.tokens < 1:
