@@ -24,40 +24,46 @@ from corpusmill.scaling.command_proxy import CommandProxy
 from corpusmill.scaling.contract import Trained, Training
 from tests.scaling.encoded_texts import training_on
 
-TRAINER = Path(__file__).with_name("unigram_trainer.py")
+PAGE = (Path(__file__).parents[2] / "docs" / "scaling" / "proxies.md").read_text()
+TRAINER = next(block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "run.json" in block)
+"""The one that the page on proxies shows."""
 TEXTS = ["A mill grinds corn.", "", "Größe 日本語", "One, two, three.\nFour.\n"]
 HELDOUT = {"web": ["Corn is ground."], "böök/s": ["Ein Wort", "日"]}
 BYTES = {"web": 100, "books": 50}
 
 
-def command(program: str | Path, *arguments: str) -> str:
-    """This Python with a program, or a file, as the command of a recipe."""
-    start = [str(program)] if isinstance(program, Path) else ["-c", program]
-    return shlex.join([sys.executable, *start, *(arguments or ("{dataset}", "{out}"))])
+def command(program: str, *arguments: str) -> str:
+    """This Python with a program as the command of a recipe."""
+    return shlex.join([sys.executable, "-c", program, *(arguments or ("{dataset}", "{out}"))])
 
 
-def run(folder: Path, program: str | Path, *arguments: str, **options: object) -> tuple[Trained, Training]:
+def run(folder: Path, program: str, *arguments: str, **options: object) -> tuple[Trained, Training]:
     training = training_on(folder, TEXTS, HELDOUT)
     proxy = build(CommandProxy, {"command": command(program, *arguments), **options}, "proxies.ours")
     proxy.check()
     return proxy.run(training), training
 
 
-def test_a_trainer_of_ones_own_reads_texts_and_its_losses_are_read(tmp_path: Path) -> None:
-    found, training = run(tmp_path, TRAINER, "{dataset}", "{out}", "--tokens={tokens}", "--seed", "{seed}")
+def test_the_trainer_of_the_page_on_proxies_reads_texts_and_its_losses_are_read(tmp_path: Path) -> None:
+    found, training = run(tmp_path, TRAINER)
     counts = Counter([*range(256), *"".join(TEXTS).encode()])
     held = {domain: "".join(texts).encode() for domain, texts in HELDOUT.items()}
     assert found.bits_per_byte == pytest.approx(
         {d: sum(-math.log2(counts[byte] / counts.total()) for byte in text) / len(text) for d, text in held.items()}
     )
     assert (found.parameters, found.train_tokens, found.flops) == (256, 1000, None)
-    n_bytes = len("".join(TEXTS).encode())
-    assert (training.folder / "stdout.txt").read_text() == f"trained on {n_bytes} bytes with seed 7\n"
-    assert not (training.folder / "dataset").exists()
+    assert sorted(path.name for path in training.folder.iterdir()) == ["losses.json", "stderr.txt", "stdout.txt"]
+
+
+def test_what_the_page_on_proxies_shows_of_losses_is_read(tmp_path: Path) -> None:
+    [shown] = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    found = losses(tmp_path, shown)
+    assert dict(found.bits_per_byte) == {"web": 1.12, "books": 1.31}
+    assert (found.parameters, found.flops, found.told) == (1_000_000, 6e12, {"steps": 500})
 
 
 def test_the_dataset_holds_texts_in_order_the_tokenizer_and_the_facts(tmp_path: Path) -> None:
-    _, training = run(tmp_path, TRAINER, "{dataset}", "{out}", "--tokens=1", "--seed=2", keep=True)
+    _, training = run(tmp_path, TRAINER, keep=True)
     dataset = training.folder / "dataset"
     facts = json.loads((dataset / "run.json").read_text())
     assert pq.read_table(dataset / "train-00000.parquet").to_pydict() == {
@@ -194,7 +200,7 @@ def test_options_that_cannot_work_are_refused_in_the_recipe(options: dict[str, o
 
 
 def test_a_command_that_is_not_there_is_refused_before_the_sweep(tmp_path: Path) -> None:
-    for name in ("no-such-trainer", str(tmp_path), str(TRAINER)):
+    for name in ("no-such-trainer", str(tmp_path), __file__):
         with pytest.raises(InputError, match=f"'{re.escape(name)}' is not found, or cannot be run"):
             CommandProxy(command=f"{name} {{dataset}} {{out}}").check()
 
