@@ -7,23 +7,29 @@ of the pieces are held out, each source a domain.
     figure ngram_scored_per_s         held-out tokens scored in a CPU second by that model
     figure ngram_bytes_a_token        peak memory of that cell beyond what its tokens take
     figure ngram_small_cell_ms        CPU time of a whole cell of 25,000 tokens (about 100 kB)
+    figure ngram_junk_costs           how much a cell's loss rises with as much shuffled text again, %
+    figure ngram_copies_cost          how much it rises when every document is there twice, %
     figure ngram_kenlm_difference     largest relative difference of a domain's bits per byte from KenLM's
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 import random
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from harness import Benchmark, shortened, table
+from numpy.typing import NDArray
 from peers_venv import peers_environment, peers_python
 
 from corpusmill.filters.ngram_kernels import ABSENT, RESERVED
@@ -52,10 +58,13 @@ def proxy(benchmark: Benchmark) -> list[str]:
         memory = _memory(training, folder)
         small = median(_seconds(_of(training, 25_000)) for _ in range(7))
         difference, scored = _difference(training, folder, 20_000 if benchmark.quick else 100_000)
+        added = _added(training, most // 10)
     benchmark.figure("ngram_tokens_per_s", most / largest[2])
     benchmark.figure("ngram_scored_per_s", largest[3])
     benchmark.figure("ngram_bytes_a_token", memory)
     benchmark.figure("ngram_small_cell_ms", 1000 * small)
+    benchmark.figure("ngram_junk_costs", added["shuffled tokens"])
+    benchmark.figure("ngram_copies_cost", added["the same documents again"])
     benchmark.figure("ngram_kenlm_difference", difference)
     return [
         "### The n-gram proxy",
@@ -69,6 +78,8 @@ def proxy(benchmark: Benchmark) -> list[str]:
                 for (order, size), (books, posts), seconds, scoring in rows
             ],
         ),
+        f"What becomes of the loss, the mean of both domains, when as much again is added to {most // 10:,} tokens:",
+        table(["added", "change of the loss, %"], [[what, f"{change:+.2f}"] for what, change in added.items()]),
         f"KenLM 0.3.0 reads the model of {scored[0]:,} tokens as an ARPA file, and gives {scored[1]:,} held-out tokens "
         f"and ends the same bits per byte; the largest relative difference is {shortened(difference)}.",
     ]
@@ -131,7 +142,7 @@ def _encoded(texts: list[str], tokenizer: Path) -> Tokens:
 
 def _of(training: Training, tokens: int) -> Training:
     """A smaller cell."""
-    return Training(**{name: getattr(training, name) for name in Training.__slots__} | {"tokens": tokens})
+    return dataclasses.replace(training, tokens=tokens)
 
 
 def _seconds(training: Training) -> float:
@@ -151,6 +162,31 @@ def _row(training: Training, order: int, size: int) -> tuple[tuple[int, int], tu
     scoring = (time.process_time() - trained) / _ROUNDS
     scored = sum(int(held.offsets[-1]) for held in cell.heldout.values())
     return (order, size), (found["books"], found["newsgroups"]), trained - begun, scored / scoring
+
+
+def _added(training: Training, tokens: int) -> dict[str, float]:
+    """What is added to a cell of about so many tokens, as much as there is -> the change of its loss in per cent."""
+    train = training.train
+    documents = [train.ids[train.offsets[d] : train.offsets[d + 1]] for d in range(len(train))]
+    count = int(np.searchsorted(train.offsets, tokens))
+    first, others = documents[:count], documents[count : 2 * count]
+    generator = np.random.default_rng(SEED)
+    adding = {
+        "other documents": others,
+        "the same documents again": first,
+        "shuffled tokens": [generator.permutation(document) for document in others],
+        "random tokens": [generator.integers(1, VOCABULARY, len(document)) for document in others],
+    }
+    alone = _mean_loss(training, first)
+    return {what: 100 * (_mean_loss(training, [*first, *more]) / alone - 1) for what, more in adding.items()}
+
+
+def _mean_loss(training: Training, documents: Sequence[NDArray[Any]]) -> float:
+    ends = np.cumsum([0, *map(len, documents)], dtype=np.int64)
+    nameless = pa.array([""] * len(documents))
+    train = Tokens(np.concatenate(documents).astype(np.uint16), ends, np.zeros(len(documents), np.int64), nameless)
+    cell = dataclasses.replace(training, train=train, tokens=int(ends[-1]))
+    return mean(NgramProxy().run(cell).bits_per_byte.values())
 
 
 def _memory(training: Training, folder: Path) -> float:
