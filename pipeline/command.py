@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from corpusmill.documents.errors import CorpusmillError, UsageError
 
@@ -42,6 +43,25 @@ sweep = typer.Typer(
     help="Find out how much of a run's documents is worth training on.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(sweep, name="sweep")
+
+
+class _MixGroup(TyperGroup):
+    """`corpusmill mix RECIPE` is `corpusmill mix dataset RECIPE`: what is no command goes to that one."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in (*self.commands, *ctx.help_option_names):
+            args = ["dataset", *args]
+        return super().parse_args(ctx, args)
+
+
+mixes = typer.Typer(
+    cls=_MixGroup,
+    help="Mix a dataset from a run that has ended (corpusmill mix RECIPE), or search for better ratios.",
+    subcommand_metavar="RECIPE | COMMAND [ARGS]...",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(mixes, name="mix")
 
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", metavar="RECIPE")]
 Overrides = Annotated[
@@ -132,7 +152,7 @@ def run(
     raise typer.Exit(result.exit_code)
 
 
-@app.command()
+@mixes.command("dataset")
 @answering
 def mix(
     recipe: RecipeFile,
@@ -171,6 +191,72 @@ def mix(
         _print_json({"run": str(result.folder), **result.manifest["mix"]} if "mix" in result.manifest else {})
     else:
         typer.echo(mix_summary(result.manifest, result.folder, _width()))
+    raise typer.Exit(result.exit_code)
+
+
+@mixes.command("search")
+@answering
+def search_for_a_mix(
+    recipe: RecipeFile,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the recipe with the proposed ratios; beside RECIPE.", metavar="NEW_RECIPE"),
+    ] = None,
+    proxy: Annotated[
+        str | None, typer.Option(help="Of the recipe's `sweep.proxies`; default: the first, or ngram.", metavar="NAME")
+    ] = None,
+    tokens: Annotated[
+        int | None,
+        typer.Option(help="To train each run on; default: 2M, or less if the mix has less.", metavar="NUMBER"),
+    ] = None,
+    mixtures: Annotated[
+        int | None, typer.Option(help="How many to run; default: 4 a component, and the prior.", metavar="NUMBER")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Runs of the prior, and later of it and the proposal each.")] = 3,
+    divergence: Annotated[
+        float, typer.Option(help="What moving away from the prior must gain, in bits per byte a nat.", metavar="NUMBER")
+    ] = 0.05,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; default: one for each core.", metavar="NUMBER")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only prepare, and show the mixtures and the cost.")
+    ] = False,
+    overrides: Overrides = None,
+    runs: Runs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search for better ratios: train proxies on mixtures around the recipe's, fit a law, propose, and try that."""
+    from corpusmill.pipeline import search_command as command
+    from corpusmill.pipeline.searching import as_data, run_search
+    from corpusmill.pipeline.working import cores, working
+
+    loaded = _recipe(recipe, overrides, runs)
+    if out is not None:
+        command.check_out(loaded, out)
+    processes = cores() if workers is None else workers
+    with working(workers) as (executor, progress):
+        result = run_search(
+            loaded,
+            executor,
+            progress,
+            proxy=proxy,
+            tokens=tokens,
+            mixtures=mixtures,
+            seeds=seeds,
+            divergence=divergence,
+            dry_run=dry_run,
+            tell=lambda cost: progress.say(command.cost_as_text(cost, processes)),
+        )
+    if result is None:
+        raise typer.Exit(3)
+    if as_json:
+        _print_json(as_data(result))
+    else:
+        typer.echo(command.search_as_text(result))
+    if out is not None and result.proposal is not None:
+        command.write_recipe(loaded, result, out)
+        typer.echo(f"wrote {out}; next: corpusmill mix {out}", err=True)
     raise typer.Exit(result.exit_code)
 
 

@@ -4,7 +4,9 @@ RegMix (Liu et al. 2024, "RegMix: Data Mixture as Regression for Language Model 
 section 3.1) draws mixtures from Dirichlet(concentration · prior), with concentrations from .1, which gives nearly all
 to one component, to 5, which stays near the prior. Differs from the paper: each concentration is used once; each
 mixture is the one of several draws that is farthest (Hellinger's distance) from all before it; and the prior itself
-comes first, several times, with other seeds: what these runs differ by is noise.
+comes first, several times, with other seeds: what these runs differ by is noise. Every mixture keeps a tenth of the
+prior: without that, a component like no other has a share of 0 in some runs, and a loss there that no smooth law
+reaches from what a hundredth of it gives (docs/log.md).
 
 The mixture law has a parameter a component and one more (scaling/mixture_law.py), so the runs that it takes grow
 linearly with the components. The default, 4 a component and 1, leaves three quarters of the runs to tell noise by. On
@@ -23,11 +25,13 @@ from corpusmill.documents.errors import InputError
 Floats = NDArray[np.float64]
 
 CONCENTRATIONS = (0.1, 5.0)
+KEPT = 0.1
+"""Of the prior, in every mixture."""
 CANDIDATES = 64
 """Draws from which each mixture is chosen."""
 REPEATS = 3
 """Runs of the prior. Fewer than two tell nothing of noise."""
-MAX_COMPONENTS = 200
+MAX_COMPONENTS, MAX_MIXTURES = 200, 10_000
 _LEAST = 1e-12  # a share that a Dirichlet draw rounds to 0 could not be raised to what others' caps leave
 _HALVINGS = 100
 _LEAST_ROOM = 1e-3  # of the budget, that caps must leave to choose
@@ -46,28 +50,31 @@ class Design:
     prior: NDArray[np.bool_]
 
 
-def default_runs(components: int) -> int:
+def default_mixtures(components: int) -> int:
     """Different mixtures for the law of so many components."""
     return 4 * components + 1
 
 
-def design(prior: Floats, caps: Floats, *, runs: int | None = None, repeats: int = REPEATS, seed: int = 0) -> Design:
+def design(
+    prior: Floats, caps: Floats, *, mixtures: int | None = None, repeats: int = REPEATS, seed: int = 0
+) -> Design:
     """The mixtures to run.
 
     Args:
         prior: shares above 0 that sum to 1.
         caps: the most that each component can have; 1 where there is enough of it.
-        runs: different mixtures, the prior among them; None: `default_runs`.
+        mixtures: how many different ones, the prior among them; None: `default_mixtures`.
         repeats: runs of the prior.
 
     Raises:
-        InputError: if the prior is none or above a cap, the caps leave nothing to choose, or `runs` or `repeats` are
-            too few.
+        InputError: if the prior is none or above a cap, the caps leave nothing to choose, or a number is out of range.
     """
     check_prior(prior, caps)
-    runs = default_runs(len(prior)) if runs is None else runs
-    if runs < 4:
-        raise InputError(f"--runs {runs}: shows no law; {default_runs(len(prior))} suit {len(prior)} components")
+    count = default_mixtures(len(prior)) if mixtures is None else mixtures
+    if not 4 <= count <= MAX_MIXTURES:
+        raise InputError(
+            f"{count} mixtures: give 4 to {MAX_MIXTURES}; {default_mixtures(len(prior))} suit {len(prior)} components"
+        )
     if caps.sum() < 1 + _LEAST_ROOM:
         raise InputError(
             "caps: all components together are there for the budget only just, which leaves no other mixture than the "
@@ -77,7 +84,7 @@ def design(prior: Floats, caps: Floats, *, runs: int | None = None, repeats: int
         raise InputError(f"repeats: {repeats} runs of the prior leave nothing to compare with; give 1 or more")
     random = np.random.default_rng(seed)
     chosen = [prior]
-    concentrations = np.geomspace(*CONCENTRATIONS, runs - 1)
+    concentrations = np.geomspace(*CONCENTRATIONS, count - 1)
     for concentration in random.permutation(concentrations):
         drawn = draw(prior, caps, np.full(CANDIDATES, concentration), random)
         nearest = np.min([_distance(drawn, one) for one in chosen], axis=0)
@@ -90,7 +97,8 @@ def draw(prior: Floats, caps: Floats, concentrations: Floats, random: np.random.
     """One mixture within the caps for each concentration: float64[concentrations, components]."""
     gammas = random.standard_gamma(concentrations[:, None] * prior[None, :])
     drawn = np.maximum(gammas, _LEAST * prior)
-    return within(drawn / drawn.sum(axis=1, keepdims=True), np.zeros_like(prior), caps)
+    spread = within(drawn / drawn.sum(axis=1, keepdims=True), np.zeros_like(prior), caps)
+    return KEPT * prior + (1 - KEPT) * spread
 
 
 def within(shares: Floats, low: Floats, high: Floats) -> Floats:

@@ -120,8 +120,9 @@ class MixtureFit:
                         f"mixture {row}: {reason}; nothing is known of losses there. Run mixtures like it, or say that "
                         "the law shall be followed beyond them (outside=True)"
                     )
-        low, high = interval(self.draws.at(wanted))
-        return Prediction(loss=self.law.at(wanted), low=low, high=high)
+        loss = self.law.at(wanted)
+        low, high = interval(self.draws.at(wanted), loss)
+        return Prediction(loss=loss, low=low, high=high)
 
     def outside(self, mixture: Floats) -> str | None:
         """Why a mixture is outside of what was tried; None if it is inside.
@@ -141,10 +142,11 @@ class MixtureFit:
         return None
 
 
-def interval(draws: Floats, share: float = INTERVAL) -> tuple[Floats, Floats]:
-    """The bounds that hold the middle `share` of draws, which are along the first axis."""
-    low, high = np.quantile(draws, [(1 - share) / 2, (1 + share) / 2], axis=0)
-    return low, high
+def interval(draws: Floats, estimate: ArrayLike, share: float = INTERVAL) -> tuple[Floats, Floats]:
+    """The bounds that hold the middle `share` of draws, which are along the first axis, moved so that the draws' median
+    is the estimate: what refits of noisier data are off by together is no news of the estimate."""
+    low, middle, high = np.quantile(draws, [(1 - share) / 2, 0.5, (1 + share) / 2], axis=0)
+    return np.asarray(estimate + low - middle), np.asarray(estimate + high - middle)
 
 
 def checked_shares(shares: ArrayLike, components: Sequence[str], tolerance: float = SUM_TOLERANCE) -> Floats:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from corpusmill.documents.errors import InputError
 from corpusmill.scaling.mixture_design import CONCENTRATIONS, check_prior, draw, within
-from corpusmill.scaling.mixture_law import Law, MixtureFit, interval
+from corpusmill.scaling.mixture_law import INTERVAL, Law, MixtureFit, interval
 
 Floats = NDArray[np.float64]
 
@@ -130,7 +130,7 @@ def propose(
     low, high = np.minimum(fit.shares.min(axis=0), prior), np.maximum(np.minimum(caps, tried), prior)
     best = minimise(_one(fit.law), weights, prior, divergence, low, high)[0]
     drawn = minimise(fit.draws, weights, prior, divergence, low, high)
-    shares_low, shares_high = interval(drawn)
+    shares_low, shares_high = (np.clip(bound, low, high) for bound in interval(drawn, best))
     regmix = _best_of_many(fit.law, prior, np.minimum(caps, high), weights, simulated, seed)
     beyond = fit.outside(best)
     ratios = tuple(
@@ -146,7 +146,7 @@ def propose(
     )
     gains = fit.draws(best) - fit.draws(prior)
     gain = fit.law(best) - fit.law(prior)
-    lows, highs = interval(gains)
+    lows, highs = interval(gains, gain)
     by_domain = {
         name: Interval(estimate=float(gain[i]), low=float(lows[i]), high=float(highs[i]))
         for i, name in enumerate(fit.losses)
@@ -221,8 +221,9 @@ def _divergence(shares: Floats, other: Floats) -> Floats:
 
 
 def _loss(fit: MixtureFit, shares: Floats, weights: Floats) -> Interval:
-    low, high = interval(fit.draws(shares) @ weights)
-    return Interval(estimate=float(fit.law(shares) @ weights), low=float(low), high=float(high))
+    loss = float(fit.law(shares) @ weights)
+    low, high = interval(fit.draws(shares) @ weights, loss)
+    return Interval(estimate=loss, low=float(low), high=float(high))
 
 
 def _difference(fit: MixtureFit, best: Floats, drawn: Floats, prior: Floats, weights: Floats) -> Interval:
@@ -231,7 +232,7 @@ def _difference(fit: MixtureFit, best: Floats, drawn: Floats, prior: Floats, wei
     claimed = (fit.draws(drawn) - fit.draws(prior)) @ weights
     given = np.array([(fit.law(one) - fit.law(prior)) @ weights for one in drawn])
     optimism = claimed - given
-    low, high = interval(optimism)
+    low, high = np.quantile(optimism, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
     return Interval(estimate=found - float(optimism.mean()), low=found - float(high), high=found - float(low))
 
 

@@ -116,7 +116,7 @@ def test_a_component_of_which_there_is_no_more_is_held_by_its_cap() -> None:
 def test_caps_are_never_broken(room: list[float], slopes: list[float]) -> None:
     caps = np.minimum(PRIOR * room, 1.0)
     truth = Law(floor=np.array([0.9, 0.7]), slopes=np.array(slopes).reshape(2, 3))
-    runs = design(PRIOR, caps, runs=8).shares
+    runs = design(PRIOR, caps, mixtures=8).shares
     fit = fit_mixture_law(runs, truth.at(runs), components=NAMES, names=("prose", "source"), draws=4)
     proposal = propose(fit, PRIOR, caps=caps, weights=np.ones(2), simulated=500)
     assert (proposal.shares <= caps + 1e-9).all()

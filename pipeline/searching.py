@@ -1,0 +1,425 @@
+"""A mixture search as tasks: prepare, run proxies on designed mixtures, fit the law, propose, and run the proposal.
+
+scaling/search/runs/<run>/…     what a proxy leaves
+scaling/search/tasks/*.json     a marker a run, with its shares and losses
+scaling/search/search.json      all runs, the law's figures and the proposal
+
+The components are the leaves of the recipe's ratios, and the prior is what its mix would have of each. A leaf that is
+divided by a column's values is one component: how it is divided stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corpusmill.documents.errors import CorpusmillError, InputError, RecipeError, UsageError, nearest
+from corpusmill.documents.shards import atomic_text
+from corpusmill.mix.options import MixOptions
+from corpusmill.mix.ratios import leaves_of
+from corpusmill.mix.slices import cases_by_source
+from corpusmill.pipeline.executors import Executor
+from corpusmill.pipeline.mix_command import plan_mix
+from corpusmill.pipeline.mixing import mix_options
+from corpusmill.pipeline.preparing import prepare
+from corpusmill.pipeline.recipe import Recipe
+from corpusmill.pipeline.run import FinishedRun, Progress, finished_run
+from corpusmill.pipeline.sweep_recipe import proxies_of, sweep_options, tokenizer_of
+from corpusmill.pipeline.tasks import Counts, Outcome, Task, fingerprint
+from corpusmill.scaling.contract import Cost, Proxy
+from corpusmill.scaling.mixture_design import REPEATS, Design, design
+from corpusmill.scaling.mixture_law import MixtureFit, fit_mixture_law
+from corpusmill.scaling.mixture_proposal import DIVERGENCE, Interval, Proposal, propose
+from corpusmill.scaling.mixture_runs import Trial, confirmed, run_trial, tokens_of
+from corpusmill.scaling.ngram_proxy import NgramProxy
+from corpusmill.scaling.prepared import Prepared
+from corpusmill.scaling.sweep_options import Pool, SweepOptions
+
+Floats = NDArray[np.float64]
+
+LAYOUT = 1
+NAME = "search"
+TOKENS = 2_000_000
+"""Of a run, unless the mix itself has less: an n-gram model takes a second, a transformer of a million parameters some
+minutes on a core."""
+_BYTES_A_TOKEN = 3  # of text, about: for progress alone
+_SAME = 1e-3  # mixtures nearer than this, in all shares together, are not run as two
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is searched for.
+
+    components  in the order in which documents are divided among them
+    prior       share of each in the recipe's mix
+    caps        the most that each can have within its `max_epochs`, at the mix's budget
+    available   units of one pass
+    budget      units
+    """
+
+    components: tuple[str, ...]
+    prior: Floats
+    caps: Floats
+    available: Floats
+    budget: float
+    unit: str
+    sweep: SweepOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchCost:
+    """What a search costs, before it is started.
+
+    runs   of the design, repeats of the prior included
+    after  runs of the prior and of the proposal that come after it
+    """
+
+    proxy: str
+    runs: int
+    after: int
+    tokens: int
+    flops: float | None
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
+    """What a search came to; without `proposal`, only its cost and design were asked for.
+
+    confirmation  proposal less prior in runs that the proposal was not chosen by
+    noise         standard deviation of the loss between runs of one mixture; None from a single one
+    unseen        whether the proposal repeats a component, and the proxy does not see repetition
+    """
+
+    folder: Path
+    question: Question
+    cost: SearchCost
+    design: Design
+    fit: MixtureFit | None = None
+    proposal: Proposal | None = None
+    confirmation: Interval | None = None
+    noise: float | None = None
+    unseen: bool = False
+    failed: tuple[Outcome, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        return 3 if self.failed else 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrialWork:
+    prepared: Prepared
+    trial: Trial
+    proxy: Proxy
+    folder: Path
+
+
+def question_of(recipe: Recipe) -> Question:
+    """What a search among the components of a recipe's mix is about.
+
+    Raises:
+        UsageError: if the recipe has no mix, or has not been run to its end.
+        RecipeError: if the mix has stages or one component.
+        ShortSourceError: as the mix itself.
+    """
+    options = mix_options(recipe)
+    if options is None:
+        raise UsageError(f"{recipe.file}: has no `mix`; say in it which ratios the search begins with")
+    if options.stages:
+        raise RecipeError(f"{recipe.file}: mix.stages: a search is of one dataset; give it a recipe with one stage")
+    limits = {leaf.name: leaf.max_epochs for leaf in leaves_of(options.ratios)}
+    if len(limits) < 2:
+        raise RecipeError(f"{recipe.file}: mix.ratios: {', '.join(limits)} alone leaves nothing to search for")
+    plan = plan_mix(recipe)
+    units, available = dict.fromkeys(limits, 0.0), dict.fromkeys(limits, 0.0)
+    for row in plan.datasets[0].rows:
+        leaf = row["component"].partition("/")[0]
+        units[leaf] += row["units"]
+        available[leaf] += row["available"]
+    for leaf, amount in available.items():
+        if not amount or not units[leaf]:
+            raise InputError(
+                f"{leaf}: nothing of it would be in the mix; take it out of mix.ratios, or raise the budget"
+            )
+    pools = _pools(recipe, options, limits)
+    ordered = tuple(pools)
+    budget = sum(units.values())
+    prior = np.array([units[leaf] / budget for leaf in ordered])
+    most = np.array([options.max_epochs if limits[leaf] is None else limits[leaf] for leaf in ordered], np.float64)
+    has = np.array([available[leaf] for leaf in ordered])
+    return Question(
+        components=ordered,
+        prior=prior,
+        caps=np.maximum(np.minimum(1.0, most * has / budget), prior),
+        available=has,
+        budget=budget,
+        unit=plan.unit,
+        sweep=_sweep(recipe, pools),
+    )
+
+
+def run_search(
+    recipe: Recipe,
+    executor: Executor,
+    progress: Progress,
+    *,
+    proxy: str | None = None,
+    tokens: int | None = None,
+    mixtures: int | None = None,
+    seeds: int = REPEATS,
+    divergence: float = DIVERGENCE,
+    dry_run: bool = False,
+    tell: Callable[[SearchCost], None] = lambda cost: None,
+) -> SearchResult | None:
+    """Searches a mixture for a run that has ended, or goes on with it. None if what comes before its runs failed.
+
+    Args:
+        proxy: its name in the recipe's `sweep`; None: the first.
+        tokens: of a run.
+        mixtures: how many different ones.
+        seeds: runs of the prior, and of both the prior and the proposal afterwards.
+        divergence: how strongly the proposal is held to the prior.
+        dry_run: prepare, and tell what it costs.
+        tell: is given the cost before the runs start.
+
+    Raises:
+        UsageError: if the recipe has not been run to its end, or an option cannot be used.
+    """
+    question = question_of(recipe)
+    name, chosen = _proxy(recipe, question.sweep, proxy)
+    chosen.check()
+    planned = design(question.prior, question.caps, mixtures=mixtures, repeats=seeds, seed=question.sweep.seed)
+    with finished_run(recipe, executor, progress, tells=False) as run:
+        prepared = prepare(run.folder, run.parts, question.sweep, tokenizer_of(recipe, question.sweep), run.runner)
+        if prepared is None:
+            return None
+        search = _Search(run, question, prepared, name, chosen, *_size(prepared, question, tokens))
+        cost = search.cost(len(planned.shares), 2 * seeds)
+        tell(cost)
+        begun = SearchResult(folder=search.folder, question=question, cost=cost, design=planned)
+        return begun if dry_run else search.result(begun, seeds, divergence)
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    run: FinishedRun
+    question: Question
+    prepared: Prepared
+    name: str
+    proxy: Proxy
+    tokens: int
+    part: float
+
+    @property
+    def folder(self) -> Path:
+        return self.run.folder / "scaling" / NAME
+
+    def cost(self, runs: int, after: int) -> SearchCost:
+        each: Cost = self.proxy.cost(self.tokens, self.prepared.vocab_size)
+        total = runs + after
+        return SearchCost(
+            proxy=self.name,
+            runs=runs,
+            after=after,
+            tokens=self.tokens,
+            flops=None if each.flops is None else each.flops * total,
+            seconds=None if each.seconds is None else each.seconds * total,
+        )
+
+    def result(self, begun: SearchResult, seeds: int, divergence: float) -> SearchResult:
+        """Runs the design, proposes, and runs the proposal."""
+        shares, prior = begun.design.shares, begun.design.prior
+        outcomes = self.run.runner.run("search: mixtures", [self._task(one, seed) for seed, one in enumerate(shares)])
+        well = [
+            (outcome.counts, bool(is_prior))
+            for outcome, is_prior in zip(outcomes, prior, strict=True)
+            if not outcome.error
+        ]
+        if len(well) < len(outcomes) and len(well) < len(self.question.components):
+            raise CorpusmillError(
+                f"{self.folder}: {len(outcomes) - len(well)} of {len(outcomes)} runs failed: {_error(outcomes)}"
+            )
+        domains = self.prepared.options.domains()
+        weights = np.array([self.prepared.options.weight_of()[domain] for domain in domains])
+        fit = fit_mixture_law(
+            [counts["shares"] for counts, _ in well],
+            [[counts["losses"][domain] for domain in domains] for counts, _ in well],
+            components=self.question.components,
+            names=domains,
+            seed=self.question.sweep.seed,
+        )
+        proposal = propose(
+            fit,
+            self.question.prior,
+            caps=self.question.caps,
+            weights=weights,
+            divergence=divergence,
+            seed=self.question.sweep.seed,
+        )
+        after: list[Outcome] = []
+        if np.abs(proposal.shares - self.question.prior).sum() > _SAME:
+            again = [
+                (mixture, len(shares) + 2 * seed + side)
+                for seed in range(seeds)
+                for side, mixture in enumerate((self.question.prior, proposal.shares))
+            ]
+            after = self.run.runner.run("search: the proposal", [self._task(*one) for one in again])
+        groups = [[_loss(counts, domains, weights) for counts, is_prior in well if is_prior]]
+        groups += [[_loss(one.counts, domains, weights) for one in after[side::2] if not one.error] for side in (0, 1)]
+        ended = replace(
+            begun,
+            fit=fit,
+            proposal=proposal,
+            confirmation=confirmed(groups[1], groups[2], groups[:1]) if groups[1] and groups[2] else None,
+            noise=_noise(groups),
+            unseen=isinstance(self.proxy, NgramProxy)
+            and bool((proposal.shares * self.question.budget > self.question.available).any()),
+            failed=tuple(self.run.runner.failed),
+        )
+        ran = [counts for counts, _ in well] + [one.counts for one in after if not one.error]
+        atomic_text(self.folder / "search.json", json.dumps(as_data(ended, ran), indent=1) + "\n")
+        return ended
+
+    def _task(self, shares: Floats, seed: int) -> Task:
+        prepared, options = self.prepared, self.prepared.options
+        trial = Trial(
+            components=self.question.components,
+            shares=tuple(shares.tolist()),
+            tokens=self.tokens,
+            part=self.part,
+            seed=seed,
+        )
+        heldout = [options.domains(), options.heldout.max_tokens]
+        wanted = fingerprint(LAYOUT, prepared.fingerprint, trial, self.proxy, heldout)
+        name = f"{self.name}-{seed}-{wanted}"
+        return Task(
+            key=f"scaling/{NAME}/{name}",
+            function=f"{__name__}:{train_trial.__name__}",
+            arguments=TrialWork(prepared, trial, self.proxy, self.folder / "runs" / name),
+            outputs=(),
+            marker=self.folder / "tasks" / f"{name}.json",
+            fingerprint=wanted,
+            size=_BYTES_A_TOKEN * self.tokens,
+        )
+
+
+def train_trial(work: TrialWork) -> Counts:
+    """A task: one run."""
+    return run_trial(work.prepared, work.trial, work.proxy, work.folder)
+
+
+def as_data(result: SearchResult, runs: Sequence[Mapping[str, Any]] | None = None) -> dict[str, Any]:
+    """A search as JSON data; `runs` as they ended."""
+    question, fit = result.question, result.fit
+    data: dict[str, Any] = {
+        "components": list(question.components),
+        "prior": question.prior.tolist(),
+        "caps": question.caps.tolist(),
+        "available": question.available.tolist(),
+        "budget": question.budget,
+        "unit": question.unit,
+        "cost": asdict(result.cost),
+        "design": result.design.shares.tolist(),
+        "weights": dict(question.sweep.weight_of()),
+    }
+    if fit is not None and result.proposal is not None:
+        data |= {
+            "law": {
+                "losses": list(fit.losses),
+                "floor": fit.law.floor.tolist(),
+                "slopes": fit.law.slopes.tolist(),
+                "error": fit.error.tolist(),
+                "spread": fit.spread.tolist(),
+            },
+            "proposal": asdict(result.proposal),
+            "confirmation": None if result.confirmation is None else _finite(result.confirmation),
+            "noise": result.noise,
+            "repetition_unseen": result.unseen,
+            "failed": len(result.failed),
+        }
+    return data if runs is None else {**data, "runs": list(runs)}
+
+
+def _finite(given: Interval) -> dict[str, float | None]:
+    return {key: value if math.isfinite(value) else None for key, value in asdict(given).items()}
+
+
+def _pools(recipe: Recipe, options: MixOptions, leaves: Mapping[str, Any]) -> dict[str, Pool]:
+    """A pool a leaf. A document is of the first that it is in, which is what slices are to their source."""
+    cases = cases_by_source(options, [source.name for source in recipe.sources])
+    return {
+        case.leaf: Pool(sources=(source,), where=case.where)
+        for source, own in cases.items()
+        for case in own
+        if case.leaf in leaves
+    }
+
+
+def _sweep(recipe: Recipe, pools: Mapping[str, Pool]) -> SweepOptions:
+    """The recipe's `sweep` with the components as its pools; its own pools, scores and sizes are of no account here."""
+    if recipe.sweep is None:
+        options = SweepOptions(
+            pools=dict(pools), scores={}, sizes=(1.0,), proxies={"ngram": {}}, seed=recipe.seed, name=NAME
+        )
+    else:
+        given = sweep_options(recipe)
+        options = SweepOptions(
+            pools=dict(pools),
+            scores={},
+            sizes=(1.0,),
+            proxies=given.proxies,
+            heldout=given.heldout,
+            tokenizer=given.tokenizer,
+            seed=given.seed,
+            name=NAME,
+        )
+    options.check({source.name: source for source in recipe.sources})
+    return options
+
+
+def _proxy(recipe: Recipe, options: SweepOptions, name: str | None) -> tuple[str, Proxy]:
+    proxies = proxies_of(options, f"{recipe.file}: sweep")
+    wanted = next(iter(proxies)) if name is None else name
+    if wanted not in proxies:
+        near = nearest(wanted, proxies)
+        mend = f"did you mean {near!r}?" if near else f"sweep.proxies has {', '.join(proxies)}"
+        raise UsageError(f"--proxy: no proxy is called {wanted!r}; {mend}")
+    return wanted, proxies[wanted]
+
+
+def _size(prepared: Prepared, question: Question, tokens: int | None) -> tuple[int, float]:
+    """Tokens of a run, and the part of the whole training that they are."""
+    has = tokens_of(prepared.documents, question.components)
+    for name, count in has.items():
+        if not count:
+            raise InputError(f"{name}: all of its documents are held out, or have no text; lower sweep.heldout.share")
+    # Of each component the mix reads its share of the budget, in units; by what it has of these, in tokens.
+    passes = question.prior * question.budget / question.available
+    whole = max(1, int(sum(count * times for count, times in zip(has.values(), passes, strict=True))))
+    wanted = min(TOKENS, whole) if tokens is None else tokens
+    if not 1 <= wanted <= whole:
+        raise UsageError(f"--tokens {wanted:,}: a run is of 1 to {whole:,} tokens, which is what the mix itself has")
+    return wanted, wanted / whole
+
+
+def _loss(counts: Mapping[str, Any], domains: Sequence[str], weights: Floats) -> float:
+    return float(np.array([counts["losses"][domain] for domain in domains]) @ weights)
+
+
+def _noise(groups: Sequence[Sequence[float]]) -> float | None:
+    free = sum(len(group) - 1 for group in groups if group)
+    if not free:
+        return None
+    return math.sqrt(sum(float(((np.array(group) - np.mean(group)) ** 2).sum()) for group in groups if group) / free)
+
+
+def _error(outcomes: Sequence[Outcome]) -> str:
+    return next(outcome.error.strip().splitlines()[-1] for outcome in outcomes if outcome.error)

@@ -1,0 +1,252 @@
+"""A search for a mixture, through the real command, on three small languages. The proxy is the n-gram model."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from corpusmill.documents.errors import InputError, RecipeError, UsageError
+from corpusmill.pipeline.command import app
+from corpusmill.pipeline.executors import LocalExecutor
+from corpusmill.pipeline.progress import PlainProgress
+from corpusmill.pipeline.recipe import Recipe, load_recipe
+from corpusmill.pipeline.run import run_recipe
+from corpusmill.pipeline.search_command import check_out, rounded
+from corpusmill.pipeline.searching import question_of
+
+SYLLABLES = {
+    "web": ["ba", "ce", "di", "fo", "gu", "la"],
+    "code": ["xor", "tmp", "ptr", "int", "def", "ret"],
+    "mail": ["sta", "ver", "pli", "mno", "kru", "zeh"],
+}
+MIX: dict[str, Any] = {
+    "ratios": {"web": 0.8, "code": {"share": 0.1, "max_epochs": 2}, "mail": 0.1},
+    "budget": 12_000,
+    "max_epochs": 4,
+    "validation": 0,
+    "split_by": "document",
+}
+SWEEP: dict[str, Any] = {
+    "pools": {"web": {"sources": ["web"]}},
+    "scores": {},
+    "sizes": [1.0],
+    "heldout": {"share": 0.2, "sources": ["web", "code", "mail"], "max_tokens": 3000},
+    "tokenizer": {"vocab_size": 300},
+    "proxies": {"ngram": {"order": 3}},
+}
+
+
+def texts(source: str, count: int) -> list[dict[str, str]]:
+    chance = random.Random(source)
+    words = ["".join(chance.choices(SYLLABLES[source], k=3)) for _ in range(60)]
+    return [
+        {
+            "id": f"{source}{number}",
+            "text": " ".join(chance.choices(words, k=50)) + ".",
+            "language": "de" if number % 4 else "en",
+        }
+        for number in range(count)
+    ]
+
+
+def recipe_in(folder: Path, **changes: Any) -> Path:
+    recipe = {
+        "name": "searched",
+        "seed": 5,
+        "runs": str(folder / "runs"),
+        "sources": {source: {"paths": [f"{source}.jsonl"]} for source in SYLLABLES},
+        "mix": MIX,
+        "sweep": SWEEP,
+        **changes,
+    }
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump({key: value for key, value in recipe.items() if value is not None}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has ended."""
+    folder = tmp_path_factory.mktemp("searched")
+    for source, count in (("web", 120), ("code", 80), ("mail", 80)):
+        rows = "".join(json.dumps(row) + "\n" for row in texts(source, count))
+        (folder / f"{source}.jsonl").write_text(rows)
+    with closing(LocalExecutor(2)) as executor:
+        run_recipe(load_recipe(recipe_in(folder)), executor, PlainProgress())
+    return folder
+
+
+def asked(
+    folder: Path, *arguments: object, mix: Mapping[str, Any] = MIX, sweep: Mapping[str, Any] | None = SWEEP
+) -> Result:
+    recipe = recipe_in(folder, mix=dict(mix), sweep=sweep)
+    return CliRunner().invoke(app, ["mix", "search", str(recipe), "--workers", "2", *map(str, arguments)])
+
+
+def loaded(folder: Path, **changes: Any) -> Recipe:
+    return load_recipe(recipe_in(folder, **changes))
+
+
+def test_a_search_finds_that_held_out_languages_want_equal_shares(folder: Path) -> None:
+    told = asked(folder, "--json")
+    assert told.exit_code == 0, told.output
+    assert re.search(r"search: 15 runs of [\d,]+ tokens, and 6 of the prior and the proposal, with ngram", told.stderr)
+    found = json.loads(told.stdout)
+    assert found["components"] == ["code", "mail", "web"]
+    assert found["prior"] == pytest.approx([0.1, 0.1, 0.8], abs=1e-3)
+    ratios = {ratio["component"]: ratio for ratio in found["proposal"]["ratios"]}
+    assert ratios["web"]["proposed"]["estimate"] < 0.7
+    assert ratios["code"]["proposed"]["estimate"] > 0.15
+    assert found["proposal"]["difference"]["high"] < 0
+    assert found["confirmation"]["high"] < 0
+    assert found["noise"] > 0
+    assert found["failed"] == 0
+    kept = json.loads((folder / "runs" / "searched" / "scaling" / "search" / "search.json").read_text())
+    assert len(kept["runs"]) == 15 + 6
+    for run in kept["runs"]:
+        assert sum(run["shares"]) == pytest.approx(1)
+        assert all(share <= cap + 0.02 for share, cap in zip(run["shares"], found["caps"], strict=True))
+
+
+def test_a_search_goes_on_where_it_was_and_is_the_same_again(folder: Path) -> None:
+    first = asked(folder, "--json")
+    markers = sorted((folder / "runs" / "searched" / "scaling" / "search" / "tasks").iterdir())
+    written = [marker.stat().st_mtime_ns for marker in markers]
+    markers[0].unlink()
+    again = asked(folder, "--json")
+    assert again.stdout == first.stdout
+    assert [marker.stat().st_mtime_ns for marker in markers[1:]] == written[1:]
+    assert markers[0].exists()
+
+
+def test_people_read_what_is_shown_and_what_is_not(folder: Path) -> None:
+    told = asked(folder)
+    assert "shown by new runs. Larger models are another question." in told.stdout
+    assert "does not see that text is repeated" not in told.stdout, "there is enough of all"
+    assert [line.split()[0] for line in told.stdout.splitlines()[:4]] == ["component", "code", "mail", "web"]
+
+
+def test_the_recipe_that_it_writes_mixes_as_proposed(folder: Path) -> None:
+    out = folder / "better.yaml"
+    told = asked(folder, "--out", out)
+    assert told.exit_code == 0, told.output
+    assert out.read_text().startswith("# recipe.yaml with the ratios that `corpusmill mix search` proposed.\n")
+    ratios = yaml.safe_load(out.read_text())["mix"]["ratios"]
+    assert ratios["web"] + ratios["code"]["share"] + ratios["mail"] == pytest.approx(1)
+    assert ratios["code"]["max_epochs"] == 2
+    planned = CliRunner().invoke(app, ["mix", str(out), "--dry-run", "--json"])
+    assert planned.exit_code == 0, planned.output
+    assert json.loads(planned.stdout)["datasets"][0]["budget"] == 12_000
+    refused = asked(folder, "--out", out)
+    assert refused.exit_code == 2
+    assert "is there already" in refused.stderr
+
+
+def test_a_recipe_elsewhere_would_not_find_its_sources(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="paths are relative to"):
+        check_out(loaded(folder), tmp_path / "new.yaml")
+
+
+def test_a_dry_run_shows_the_mixtures_and_runs_none(folder: Path) -> None:
+    told = asked(folder, "--dry-run", "--mixtures", "6", "--seeds", "1", "--tokens", "5000")
+    assert told.exit_code == 0, told.output
+    assert "search: 6 runs of 5,000 tokens, and 2 of the prior and the proposal, with ngram" in told.stderr
+    assert len(told.stdout.splitlines()) == 2 + 6
+
+
+def test_without_a_sweep_the_search_has_an_ngram_model(folder: Path) -> None:
+    question = question_of(loaded(folder, sweep=None))
+    assert question.sweep.proxies == {"ngram": {}}
+    assert question.sweep.domains() == question.components
+
+
+def test_slices_and_values_of_a_column_are_components_as_the_mix_has_them(folder: Path) -> None:
+    mix = {
+        **MIX,
+        "ratios": {
+            "web": {"share": 0.5, "by": "language"},
+            "late": 0.2,
+            "code": {"share": 0.3, "of": {"mail": 0.5, "rest": 0.5}},
+        },
+        "slices": {
+            "late": {"source": "web", "where": "contains('02468ace', right(id, 1))"},
+            "rest": {"source": "code", "where": "true"},
+        },
+        "budget": 8000,
+    }
+    mix["ratios"]["others"] = mix["ratios"].pop("code")
+    question = question_of(loaded(folder, mix=mix))
+    assert sorted(question.components) == ["late", "mail", "rest", "web"]
+    assert question.components.index("late") < question.components.index("web")
+    shares = dict(zip(question.components, question.prior, strict=True))
+    assert shares == pytest.approx({"web": 0.5, "late": 0.2, "mail": 0.15, "rest": 0.15}, abs=1e-3)
+
+
+def test_caps_are_epochs_of_what_there_is(folder: Path) -> None:
+    question = question_of(loaded(folder))
+    caps = dict(zip(question.components, question.caps, strict=True))
+    has = dict(zip(question.components, question.available, strict=True))
+    assert caps["code"] == pytest.approx(min(1, 2 * has["code"] / 12_000), abs=1e-3)
+    assert caps["mail"] == pytest.approx(min(1, 4 * has["mail"] / 12_000), abs=1e-3)
+    assert np.all(question.prior <= question.caps)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--proxy", "ngrams"], "did you mean 'ngram'?"),
+        (["--tokens", "900000000"], "which is what the mix itself has"),
+        (["--mixtures", "2"], "2 mixtures: give 4 to"),
+        (["--divergence", "-1"], "divergence: -1.0 is no number of 0 or more"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(folder: Path, arguments: list[str], message: str) -> None:
+    told = asked(folder, *arguments)
+    assert told.exit_code == 2
+    assert message in told.stderr
+
+
+def test_one_component_leaves_nothing_to_search_for(folder: Path) -> None:
+    with pytest.raises(RecipeError, match="web alone leaves nothing to search for"):
+        question_of(loaded(folder, mix={**MIX, "ratios": {"web": 1.0}}))
+
+
+def test_a_mix_of_stages_is_refused(folder: Path) -> None:
+    stages = [{"name": "first", "ratios": {"web": 0.5, "code": 0.5}, "budget": 1000}]
+    mix = {key: value for key, value in MIX.items() if key not in ("ratios", "budget")}
+    with pytest.raises(RecipeError, match="a search is of one dataset"):
+        question_of(loaded(folder, mix={**mix, "stages": stages}))
+
+
+def test_a_component_without_documents_is_named(folder: Path) -> None:
+    mix = {**MIX, "slices": {"none": {"source": "web", "where": "false"}}, "when_short": "renormalise"}
+    mix["ratios"] = {"web": 0.7, "code": 0.2, "none": 0.1}
+    with pytest.raises(InputError, match="none: nothing of it would be in the mix"):
+        question_of(loaded(folder, mix=mix))
+
+
+def test_rounded_shares_sum_to_one_and_keep_their_caps() -> None:
+    found = rounded({"a": 0.333333, "b": 0.333333, "c": 0.333334}, {"a": 0.333333, "b": 0.5, "c": 0.333334})
+    assert sum(found.values()) == pytest.approx(1, abs=1e-12)
+    assert found["a"] <= 0.333333
+    assert found["c"] <= 0.333334
+
+
+@pytest.mark.parametrize("arguments", [["--dry-run"], ["dataset", "--dry-run"]])
+def test_mix_with_a_recipe_is_what_it_always_was(folder: Path, arguments: list[str]) -> None:
+    recipe = recipe_in(folder)
+    words = ["mix", *arguments[:-1], str(recipe), arguments[-1]]
+    told = CliRunner().invoke(app, words)
+    assert told.exit_code == 0, told.output
+    assert "web" in told.stdout
+    assert CliRunner().invoke(app, ["mix", "--dry-run", str(recipe)]).stdout == told.stdout
