@@ -16,8 +16,8 @@ from corpusmill.documents.errors import DamagedRunError
 from corpusmill.pipeline.sweep_tables import Table
 from corpusmill.scaling.fit_plots import Observation, predictions
 
-_SAME = 1e-6
-"""Shares nearer than this are one mixture."""
+_SAME = 0.005
+"""Shares nearer than this are one mixture: a run has whole documents, so never quite the shares that were asked for."""
 
 
 def search_section(run: Path) -> dict[str, Any] | None:
@@ -93,7 +93,7 @@ def _ratios(proposal: Mapping[str, Any]) -> Table:
         title="Proposed ratios",
         head=("component", "prior", "proposed", "95% interval", "at most", "held by"),
         rows=tuple(rows),
-        note="Shares of the mix. At most: what `max_epochs` allows.",
+        note="Shares of the mix. At most: what the epochs allowed and the text there is make possible.",
     )
 
 

@@ -125,7 +125,7 @@ def predictions(observations: Sequence[Observation], *, title: str, unit: str = 
                 lows=[one.low or 0.0 for one in shown] if bars else (),
                 highs=[one.high or 0.0 for one in shown] if bars else (),
                 told=[f"{one.name}: predicted {one.predicted:.4f}, observed {one.observed:.4f}" for one in shown],
-                labels=[one.name[:24] if marked else "" for one in shown],
+                labels=_once([one.name[:24] if marked else "" for one in shown]),
                 filled=[marked] * len(shown),
             )
         )
@@ -135,6 +135,11 @@ def predictions(observations: Sequence[Observation], *, title: str, unit: str = 
     panel = Panel(title="", across=f"observed, {unit}", up=f"predicted, {unit}", layers=layers, x=x, y=x)
     legend = [Entry(name="predicted = observed", style=Style(INK, "circle", "5 4"), marked=False)]
     return Picture(title=title, told=told, panels=[panel], legend=legend, height=420).svg()
+
+
+def _once(labels: Sequence[str]) -> list[str]:
+    """Runs of one mixture are labelled once."""
+    return [label if label not in labels[:place] else "" for place, label in enumerate(labels)]
 
 
 def _square(layers: Sequence[Layer]) -> Line:
