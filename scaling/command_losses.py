@@ -54,15 +54,12 @@ def read_losses(path: Path, text_bytes: Mapping[str, int], tokens: int) -> Train
     units = [unit for unit in UNITS if unit in data]
     if len(units) != 1:
         raise TrainerError(f"{path}: has {' and '.join(units) or 'no losses'}; give one of {', '.join(UNITS)}")
-    told = data.get("told", {})
-    if not isinstance(told, dict):
-        raise TrainerError(f"{path}: told: give an object, not {told!r}")
     return Trained(
         bits_per_byte=_by_domain(path, units[0], data[units[0]], text_bytes),
         train_tokens=_whole(path, "train_tokens", data, 1) or tokens,
         parameters=_whole(path, "parameters", data, 0),
         flops=None if data.get("flops") is None else _number(path, "flops", data["flops"]),
-        told=told,
+        told=_told(path, data.get("told", {})),
     )
 
 
@@ -101,6 +98,16 @@ def _by_domain(path: Path, unit: str, losses: object, text_bytes: Mapping[str, i
         nats = loss / n_bytes if unit == "nats" else loss
         found[domain] = loss if unit == "bits_per_byte" else nats / math.log(2)
     return found
+
+
+def _told(path: Path, told: object) -> dict[str, Any]:
+    if not isinstance(told, dict):
+        raise TrainerError(f"{path}: told: give an object, not {told!r}")
+    try:
+        json.dumps(told, allow_nan=False)
+    except ValueError as error:
+        raise TrainerError(f"{path}: told: holds NaN or an infinity, which JSON has not; use null") from error
+    return told
 
 
 def _number(path: Path, key: str, value: object) -> float:

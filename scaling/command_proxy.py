@@ -84,10 +84,7 @@ class CommandProxy:
         self.check()
         dataset, out = training.folder / DATASET, training.folder / LOSSES
         for left in (dataset, out):  # by an attempt that failed or was killed
-            if left.is_dir():
-                shutil.rmtree(left)
-            else:
-                left.unlink(missing_ok=True)
+            _remove(left)
         facts = written(training, dataset)
         begun = time.monotonic()
         self._call(self._words(training, dataset, out), training.folder)
@@ -95,7 +92,7 @@ class CommandProxy:
         text_bytes = {domain: each["text_bytes"] for domain, each in facts["heldout"].items()}
         trained = read_losses(out, text_bytes, training.tokens)
         if not self.keep:
-            shutil.rmtree(dataset)
+            _remove(dataset)
         return replace(trained, told={**trained.told, "command_seconds": seconds})
 
     def cost(self, tokens: int, vocab_size: int) -> Cost:
@@ -138,6 +135,14 @@ class CommandProxy:
         if code:
             how = f"ended with {code}" if code > 0 else f"was killed by signal {-code}"
             raise TrainerError(f"the command {how}; {_last_words(folder)}; {again}")
+
+
+def _remove(path: Path) -> None:
+    """Removes a file or a folder; a trainer may have made one of the other, or removed it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _last_words(folder: Path) -> str:

@@ -81,6 +81,12 @@ def test_the_dataset_holds_texts_in_order_the_tokenizer_and_the_facts(tmp_path: 
     assert inside == {"train-00000.parquet", "heldout", "tokenizer.json", "run.json"}
 
 
+def test_a_trainer_may_remove_the_dataset_itself(tmp_path: Path) -> None:
+    found, training = run(tmp_path, f"{TRAINER}\nimport shutil; shutil.rmtree(dataset)")
+    assert found.parameters == 256
+    assert not (training.folder / "dataset").exists()
+
+
 def test_many_documents_are_written_in_batches(tmp_path: Path) -> None:
     from corpusmill.scaling.command_dataset import written
 
@@ -263,6 +269,7 @@ GOOD = {"web": 1, "books": 1}
         ({"nats": GOOD, "train_tokens": 0}, "train_tokens: 0 must be a whole number, 1 or more"),
         ({"nats": GOOD, "flops": -1}, "flops: -1 must be finite"),
         ({"nats": GOOD, "told": 1}, "told: give an object"),
+        ({"nats": GOOD, "told": {"losses": [math.nan]}}, "told: holds NaN or an infinity"),
     ],
 )
 def test_losses_that_cannot_be_used_are_refused(tmp_path: Path, content: object, words: str) -> None:
