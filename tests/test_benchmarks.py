@@ -32,6 +32,7 @@ SCRIPTS = [
     "exports",
     "filters",
     "language",
+    "laws",
     "mix",
     "proxies",
     "quality_score",
@@ -131,7 +132,13 @@ def topics_of(script: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("function", "scripts"),
-    [("accuracy", ["accuracy"]), ("speed", ["dedup", "filters"]), ("mixing", ["mix"]), ("proxy", ["proxies"])],
+    [
+        ("accuracy", ["accuracy"]),
+        ("speed", ["dedup", "filters"]),
+        ("laws", ["laws"]),
+        ("mixing", ["mix"]),
+        ("proxy", ["proxies"]),
+    ],
 )
 def test_every_topic_that_offers_a_function_is_in_one_script(function: str, scripts: list[str]) -> None:
     offered = [
