@@ -10,14 +10,13 @@ apart from the best in this way is the confidence set of the best (Hsu 1996, Mul
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
 from corpusmill.scaling.contract import ALL, RANDOM
 from corpusmill.scaling.fit import Estimate
 from corpusmill.scaling.grid import Configuration, Floats, Grid
-from corpusmill.scaling.seed_noise import Noise
+from corpusmill.scaling.seed_noise import SMALLEST, Noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,19 +154,15 @@ def _row(grid: Grid, score: str, fraction: float, size: int, against: str) -> Fl
 def pair_threshold(grid: Grid, noise: Noise, confidence: float) -> float:
     """The |t| that all differences between two configurations of one size, in all sizes, stay below together."""
     largest = np.zeros(len(noise.draws))
+    spread = np.diag(noise.covariance)
     for size in grid.sizes:
-        pairs = np.array(list(combinations(grid.of_size(size).tolist(), 2)), np.int64).reshape(-1, 2)
-        if not len(pairs):
-            continue
-        spread = np.diag(noise.covariance)
-        between = noise.covariance[pairs[:, 0], pairs[:, 1]]
-        variances = np.maximum(spread[pairs[:, 0]] + spread[pairs[:, 1]] - 2 * between, _SMALLEST)
-        errors = noise.draws[:, pairs[:, 0]] - noise.draws[:, pairs[:, 1]]
-        largest = np.maximum(largest, largest_t(errors, np.sqrt(variances)))
+        of = grid.of_size(size)
+        for number, one in enumerate(of[:-1]):
+            others = of[number + 1 :]
+            variances = spread[one] + spread[others] - 2 * noise.covariance[one, others]
+            errors = noise.draws[:, one, None] - noise.draws[:, others]
+            largest = np.maximum(largest, largest_t(errors, np.sqrt(np.maximum(variances, SMALLEST))))
     return float(np.quantile(largest, confidence))
-
-
-_SMALLEST = 1e-14  # variance of a logarithm: as in seed_noise
 
 
 def best_fractions(grid: Grid, means: Floats, noise: Noise | None, confidence: float) -> list[Best]:

@@ -26,6 +26,8 @@ from corpusmill.scaling.seed_noise import Noise
 STEPS = 49
 """Points of a frontier as it is reported."""
 _SAME_PLACE = 1e-3  # of a logarithm: sizes in whole documents differ by that much
+_SAME_EPOCHS = 1.05
+"""Documents are whole, so that passes over them differ a little where they should be as many."""
 _CLEAR = 2.0  # standard errors between a curve that ends and those that go on, from which its end counts
 
 
@@ -163,12 +165,15 @@ def free_range(grid: Grid, score: str, means: Floats, noise: Noise | None) -> tu
 def _leads(
     grid: Grid, curve: Integers, others: list[Integers], place: float, means: Floats, noise: Noise | None
 ) -> bool:
-    """Whether a curve is clearly below all `others` that are there at a place; where none is, nothing is cut."""
+    """Whether a curve is clearly below all `others` that are there at a place, or the only one that is there.
+
+    Without any others, the place is an end of the whole envelope, and nothing is cut.
+    """
     here = weights_at(grid, curve, np.array([place]))
     rows = [weights_at(grid, other, np.array([place])) for other in others]
     rows = [row for row in rows if not np.isnan(row[0, 0])]
     if not rows:
-        return False
+        return bool(others)
     gaps = np.concatenate(rows) - here
     clear = 0.0 if noise is None else _CLEAR * noise.standard_errors(gaps)
     return bool(np.all(gaps @ means > clear))
@@ -223,13 +228,13 @@ class ControlCurve:
 
 
 def control_curve(grid: Grid, noise: Noise | None) -> ControlCurve | None:
-    """A polynomial in logarithms, of the third degree at most; None if nothing was kept whole in two sizes or more."""
+    """A polynomial in logarithms, of the third degree at most; None if it has not two different numbers of tokens."""
     whole = [i for i, one in enumerate(grid.configurations) if one.score == ALL]
-    if len(whole) < 2:
-        return None
     both = [i for i, one in enumerate(grid.configurations) if one.score in (ALL, RANDOM)]
+    if not both:
+        return None
     epochs = grid.epochs[both]
-    chosen = np.array(both if epochs.max() <= 1.05 * epochs.min() else whole)
+    chosen = np.array(both if epochs.max() <= _SAME_EPOCHS * epochs.min() else whole, np.int64)
     kept = np.log(grid.kept_tokens[chosen])
     distinct = 1 + int((np.diff(np.sort(kept)) > 0.05).sum())
     if distinct < 2:

@@ -6,6 +6,7 @@ what pruning does to it are both shares of it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ Integers = NDArray[np.int64]
 _KEY = ("pool", "proxy", "score", "fraction", "size", "seed")
 _POSITIVE = ("fraction", "size", "pool_tokens", "kept_tokens", "train_tokens", "epochs", "loss")
 _MOST_CELLS = 200_000
+_MOST_CONFIGURATIONS, _MOST_OF_A_SIZE = 1000, 150
+"""Of one pool and proxy: all pairs of a size are compared, in thousands of draws."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -101,8 +104,8 @@ def grids(cells: pa.Table) -> list[Grid]:
     """One grid for each (pool, proxy), in the order of their names.
 
     Raises:
-        InputError: if the table lacks columns, has no rows, has a cell twice, or a value that no cell can have; the
-            message names the cell.
+        InputError: if the table lacks columns, has no rows or too many, has a cell twice, or a value that no cell can
+            have; the message names the cell.
     """
     table = _checked(cells)
     kinds = sorted({(row["pool"], row["proxy"]) for row in table.select(["pool", "proxy"]).to_pylist()})
@@ -117,8 +120,9 @@ def _checked(cells: pa.Table) -> pa.Table:
         raise InputError(f"cells: {len(cells)} rows; an analysis needs at least 1 and takes at most {_MOST_CELLS}")
     domains = [name for name in cells.schema.names if name.startswith(LOSS)]
     table = cells.select([*CELLS.names, *domains])
+    types = [*(field.with_nullable(True) for field in CELLS), *(pa.field(name, pa.float64()) for name in domains)]
     try:
-        table = table.cast(pa.schema([*CELLS, *(pa.field(name, pa.float64()) for name in domains)]))
+        table = table.cast(pa.schema(types))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(f"cells: a column is not of its type ({error}); see scaling/contract.py") from error
     for name in CELLS.names:
@@ -164,6 +168,12 @@ def _grid(table: pa.Table, pool: str, proxy: str) -> Grid:
     found = {Configuration(row["size"], row["score"], row["fraction"]) for row in rows}
     ordered = tuple(sorted(found, key=_order))
     at = {one: i for i, one in enumerate(ordered)}
+    most = Counter(one.size for one in ordered).most_common(1)[0][1]
+    if len(ordered) > _MOST_CONFIGURATIONS or most > _MOST_OF_A_SIZE:
+        raise InputError(
+            f"cells: pool {pool}, proxy {proxy}: {len(ordered)} configurations, {most} of one size; an analysis takes "
+            f"at most {_MOST_CONFIGURATIONS}, {_MOST_OF_A_SIZE} of one size: leave some scores or fractions out"
+        )
     shape = (len(ordered), len(seeds))
     domains = [name for name in table.schema.names if name.startswith(LOSS)]
     values = {name: np.full(shape, np.nan) for name in ("loss", "kept_tokens", "train_tokens", *domains)}

@@ -28,7 +28,7 @@ from scipy import optimize, special
 
 from corpusmill.scaling.grid import Floats, Grid, Integers
 
-_SMALLEST = 1e-14
+SMALLEST = 1e-14
 """Variance of a logarithm that counts as none: a relative difference of 1e-7, the rounding of float32."""
 _SLOPES = (-2.0, 0.5)
 """Of the logarithm of a variance against that of the kept tokens; -1 where documents count by their number."""
@@ -59,7 +59,7 @@ class Noise:
     def standard_errors(self, contrasts: Floats) -> Floats:
         """Of rows of weights over the configurations."""
         variances = np.einsum("ij,jk,ik->i", contrasts, self.covariance, contrasts)
-        return np.asarray(np.sqrt(np.maximum(variances, _SMALLEST)))
+        return np.asarray(np.sqrt(np.maximum(variances, SMALLEST)))
 
 
 def measured_noise(grid: Grid, *, draws: int, seed: int) -> Noise | None:
@@ -67,7 +67,7 @@ def measured_noise(grid: Grid, *, draws: int, seed: int) -> Noise | None:
     filled, present = _filled(grid)
     configurations, seeds = filled.shape
     # Where a pool is used whole, all seeds may give one and the same loss. That is one look at it, not several.
-    copied = (np.ptp(filled, axis=1) < np.sqrt(_SMALLEST)) & (present.sum(axis=1) > 1)
+    copied = (np.ptp(filled, axis=1) < np.sqrt(SMALLEST)) & (present.sum(axis=1) > 1)
     taken = np.where(copied, 1, present.sum(axis=1))
     if taken.max() < 2:
         return None
@@ -185,19 +185,19 @@ def _groups(grid: Grid, chosen: NDArray[np.bool_]) -> list[Integers]:
 def _trend(log_kept: Floats, variances: Floats, live: NDArray[np.bool_]) -> Floats:
     """Variances along a power of the kept tokens: a gamma regression with a logarithmic link on those that are live."""
     if not live.any():
-        return np.full_like(variances, _SMALLEST)
+        return np.full_like(variances, SMALLEST)
     seen = variances[live]
-    mean = max(float(seen.mean()), _SMALLEST)
+    mean = max(float(seen.mean()), SMALLEST)
     level = log_kept - log_kept[live].mean()
 
     def deviance(slope: float) -> float:
-        return float(np.log(np.mean(seen / mean * np.exp(-slope * level[live])) + _SMALLEST))
+        return float(np.log(np.mean(seen / mean * np.exp(-slope * level[live])) + SMALLEST))
 
     slope = 0.0
     if np.ptp(level[live]) > 0:
         slope = float(optimize.minimize_scalar(deviance, bounds=_SLOPES, method="bounded").x)
     shape = np.exp(slope * level)
-    return np.asarray(np.maximum(shape * np.mean(seen / shape[live]), _SMALLEST))
+    return np.asarray(np.maximum(shape * np.mean(seen / shape[live]), SMALLEST))
 
 
 def _prior_degrees(ratios: Floats, degrees: int) -> float:
