@@ -8,7 +8,7 @@
     loss             float   nats a token; null where it is no finite number
     median           float   of the losses before; null where there are none
     gradient_norm    float   before clipping; null where it is no finite number
-    documents        [str]   ids of all documents in the step's batch, as they come
+    documents        [str]   ids of all documents in the step's batch; empty behind the thousandth event
     worst            [str]   those of the row with the highest loss, or of the first whose loss is no finite number
 
 A spike is a loss more than k robust deviations (1.4826 times the median absolute deviation) above the median of the
@@ -29,6 +29,8 @@ from typing import Literal
 
 from corpusmill.documents.shards import atomic_text
 
+MOST_DETAILED = 1000
+"""Events that name all of their batch: what is always wrong needs no more."""
 _WINDOW = 64
 _LEAST = 16
 """Losses that must be known before any is called a spike."""

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +30,7 @@ from corpusmill.scaling.contract import Tokens, Trained, Training
 from corpusmill.scaling.hardware import accelerators
 from corpusmill.scaling.packing import Rows, Stream
 from corpusmill.scaling.schedules import Schedule
-from corpusmill.scaling.training_events import Event, SpikeWatch, finite, write_events
+from corpusmill.scaling.training_events import MOST_DETAILED, Event, SpikeWatch, finite, write_events
 from corpusmill.scaling.transformer import Transformer, token_losses
 from corpusmill.scaling.transformer_evaluation import bits_per_byte
 
@@ -66,6 +66,11 @@ def run(options: TransformerProxy, training: Training) -> Trained:
         }
         evaluated = time.perf_counter()
         trainer.finish()  # not before: whoever is killed while evaluating need not train again
+    if not all(map(math.isfinite, losses.values())):
+        raise CorpusmillError(
+            f"{training.folder}: training broke down: the trained model's loss is no finite number; lower "
+            f"learning_rate ({options.rate:g})"
+        )
     per_token = options.shape.flops_per_token(training.vocab_size, options.context)
     return Trained(
         bits_per_byte=losses,
@@ -132,9 +137,8 @@ class Trainer:
         while batch is not None:
             begun = time.perf_counter()
             batch = self._one_step(*batch)
-            if (
-                batch is not None and self.step > (self.resumed_at or 0) + 1
-            ):  # the first warms up, the last may be short
+            # The first step warms up, the last may be short.
+            if batch is not None and self.step > (self.resumed_at or 0) + 1:
                 self.seconds.append(time.perf_counter() - begun)
             if every is not None and self.step % every == 0 and batch is not None:
                 checkpoints.save(self.training.folder, self._identity, self._state())
@@ -198,7 +202,7 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
         return following
 
-    def _log(self, kind: Any, step: int, losses: Tensor, middle: float | None) -> None:
+    def _log(self, kind: Literal["non_finite", "spike"], step: int, losses: Tensor, middle: float | None) -> None:
         by_row = losses.detach().sum(dim=1).cpu().numpy()
         worst = int(np.argmax(np.where(np.isfinite(by_row), by_row, np.inf)))
         _, _, nats, _, length = self.curve[-1]
@@ -209,7 +213,7 @@ class Trainer:
                 loss=finite(nats),
                 median=middle,
                 gradient_norm=finite(length),
-                documents=self._names(self.stream.documents(step)),
+                documents=self._names(self.stream.documents(step)) if len(self.events) < MOST_DETAILED else [],
                 worst=self._names(self.stream.documents(step, worst)),
             )
         )

@@ -225,8 +225,10 @@ def test_several_bad_steps_in_a_row_end_the_run_and_name_their_documents(
 
 
 def test_a_learning_rate_far_too_high_fails_instead_of_giving_a_number(tmp_path: Path) -> None:
-    with pytest.raises(CorpusmillError, match="lower learning_rate"):
+    with pytest.raises(CorpusmillError, match=r"in 5 steps in a row.* lower learning_rate"):
         proxy_of(learning_rate=1e30).run(training(tmp_path))
+    with pytest.raises(CorpusmillError, match="the trained model's loss is no finite number"):
+        proxy_of(learning_rate=1e38).run(training(tmp_path, tokens=50))  # one step, whose loss is that of the start
 
 
 def test_a_spike_is_logged_with_its_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,10 +365,12 @@ def test_a_gpu_is_known_by_the_name_that_it_gives_itself(
     assert found == (None if teraflops is None else teraflops * 1e12)
 
 
-def test_an_event_in_many_epochs_names_documents_by_their_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_events_still_name_their_worst_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     poisoned(monkeypatch, math.nan)
+    monkeypatch.setattr(transformer_training, "MOST_DETAILED", 2)
     train: Tokens = tokens_of([[1, 2, 3, 4, 5, 6] * 4, [31, 1, 2]])
     proxy_of(batch_tokens=16, max_bad_steps=99).run(training_of(tmp_path, train, 200, vocab_size=VOCABULARY))
     events = events_of(tmp_path)
     assert len(events) >= 5
+    assert [bool(event["documents"]) for event in events] == [True, True] + [False] * (len(events) - 2)
     assert all("d1" in event["worst"] for event in events)
