@@ -184,8 +184,7 @@ def estimate(
     prune: Sequence[int] = (),
     vocabulary: int | None = None,
 ) -> Estimate:
-    """Makes the model of what was counted. Where the counter has a workspace, the model lies in a file of it until it is
-    saved.
+    """Makes the model of what was counted. It lies in a file of the counter's workspace, if there is one, until saved.
 
     Args:
         counter: has counted; it is used up.
