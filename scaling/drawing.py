@@ -60,7 +60,7 @@ def clean(text: str) -> str:
     """Names of others, without controls and what reorders text; what XML forbids is among these.
 
     >>> clean("a\\u202eb\\x00")
-    'a??b'
+    'a?b?'
     """
     return printable(str(text))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import shutil
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from corpusmill.documents.errors import DamagedRunError, UsageError
+from corpusmill.pipeline import sweep_tables
 from corpusmill.pipeline.lock import locked
 from corpusmill.pipeline.recipe import build, load_recipe
 from corpusmill.pipeline.report import write_report
@@ -198,6 +200,7 @@ def test_an_estimate_reads_with_its_interval_or_without() -> None:
     assert estimate({"value": 0.5, "low": 0.25, "high": 0.75}, sign=False) == "0.5 (0.25 to 0.75)"
     assert estimate({"value": 0.012, "low": None, "high": None}, percent=True) == "+1.2%"
     assert estimate(None) == "–"
+    assert doctest.testmod(sweep_tables).failed == 0
 
 
 def sweeping(folder: Path, small_run: Any) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import doctest
 import math
 import re
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpusmill.scaling import axes, drawing, plots
 from corpusmill.scaling.analysis import AnalysisOptions, analyse
 from corpusmill.scaling.axes import Scale
 from corpusmill.scaling.drawing import clean, cut, number, style, width
@@ -299,3 +301,9 @@ def test_predictions_show_intervals_and_name_the_marked_one():
     assert "mixture 1: predicted 2.1000, observed 2.1500" in told(root)
     for found in ([], [prior], [Observation(name="x", predicted=math.nan, observed=2.0)], runs[:1] * 3):
         read(predictions(found, title="Mixture law"))
+
+
+@pytest.mark.parametrize("module", [axes, drawing, plots])
+def test_examples_in_docstrings_hold(module):
+    assert doctest.testmod(module).attempted > 0
+    assert doctest.testmod(module).failed == 0
