@@ -81,6 +81,7 @@ __all__ = ["VERSION", "Analysis", "AnalysisOptions", "analyse"]
 
 VERSION = 1
 _FEWEST_DRAWS, _MOST_DRAWS = 200, 20_000
+_MOST_NAMED = 10  # missing cells in the notes
 _QUIET = 1e-7  # a relative spread between seeds that is none
 
 
@@ -233,18 +234,22 @@ def _notes(grid: Grid, noise: Noise | None) -> list[str]:
     found = []
     if len(grid.seeds) < 2:
         found.append(f"one seed ({grid.seeds[0]}): no band; run more with `seeds`")
+    elif noise is None and np.isnan(grid.log_loss).any(axis=1).all():
+        found.append("no configuration has all its seeds: no band; run the missing cells")
     elif noise is None:
-        found.append("no configuration has two seeds: no band; run the missing cells")
+        found.append("the seeds give the same losses: no band; take pools smaller than the whole, or another proxy")
     if len(grid.sizes) < 2:
         found.append(f"one size ({grid.sizes[0]} tokens): no slope; name two `sizes` or more")
     if RANDOM not in grid.scores:
         found.append("no random control: what is the score's doing cannot be told from what fewer tokens do")
     if ALL not in {one.score for one in grid.configurations}:
         found.append("no cell keeps everything: pruning cannot be held against not pruning")
-    for one, seed in grid.missing:
+    for one, seed in grid.missing[:_MOST_NAMED]:
         found.append(f"missing: {one} at {one.size} tokens, seed {seed}; the rest was analysed")
+    if len(grid.missing) > _MOST_NAMED:
+        found.append(f"missing: {len(grid.missing) - _MOST_NAMED} more cells, all named under `missing`")
     spread = np.nanmax(grid.log_loss, axis=1) - np.nanmin(grid.log_loss, axis=1)
-    quiet = [size for size in grid.sizes if len(grid.seeds) > 1 and np.median(spread[grid.of_size(size)]) < _QUIET]
+    quiet = [size for size in grid.sizes if noise is not None and np.median(spread[grid.of_size(size)]) < _QUIET]
     found += [
         f"at {size} tokens most seeds give the same loss: the pool is used whole, so bands there do not include what "
         "another pool would have done"

@@ -44,7 +44,7 @@ def concluded(panel: Panel) -> Panel:
     panel = replace(panel, claims=claims(panel))
     sentences = [_score(panel, one) for one in panel.claims]
     sentences += [_best(panel, one) for one in panel.best]
-    sentences += [_slope(one) for one in panel.slopes]
+    sentences += [_slope(one, panel) for one in panel.slopes]
     sentences += [_multiplier(panel, one) for one in panel.claims if one.better_than_random]
     sentences = [sentence for sentence in sentences if sentence]
     return replace(panel, conclusion=[*sentences, *_unknown(panel)])
@@ -89,10 +89,10 @@ def _score(panel: Panel, claim: Claims) -> str:
     if not own:
         return f"{claim.score}: there is no random control beside it, so what is the score's doing is not known."
     if panel.noise is None:
-        return f"{claim.score}: that it differs from keeping by chance is not shown: one seed has no band."
+        return f"{claim.score}: that it differs from keeping by chance is not shown: there is no band without seeds."
     better = [one for one in own if is_better(one)]
     worse = [one for one in own if one.shown and one.change.value > 0]
-    parts = [f"{word} in {len(some)} of {len(own)} comparisons, at most {_effect(some)}"
+    parts = [f"{word} in {len(some)} of {len(own)} comparisons (the largest: {_effect(some)})"
              for word, some in (("better", better), ("worse", worse)) if some]  # fmt: skip
     if parts:
         return f"{claim.score}: shown to be {' and '.join(parts)}, against keeping by chance."
@@ -105,15 +105,15 @@ def _score(panel: Panel, claim: Claims) -> str:
 
 def _effect(some: list[Effect]) -> str:
     one = max(some, key=lambda one: abs(one.change.value))
-    where = "over all sizes" if one.size is None else f"at {tokens(one.size)} tokens"
-    return f"{_percent(one.change)} of the loss (fraction {one.fraction:.3g}, {where})"
+    where = "over all sizes" if one.size is None else f"of {tokens(one.size)} tokens"
+    return f"{_percent(one.change)} of the loss, at fraction {one.fraction:.3g} {where}"
 
 
 def _best(panel: Panel, best: Best) -> str:
     what = named(best.score, best.fraction)
     budget = f"A pool of {tokens(best.size)} tokens"
     if panel.noise is None:
-        return f"{budget}: the lowest loss is that of {what}; which others are as good is not known from one seed."
+        return f"{budget}: the lowest loss is that of {what}; without seeds that differ, others may be as good."
     others = len(best.not_distinguishable) - 1
     total = sum(1 for one in panel.cells if one.size == best.size)
     span = f"{best.lowest_fraction:.3g} to {best.highest_fraction:.3g}"
@@ -137,9 +137,15 @@ def _comparison(what: str, one: Comparison | None) -> str:
     return f"That its loss is {what} is not shown ({_percent(one.change)})."
 
 
-def _slope(one: Slope) -> str:
+def _slope(one: Slope, panel: Panel) -> str:
+    if not any(claim.score == one.score and claim.better_than_random for claim in panel.claims):
+        return (
+            f"{one.score}: as it is not shown to be better than chance, neither is its frontier shown to be steeper "
+            f"than the power law of unpruned data (difference of the slopes {_number(one.difference)})."
+        )
     span = f"from {tokens(one.from_tokens)} to {tokens(one.to_tokens)} kept tokens"
-    slopes = f"slope {_number(one.slope)}, the control's {_number(one.control)}, difference {_number(one.difference)}"
+    parts = (f"slope {_number(one.slope)}", f"the control's {_number(one.control)}")
+    slopes = f"{', '.join(parts)}, difference {_number(one.difference)}, each interval by itself"
     if one.steeper is None:
         verdict = "that the frontier is steeper than the power law of unpruned data is not shown"
     else:
@@ -147,7 +153,7 @@ def _slope(one: Slope) -> str:
     growth = ""
     if one.growth is not None:
         shown = {True: "is shown to grow", False: "is shown to shrink", None: "is not shown to change"}[one.grows]
-        growth = f" What pruning is worth in data {shown} with the kept tokens: as their power {_number(one.growth)}."
+        growth = f" What it is worth in data {shown} with the kept tokens: as their power {_number(one.growth)}."
     return f"{one.score}: {verdict}, {span} ({slopes}).{growth}"
 
 
@@ -174,9 +180,17 @@ def _unknown(panel: Panel) -> list[str]:
         found.append("One seed: there is no band, and nothing is shown.")
     if len(panel.sizes) < 2:
         found.append("One size: there is no slope, and no frontier over sizes.")
+    if len(panel.seeds) > 1 and panel.noise is None:
+        found.append("Seeds do not differ, or no configuration has two: there is no band, and nothing is shown.")
+    if any(best.train_tokens is None for best in panel.best):
+        found.append(
+            "Within a size, smaller fractions were trained on fewer tokens: the best of a size is the best use of that "
+            "pool, not of that compute, which is what multipliers are of."
+        )
     if panel.parameters is None:
         found.append(
-            "The proxy counts and has no parameters to fill: what repetition does to a trained model it does not see."
+            "The proxy has no number of parameters; if it counts n-grams, it does not see what repetition does to a "
+            "trained model."
         )
     found.append(
         f"All this holds for this proxy and pools of {tokens(min(panel.sizes))} to {tokens(max(panel.sizes))} tokens; "

@@ -197,7 +197,7 @@ def test_a_table_that_is_none_of_cells_is_refused():
     with pytest.raises(InputError, match="column fraction is missing"):
         analyse(SWEEP.cells(0).drop_columns(["fraction"]), OPTIONS)
     many = PlantedSweep(scores={f"s{i}": nothing for i in range(40)}, sizes=(1000,)).truth()
-    with pytest.raises(InputError, match="165 of one size; .* leave some scores or fractions out"):
+    with pytest.raises(InputError, match=r"165 of one size; .* leave some scores or fractions out"):
         analyse(many, OPTIONS)
     with pytest.raises(InputError, match="0 rows"):
         analyse(SWEEP.cells(0).slice(0, 0), OPTIONS)
