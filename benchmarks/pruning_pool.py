@@ -28,6 +28,9 @@ from harness import child_environment, table
 
 EXPERIMENT = Path(__file__).resolve().parent.parent / "docs" / "experiments" / "pruning"
 JUNK = 9_000
+"""Documents."""
+LONGEST_WORD = 30
+"""Letters; longer ones are pieces of encoded attachments."""
 QUICK_PATHS = {
     "forum": "['${REALDATA}/text/newsgroups20_bydate/*test*/**/[0-9]*']",
     "books": "['${REALDATA}/text/books_classic_markdown_a/[A-C]*']",
@@ -189,11 +192,12 @@ def pool(realdata: Path, *, quick: bool) -> Pool:
 
 
 def write_junk(realdata: Path, out: Path, count: int) -> None:
-    """Words of real posts, each post's in random order."""
+    """Words of real mails in random order, in documents about as long as posts. No mail is in the pool that it is
+    planted in, or among what is held out there."""
     chance = random.Random(5)
-    posts = [path for path in sorted((realdata / "text" / "newsgroups20_bydate").rglob("[0-9]*")) if path.is_file()]
+    mails = sorted((realdata / "quality" / "spamassassin_mail_a").rglob("*.txt"))
+    words = [word for path in mails for word in path.read_text("latin-1").split() if len(word) <= LONGEST_WORD]
     with open(out, "w") as stream:
-        for number, path in enumerate(chance.sample(posts, count)):
-            words = path.read_text("latin-1").split()
-            chance.shuffle(words)
-            stream.write(json.dumps({"id": f"junk-{number}", "text": " ".join(words)}) + "\n")
+        for number in range(count):
+            text = " ".join(chance.choices(words, k=chance.randint(50, 400)))
+            stream.write(json.dumps({"id": f"junk-{number}", "text": text}) + "\n")

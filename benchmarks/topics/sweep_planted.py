@@ -1,4 +1,6 @@
-"""Forum posts and junk of a known share, pruned by three scores, one of which can tell them apart.
+"""Forum posts and junk of a known share, pruned by three scores.
+
+Two of them can tell junk from posts; `length` cannot.
 
 figure planted_clean_share     of the pool's tokens that are no junk
 figure planted_best_fraction   of the score that tells: the fraction of the lowest loss, in the largest pool
@@ -23,8 +25,8 @@ def paragraphs(benchmark: Benchmark) -> list[str]:
     benchmark.figure("planted_best_fraction", best)
     benchmark.figure("planted_best_distance", abs(best - clean))
     told = (
-        f"Of the pool's tokens, {clean:.1%} are forum posts, the rest such posts in disorder. `fluency` "
-        "is the perplexity under a model of books, which sees the order of words; `quality` and `length` do not. With "
-        f"{largest:,} tokens, the lowest mean loss of `fluency` is at {best:.0%}."
+        f"Of the pool's tokens, {clean:.1%} are forum posts, the rest words of mails in random order. `fluency`, the "
+        "perplexity under a model of books, and `quality` can tell them apart; `length` cannot. Each cell trains on three "
+        f"tenths of what its pool has. In the largest, the lowest mean loss of `fluency` is at {best:.0%}."
     )
     return ["## Planted junk", told, *sweep.paragraphs()]

@@ -1,4 +1,6 @@
-"""Web pages with all that stands on them, forum posts, mail and books, as they come, pruned by three scores.
+"""Web pages with all that stands on them, forum posts, mail and books, pruned by three scores.
+
+Nothing was filtered, and held-out sets are of the same kinds.
 
 figure real_pool_mb          UTF-8 text of the pool, without what is held out
 figure real_cells            training runs

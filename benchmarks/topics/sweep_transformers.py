@@ -1,4 +1,6 @@
-"""The planted pool again, with transformers of two sizes: do they say what the n-gram model says, and do they agree?
+"""The planted pool again, with transformers of two sizes.
+
+Do they say what the n-gram model says, and do they agree?
 
 figure transformer_cells               training runs
 figure transformer_decision_accuracy   share of pairs of treatments that both sizes rank alike, mean over pool sizes
@@ -23,7 +25,7 @@ def paragraphs(benchmark: Benchmark) -> list[str]:
     benchmark.figure("transformer_decision_accuracy", sum(agreements) / len(agreements))
     benchmark.figure("transformer_best_fraction", sweep.best_fraction("fluency", largest, "larger"))
     told = (
-        "The same pool and held-out posts, one pass over what is kept, decoder-only transformers of 0.3M and 1M "
+        "The same pool and held-out posts, abundant data again, decoder-only transformers of 0.3M and 1M "
         "parameters without embeddings. These are small models, small pools and one machine's CPU: what they rank "
         "alike need not be what larger ones would."
     )
