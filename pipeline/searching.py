@@ -286,6 +286,7 @@ class _Search:
         )
         ran = [counts for counts, _ in well] + [one.counts for one in after if not one.error]
         atomic_text(self.folder / "search.json", json.dumps(as_data(ended, ran), indent=1) + "\n")
+        _tell(self.run.folder)
         return ended
 
     def _task(self, shares: Floats, seed: int) -> Task:
@@ -309,6 +310,13 @@ class _Search:
             fingerprint=wanted,
             size=_BYTES_A_TOKEN * self.tokens,
         )
+
+
+def _tell(run: Path) -> None:
+    """Writes the run's page, which tells of the search."""
+    from corpusmill.pipeline.report import write_report  # not in the processes that train
+
+    write_report(run)
 
 
 def train_trial(work: TrialWork) -> Counts:

@@ -116,6 +116,8 @@ def test_a_search_finds_that_held_out_languages_want_equal_shares(folder: Path) 
     for run in kept["runs"]:
         assert sum(run["shares"]) == pytest.approx(1)
         assert all(share <= cap + 0.02 for share, cap in zip(run["shares"], found["caps"], strict=True))
+    page = (folder / "runs" / "searched" / "report" / "index.html").read_text()
+    assert "Mixture law: predicted and observed losses" in page
 
 
 def test_a_search_goes_on_where_it_was_and_is_the_same_again(folder: Path) -> None:
