@@ -2,9 +2,9 @@
 
 Two of them can tell junk from posts; `length` cannot.
 
-figure planted_clean_share     of the pool's tokens that are no junk
-figure planted_best_fraction   of the score that tells: the fraction of the lowest loss, in the largest pool
-figure planted_best_distance   between the two
+    figure planted_clean_share     of the pool's tokens that are no junk
+    figure planted_best_fraction   of the score that tells: the fraction of the lowest loss, in the largest pool
+    figure planted_best_distance   between the two
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def paragraphs(benchmark: Benchmark) -> list[str]:
     benchmark.figure("planted_best_distance", abs(best - clean))
     told = (
         f"Of the pool's tokens, {clean:.1%} are forum posts, the rest words of mails in random order. `fluency`, the "
-        "perplexity under a model of books, and `quality` can tell them apart; `length` cannot. Each cell trains on three "
-        f"tenths of what its pool has. In the largest, the lowest mean loss of `fluency` is at {best:.0%}."
+        "perplexity under a model of books, and `quality` can tell them apart; `length` cannot. Each cell trains on "
+        f"three tenths of what its pool has. In the largest, the lowest mean loss of `fluency` is at {best:.0%}."
     )
     return ["## Planted junk", told, *sweep.paragraphs()]

@@ -2,10 +2,10 @@
 
 Nothing was filtered, and held-out sets are of the same kinds.
 
-figure real_pool_mb          UTF-8 text of the pool, without what is held out
-figure real_cells            training runs
-figure real_effects_better   comparisons with the control in which a score was shown to be better
-figure real_effects_worse    in which it was shown to be worse
+    figure real_pool_mb          UTF-8 text of the pool, without what is held out
+    figure real_cells            training runs
+    figure real_effects_better   comparisons with the control in which a score was shown to be better
+    figure real_effects_worse    in which it was shown to be worse
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Do they say what the n-gram model says, and do they agree?
 
-figure transformer_cells               training runs
-figure transformer_decision_accuracy   share of pairs of treatments that both sizes rank alike, mean over pool sizes
-figure transformer_best_fraction       of the larger one, in the largest pool: the fraction of the lowest loss
+    figure transformer_cells               training runs
+    figure transformer_decision_accuracy   share of pairs of treatments that both sizes rank alike, mean over pool sizes
+    figure transformer_best_fraction       of the larger one, in the largest pool: the fraction of the lowest loss
 """
 
 from __future__ import annotations
