@@ -1,0 +1,81 @@
+"""What a search says: only what new runs have shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from corpusmill.pipeline.search_command import conclusion, cost_as_text, search_as_text
+from corpusmill.pipeline.searching import Question, SearchCost, SearchResult
+from corpusmill.scaling.mixture_design import design
+from corpusmill.scaling.mixture_law import Law, fit_mixture_law
+from corpusmill.scaling.mixture_proposal import Interval, propose
+from corpusmill.scaling.sweep_options import Pool, SweepOptions
+
+PRIOR = np.array([0.7, 0.3])
+
+
+@pytest.fixture(scope="module")
+def result() -> SearchResult:
+    caps = np.array([1.0, 0.8])
+    made = design(PRIOR, caps)
+    truth = Law(floor=np.array([1.0]), slopes=np.array([[0.2, -0.9]]))
+    noise = np.random.default_rng(0).normal(0, 0.003, (len(made.shares), 1))
+    fit = fit_mixture_law(
+        made.shares, truth.at(made.shares) + noise, components=("web", "code"), names=("web",), draws=50
+    )
+    pools = {name: Pool(sources=(name,)) for name in ("web", "code")}
+    return SearchResult(
+        folder=Path("search"),
+        question=Question(
+            components=("web", "code"),
+            prior=PRIOR,
+            caps=caps,
+            available=np.array([1e6, 2e5]),
+            budget=1e6,
+            unit="tokens",
+            sweep=SweepOptions(pools=pools, scores={}, sizes=(1.0,), proxies={"ngram": {}}),
+        ),
+        cost=SearchCost(proxy="small", runs=11, after=6, tokens=50_000, flops=3e12, seconds=None),
+        design=made,
+        fit=fit,
+        proposal=propose(fit, PRIOR, caps=caps, weights=np.ones(1), simulated=1000),
+        noise=0.003,
+    )
+
+
+def confirmed_by(result: SearchResult, low: float, high: float) -> SearchResult:
+    return replace(result, confirmation=Interval(estimate=(low + high) / 2, low=low, high=high))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (-0.2, -0.1, "better than the prior, for small trained on 50,000 tokens: shown by new runs"),
+        (0.1, 0.2, "worse than the prior, for small trained on 50,000 tokens: shown by new runs. Keep the prior."),
+        (-0.2, 0.1, "is not shown, for small trained on 50,000 tokens: the law predicts it, and new runs are too few"),
+    ],
+)
+def test_new_runs_have_the_last_word(result: SearchResult, low: float, high: float, words: str) -> None:
+    assert words in conclusion(confirmed_by(result, low, high))
+
+
+def test_without_new_runs_nothing_is_shown(result: SearchResult) -> None:
+    assert conclusion(result).startswith("That another mixture is better than the prior is not shown")
+    assert "new runs: none of the proposal" in search_as_text(result)
+
+
+def test_what_ends_at_its_cap_says_so(result: SearchResult) -> None:
+    told = search_as_text(confirmed_by(result, -0.2, -0.1))
+    [code] = [line for line in told.splitlines() if line.startswith("code")]
+    assert "no more is there" in code or "no more was tried" in code
+
+
+def test_the_cost_says_what_nobody_knows(result: SearchResult) -> None:
+    assert cost_as_text(result.cost, 4) == (
+        "search: 11 runs of 50,000 tokens, and 6 of the prior and the proposal, with small: nobody knows how long, "
+        "3e+12 FLOPs"
+    )
