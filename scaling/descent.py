@@ -30,7 +30,6 @@ _CHUNK = 2_000_000
 _STALLED = 2
 """Steps in a row that gain less than the tolerance before a set of parameters counts as arrived."""
 _FIRST_DAMPING = 1e-4
-_HARDLY = 1e-7
 _LARGEST_DAMPING = 1e14
 _POLISHED = 6
 """Ends of descents that are taken on."""
@@ -99,20 +98,24 @@ def descend(
     """Levenberg and Marquardt's method from every start, within the bounds.
 
     Args:
-        observed: ln L, float64[points].
+        observed: ln L, float64[points], or float64[sets, points] where each set has its own.
         starts: float64[sets, parameters].
         weights: float64[points], or float64[sets, points] where each set has its own, as bootstrap draws have.
         tolerance: the gain, as a share of the objective, below which a step counts for nothing.
     """
     sets, parameters = starts.shape
-    weights = np.broadcast_to(np.ones(len(observed)) if weights is None else weights, (sets, len(observed)))
+    points = observed.shape[-1]
+    observed = np.broadcast_to(observed, (sets, points))
+    weights = np.broadcast_to(np.ones(points) if weights is None else weights, (sets, points))
     low, high = (np.broadcast_to(side, starts.shape) for side in (bounds.low, bounds.high))
-    size = max(1, _CHUNK // (len(observed) * parameters))
+    size = max(1, _CHUNK // (points * parameters))
     parts = []
     for first in range(0, sets, size):
         cut = slice(first, first + size)
         parts.append(
-            _descend(surface, observed, starts[cut], Bounds(low[cut], high[cut]), weights[cut], delta, steps, tolerance)
+            _descend(
+                surface, observed[cut], starts[cut], Bounds(low[cut], high[cut]), weights[cut], delta, steps, tolerance
+            )
         )
     theta, objective, arrived = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Descent(theta, objective, arrived)
@@ -147,13 +150,12 @@ def _descend(
             tried = np.clip(at + step, low, high)
             tried = np.where(np.isfinite(tried), tried, at)
             predicted, tried_derivatives = surface(tried)
-            tried_residuals = predicted - observed
+            tried_residuals = predicted - observed[going]
             reached = huber(tried_residuals, weights[going], delta)
         usable = np.isfinite(reached) & np.isfinite(tried_derivatives).all(axis=(1, 2))
         better = usable & (reached < objective[going])
         gain = np.where(better, objective[going] - reached, 0.0)
-        # A small gain means arrival only of a step that was hardly damped: along narrow valleys damped ones are short.
-        small = (gain <= tolerance * objective[going]) & (~better | (damping[going] <= _HARDLY))
+        small = gain <= tolerance * objective[going]
         moved = going[better]
         theta[moved], objective[moved] = tried[better], reached[better]
         residuals[moved], derivatives[moved] = tried_residuals[better], tried_derivatives[better]

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from corpusmill.documents.errors import CorpusmillError, InputError
 from corpusmill.scaling.descent import Bounds, Floats, Surface, descend, polish
 from corpusmill.scaling.diagnosis import Need, Parameter, at_bounds, few_points, flat_directions, unmet
-from corpusmill.scaling.intervals import Draws, bootstrap, profile
+from corpusmill.scaling.intervals import Draws, bootstrap, profile, simulate
 
 FEW_GROUPS = 8
 """Groups below which a bootstrap over them is said to be too narrow."""
@@ -68,7 +68,7 @@ class Fit:
     inputs     name -> (lowest, highest) of the points
     ratios     (name, name) -> the same of one input over another, where a law is as little known beyond it
     warnings   plain sentences: what the data do not tell; empty where nothing is amiss
-    draws      parameters of the bootstrap draws, float64[draws, parameters]; None where the intervals are profiles
+    draws      of the parameters, float64[draws, parameters]: bootstrapped, or simulated; None where none were asked for
     formula    the law
     """
 
@@ -102,7 +102,7 @@ class Fit:
         return self.formula({name: estimate.value for name, estimate in self.estimates.items()}, given)
 
     def predict_interval(self, *, extrapolate: bool = False, **inputs: float) -> Estimate:
-        """The loss at one place, with the interval of the mean loss there: percentiles of the bootstrap draws."""
+        """The loss at one place, with the interval of the mean loss there: percentiles over the draws; none without."""
         given = self._checked(inputs, extrapolate)
         value = float(self.predict(extrapolate=extrapolate, **inputs))
         if self.draws is None:
@@ -163,7 +163,7 @@ class Solution:
     """What `solve` found, in the formula's own units.
 
     theta      the optimum as it was fitted: logarithms where a parameter says so
-    draws      of the bootstrap; None without one
+    draws      of the parameters; None without any
     """
 
     theta: Floats
@@ -200,8 +200,9 @@ def solve(
         delta: where Huber's loss turns from squares to sizes; infinite for least squares.
         weights: of the points; 1 each where None.
         groups: points of one group are drawn together by the bootstrap.
-        draws: of the bootstrap. 0: intervals are profiles, which is for least squares only.
-        seed: of the bootstrap.
+        draws: of the bootstrap; for least squares, whose intervals are profiles, of simulated losses, for the intervals
+            of predictions.
+        seed: of the draws.
         steps: of the descent from each start.
 
     Raises:
@@ -228,7 +229,7 @@ def solve(
         found: Draws | None = None
         low: Floats | None = None
         high: Floats | None = None
-        if draws:
+        if draws and np.isfinite(delta):
             found = bootstrap(
                 surface, observed, theta, bounds, delta=delta, weights=given, draws=draws, seed=seed, groups=groups
             )
@@ -236,6 +237,8 @@ def solve(
                 low, high = found.ends()
         elif count > len(parameters):
             low, high = profile(surface, observed, theta, bounds, weights=given)
+            if draws:
+                found = simulate(surface, observed, theta, bounds, weights=given, draws=draws, seed=seed)
     predicted, derivatives = surface(theta[None])
     flat = unmet(needs, inputs) or flat_directions(derivatives[0], given, parameters)
     unknown = {name for _, names in flat for name in names}

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm as normal
 from scipy.stats import t as student
 
 from corpusmill.scaling.descent import Bounds, Floats, Surface, descend
@@ -87,6 +88,25 @@ def bootstrap(
         tolerance=1e-6,
     )
     # One that crept on to the last step is where its interval needs it; one without a value is nowhere.
+    kept = np.isfinite(descent.objective)
+    return Draws(descent.theta[kept], draws - int(kept.sum()))
+
+
+def simulate(
+    surface: Surface, observed: Floats, optimum: Floats, bounds: Bounds, *, weights: Floats, draws: int, seed: int
+) -> Draws:
+    """Refits losses drawn around the optimum, with noise as large as Student's quantile makes it for so few points.
+
+    For predictions of a least-squares fit: percentiles of the draws' losses are the interval of the mean loss.
+    """
+    free = len(observed) - len(optimum)
+    predicted, _ = surface(optimum[None])
+    variance = float(weights @ (predicted[0] - observed) ** 2) / free
+    tail = 0.5 + LEVEL / 2
+    size = np.sqrt(variance / weights) * float(student.ppf(tail, free) / normal.ppf(tail))
+    noise = np.random.default_rng(seed).standard_normal((draws, len(observed)))
+    starts = np.tile(optimum, (draws, 1))
+    descent = descend(surface, predicted[0] + size * noise, starts, bounds, weights=weights, steps=60, tolerance=1e-5)
     kept = np.isfinite(descent.objective)
     return Draws(descent.theta[kept], draws - int(kept.sum()))
 

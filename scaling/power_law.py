@@ -45,7 +45,13 @@ class PowerLaws:
 
 
 def fit_power_law(
-    x: ArrayLike, losses: ArrayLike, *, floor: float | None = None, weights: ArrayLike | None = None
+    x: ArrayLike,
+    losses: ArrayLike,
+    *,
+    floor: float | None = None,
+    weights: ArrayLike | None = None,
+    draws: int = 0,
+    seed: int = 0,
 ) -> Fit:
     """Fits A, alpha and E to one curve; predictions take `x`.
 
@@ -54,13 +60,15 @@ def fit_power_law(
         losses: in any unit, which A and E then have.
         floor: E, where it is known (0: a power law without a floor); None fits it.
         weights: of the points, such as the number of seeds where losses are means; 1 each where None.
+        draws: of simulated losses, for the intervals of predictions (`Fit.predict_interval`); 200 will do.
+        seed: of the draws.
 
     Raises:
         InputError: if a value is no positive number, there are fewer points than parameters, or the floor is not below
             all losses.
     """
     count = len(checked(LAW, "loss", losses))
-    return fit_power_laws(x, losses, [""] * count, floor=floor, weights=weights).curves[""]
+    return fit_power_laws(x, losses, [""] * count, floor=floor, weights=weights, draws=draws, seed=seed).curves[""]
 
 
 def fit_power_laws(
@@ -71,6 +79,8 @@ def fit_power_laws(
     share: Sequence[str] = (),
     floor: float | None = None,
     weights: ArrayLike | None = None,
+    draws: int = 0,
+    seed: int = 0,
 ) -> PowerLaws:
     """Fits several curves at once, each with an A of its own.
 
@@ -100,6 +110,8 @@ def fit_power_laws(
         inputs={_input(name): values[members == place] for place, name in enumerate(names.tolist())},
         needs=layout.needs(),
         weights=weights,
+        draws=draws,
+        seed=seed,
     )
     fits = {}
     for place, name in enumerate(names.tolist()):
@@ -118,6 +130,7 @@ def fit_power_laws(
             objective=solution.objective,
             inputs=spans({"x": values[own]}),
             warnings=solution.warnings,
+            draws=None if solution.draws is None else layout.of_curve(solution.draws, place),
             formula=power_law,
         )
     return PowerLaws(curves=fits, shared=tuple(share), warnings=solution.warnings, objective=solution.objective)
@@ -208,6 +221,11 @@ class _Layout:
                     theta[self.floors[curve]] = below
             made.append(theta)
         return np.array(made)
+
+    def of_curve(self, draws: Floats, curve: int) -> Floats:
+        """A, α and E of one curve among all parameters: float64[draws, 3]."""
+        floors = draws[:, self.floors[curve]] if self.floors else np.full(len(draws), self.floor)
+        return np.stack([draws[:, self.scales[curve]], draws[:, self.exponents[curve]], floors], axis=1)
 
     def needs(self) -> list[Need]:
         """Three sizes for a curve that has E and α of its own; two for one of these; one where both are shared."""

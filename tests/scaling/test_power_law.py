@@ -35,7 +35,7 @@ def test_without_noise_the_truth_is_found() -> None:
         assert fit.value(name) == pytest.approx(value, rel=1e-6)
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(st.floats(0.05, 1.5), st.floats(0.0, 5.0), st.floats(0.05, 3.0))
 def test_any_law_is_found_again(alpha: float, floor: float, drop: float) -> None:
     x = np.geomspace(1e3, 1e6, 7)
@@ -82,6 +82,20 @@ def test_a_mean_with_its_number_of_seeds_is_fitted_as_the_seeds_are() -> None:
         assert means.value(name) == pytest.approx(seeds.value(name), rel=1e-4)
 
 
+def test_predictions_have_intervals_that_hold_the_truth() -> None:
+    places = {"x": 2e7}, {"x": 1e9}
+    truth = [2 + 40 * place["x"] ** -0.28 for place in places]
+    hits = [0, 0]
+    for seed in range(2000, 2040):
+        fit = fit_power_law(X, noisy(2 + 40 * X**-0.28, seed), draws=100, seed=seed)
+        for at, place in enumerate(places):
+            hits[at] += fit.predict_interval(**place).covers(truth[at])
+    assert min(hits) >= 36
+    alone = fit_power_law(X, noisy(2 + 40 * X**-0.28, 1))
+    assert alone.predict_interval(x=2e7).low is None
+    assert alone.estimates == fit_power_law(X, noisy(2 + 40 * X**-0.28, 1), draws=50).estimates
+
+
 CURVES = np.tile(["web", "books"], 8)
 SIZES = np.repeat(np.geomspace(1e6, 1e8, 4), 4)
 
@@ -104,6 +118,10 @@ def test_curves_share_what_they_are_told_to() -> None:
         return float(estimate.high - estimate.low)
 
     assert width(both, "web") < width(apart, "web")
+    drawn = fit(share=["E"], draws=40).curves["books"]
+    assert drawn.draws is not None
+    assert drawn.draws.shape == (40, 3)
+    assert np.median(drawn.draws, axis=0) == pytest.approx([drawn.value(name) for name in ("A", "alpha", "E")], rel=0.1)
 
 
 def test_a_shared_floor_lets_a_curve_of_two_sizes_be_told() -> None:
