@@ -14,6 +14,7 @@ demo: setup
 	@$(BIN)/python sample_corpora/build.py > /dev/null
 	@$(BIN)/corpusmill urls build sample_corpora/lists/blocked/*.txt --out sample_corpora/built/blocked.urls > /dev/null
 	@$(BIN)/corpusmill run sample_corpora/recipe.yaml
+	@$(BIN)/corpusmill sweep run sample_corpora/recipe.yaml
 
 test: setup-dev lint types tests
 
