@@ -23,6 +23,7 @@ from corpusmill.scaling.intervals import Draws, bootstrap, profile, simulate
 
 FEW_GROUPS = 8
 """Groups below which a bootstrap over them is said to be too narrow."""
+LARGEST_DRAWS = 20_000
 FEW_STARTS = 200
 """Of more starts, only the best quarter goes on after the first steps."""
 _FIRST_STEPS = 12
@@ -217,6 +218,8 @@ def solve(
         )
     if draws == 0 and np.isfinite(delta):
         raise InputError(f"{law}: with delta = {delta:g}, intervals come from the bootstrap alone; give draws > 0")
+    if not 0 <= draws <= LARGEST_DRAWS:
+        raise InputError(f"{law}: {draws:,} draws; ask for 0 to {LARGEST_DRAWS:,}")
     given = np.ones(count) if weights is None else checked(law, "weight", weights, count)
     if groups is not None and len(groups) != count:
         raise InputError(f"{law}: {len(groups)} groups for {count} losses; give one for each run")

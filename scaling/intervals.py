@@ -77,6 +77,8 @@ def bootstrap(
     generator = np.random.default_rng(seed)
     counts = resampled_weights(len(observed), draws, generator, groups)
     enough = (counts > 0).sum(axis=1) >= len(optimum)
+    if not enough.any():
+        return Draws(np.empty((0, len(optimum))), draws)
     descent = descend(
         surface,
         observed,

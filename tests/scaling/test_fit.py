@@ -155,6 +155,21 @@ def test_draws_that_cannot_be_fitted_are_counted() -> None:
     assert int(sentence.split()[0]) == 100 - len(fit.draws) > 0
 
 
+def test_a_bootstrap_none_of_whose_draws_can_be_fitted_gives_no_interval() -> None:
+    data, quality = np.array([1e8, 1e9, 1e10, 1e8]), np.array([1.0, 1.0, 1.0, 0.7])
+    fit = fit_quality_at_size(data, quality, 1441.51 / (data**0.396 * quality**0.401) + 3.439, draws=2, seed=1)
+    assert "2 of 2 bootstrap draws could not be fitted and are left out." in fit.warnings
+    assert "Too few bootstrap draws could be fitted: there are no intervals." in fit.warnings
+    assert [estimate.low for estimate in fit.estimates.values()] == [None] * 4
+    assert fit.draws is None
+
+
+@pytest.mark.parametrize("draws", [-1, 20_001])
+def test_draws_without_measure_are_refused(draws: int) -> None:
+    with pytest.raises(InputError, match=f"{draws:,} draws; ask for 0 to 20,000"):
+        fit_power_law(X, LOSSES, draws=draws)
+
+
 def test_bounds_that_are_reached_are_named() -> None:
     noise = np.exp(0.01 * np.random.default_rng(8).standard_normal(6))
     fit = fit_power_law(X, 40 * X**-0.28 * noise)
