@@ -49,7 +49,7 @@ def laws(benchmark: Benchmark) -> list[str]:
         + [_shown(ends) for ends in (_interval(fit, name), _PUBLISHED[name])]
         for name, value in _OPTIMUM.items()
     ]
-    covered = {shape: coverage(sizes, largest, 50 if benchmark.quick else 400) for shape, sizes, largest in _SHAPES}
+    covered = {shape: coverage(sizes, largest, 20 if benchmark.quick else 400) for shape, sizes, largest in _SHAPES}
     benchmark.figure("power_law_coverage", float(np.mean([list(shares.values()) for shares in covered.values()])))
     return [
         "### Chinchilla's parametric fit, and intervals of power laws",
