@@ -10,7 +10,8 @@ reaches from what a hundredth of it gives (docs/log.md).
 
 The mixture law has a parameter a component and one more (scaling/mixture_law.py), so the runs that it takes grow
 linearly with the components. The default, 4 a component and 1, leaves three quarters of the runs to tell noise by. On
-RegMix's published runs 64 for 17 components, which is about that, rank mixtures as all 512 do (docs/benchmarks.md).
+RegMix's published runs 64 for 17 components, which is about that, rank mixtures nearly as well as all 512 on average;
+half of them do not (docs/benchmarks.md).
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ INTERVAL = 0.95
 SUM_TOLERANCE = 0.01
 """How far from 1 shares may sum; published tables round to three digits. They are scaled to 1."""
 
-_EDGE = 1e-6  # shares so close to what was tried count as tried
+_EDGE = 0.005  # shares so close to what was tried count as tried: runs are made of whole documents
 _LEVERAGE = 0.95  # of a run that a fit follows wholly; its residual says nothing
 
 

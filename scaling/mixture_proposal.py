@@ -34,6 +34,7 @@ GAP = 1e-6
 SIMULATED, BEST = 100_000, 128
 """RegMix: draws, and how many of the best are averaged."""
 
+_NEAR = 0.1  # a run of the prior is made of whole documents
 _STEPS = 5000
 _CHECKED = 20  # steps between looks at the gap
 _CHUNK = 4096
@@ -116,7 +117,7 @@ def propose(
         simulated: how many these are.
 
     Raises:
-        InputError: if a number is out of its range, or the prior is above a cap or outside of what was tried.
+        InputError: if a number is out of its range, or the prior is above a cap or was not run.
     """
     check_prior(prior, caps)
     if not (np.isfinite(divergence) and divergence >= 0):
@@ -124,8 +125,9 @@ def propose(
     if weights.shape != (len(fit.losses),) or not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
         raise InputError(f"weights: {weights.tolist()} are no weights, one of 0 or more for each of {len(fit.losses)}")
     weights = weights / weights.sum()
-    if reason := fit.outside(prior):
-        raise InputError(f"prior: {reason}; let it be among the runs")
+    away = float(np.abs(fit.shares - prior).sum(axis=1).min())
+    if away > _NEAR:
+        raise InputError(f"prior: the nearest run differs by {away:.1%} of the tokens; let the prior be among the runs")
     tried = fit.shares.max(axis=0)
     low, high = np.minimum(fit.shares.min(axis=0), prior), np.maximum(np.minimum(caps, tried), prior)
     best = minimise(_one(fit.law), weights, prior, divergence, low, high)[0]

@@ -166,6 +166,17 @@ def test_a_dry_run_shows_the_mixtures_and_runs_none(folder: Path) -> None:
     assert len(told.stdout.splitlines()) == 2 + 6
 
 
+def test_without_a_budget_no_component_grows_that_the_mix_has_all_of(folder: Path) -> None:
+    mix = {key: value for key, value in MIX.items() if key != "budget"}
+    told = asked(folder, "--json", "--mixtures", "6", "--seeds", "1", "--tokens", "8000", mix=mix)
+    assert told.exit_code == 0, told.output
+    found = json.loads(told.stdout)
+    ratios = {ratio["component"]: ratio for ratio in found["proposal"]["ratios"]}
+    assert ratios["web"]["cap"] == pytest.approx(0.8, abs=1e-3)
+    assert ratios["web"]["proposed"]["estimate"] <= 0.8 + 1e-3
+    assert found["confirmation"]["low"] is not None or found["noise"] is None
+
+
 def test_without_a_sweep_the_search_has_an_ngram_model(folder: Path) -> None:
     question = question_of(loaded(folder, sweep=None))
     assert question.sweep.proxies == {"ngram": {}}

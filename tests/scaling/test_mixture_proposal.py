@@ -137,3 +137,21 @@ def test_what_cannot_be_is_refused(options: dict[str, object], message: str) -> 
     fit, _ = searched(TRUTH)
     with pytest.raises(InputError, match=message):
         propose(fit, PRIOR, **{"caps": FREE, "weights": np.ones(2), **options})  # type: ignore[arg-type]
+
+
+def test_a_prior_that_was_never_run_is_refused() -> None:
+    shares = design(PRIOR, FREE).shares[3:]
+    far = shares[np.abs(shares - PRIOR).sum(axis=1) > 0.1]
+    fit = fit_mixture_law(far, TRUTH.at(far), components=NAMES, names=("prose", "source"), draws=4)
+    with pytest.raises(InputError, match="let the prior be among the runs"):
+        propose(fit, PRIOR, caps=FREE, weights=np.ones(2), simulated=500)
+
+
+def test_a_prior_at_its_cap_of_which_runs_had_a_little_less_can_be_searched_from() -> None:
+    caps = np.array([0.5, 1.0, 1.0])
+    shares = design(PRIOR, caps).shares
+    shares[:, 0] *= 0.995
+    shares /= shares.sum(axis=1, keepdims=True)
+    fit = fit_mixture_law(shares, TRUTH.at(shares), components=NAMES, names=("prose", "source"), draws=4)
+    proposal = propose(fit, PRIOR, caps=caps, weights=np.ones(2), simulated=500)
+    assert proposal.shares[0] <= 0.5 + 1e-9
