@@ -7,12 +7,12 @@ logarithm of a loss is taken apart by an analysis of variance,
     y[g, s] = mean[g] + shared[size, s] + along[score, size, s] + own[g, s]
 
 since a seed decides on one pool for all configurations of a size, and a score keeps much the same documents at
-neighbouring fractions. The variance of `own` follows a power of the kept tokens. As configurations differ from that,
-each contrast's variance is moved towards what its own seeds say, with a weight that is estimated from how widely the
-variances of configurations scatter: the empirical Bayes of Smyth 2004 ("Linear models and empirical Bayes methods for
-assessing differential expression", Stat. Appl. Genet. Mol. Biol. 3:3, section 4), here for a covariance instead of a
-variance, so that it holds for every contrast at once. What all cells of a size share is not pooled over sizes, whose
-pools contain one another: it has as many degrees of freedom as there are seeds, less one.
+neighbouring fractions. The variance of `own` follows powers of the size and of the fraction. As configurations differ
+from that, each contrast's variance is moved towards what its own seeds say, with a weight that is estimated from how
+widely the variances of configurations scatter: the empirical Bayes of Smyth 2004 ("Linear models and empirical Bayes
+methods for assessing differential expression", Stat. Appl. Genet. Mol. Biol. 3:3, section 4), here for a covariance
+instead of a variance, so that it holds for every contrast at once. What all cells of a size share is not pooled over
+sizes, whose pools contain one another: it has as many degrees of freedom as there are seeds, less one.
 
 `Noise.draws` are what the means' errors could have been: normal errors, times the uncertainty of their variance
 (which makes Student's t of them). Intervals, and thresholds for many questions at once, are read off them.
@@ -31,7 +31,9 @@ from corpusmill.scaling.grid import Floats, Grid, Integers
 SMALLEST = 1e-14
 """Variance of a logarithm that counts as none: a relative difference of 1e-7, the rounding of float32."""
 _SLOPES = (-2.0, 0.5)
-"""Of the logarithm of a variance against that of the kept tokens; -1 where documents count by their number."""
+"""Of the logarithm of a variance against that of the size or the fraction; -1 where documents count by their number."""
+_USUAL_SLOPE, _SLOPE_SPREAD = -0.3, 0.3
+"""Mean and standard deviation of what is expected of them, for grids too small to tell."""
 _MOST_COMMON = 0.8
 """Share of a configuration's variance that it may have in common with the score's other fractions."""
 _LEAST_RATIO = 1e-3
@@ -149,7 +151,7 @@ def _model(grid: Grid, parts: _Parts, missing: int) -> tuple[Floats, Floats, flo
     """The variances of `own`, the part of them that a score's fractions share, and how far this model is trusted."""
     own, degrees = parts.own, parts.own.shape[1] - 1
     each = (own**2).sum(axis=1) / degrees
-    variances = _trend(np.log(grid.kept_tokens), each, parts.live)
+    variances = _trend(grid, each, parts.live, degrees)
     freedom = max(parts.freedom - missing, 1.0)
     sizes = np.array([one.size for one in grid.configurations])
     beside = {size: int((parts.live & (sizes == size)).sum()) for size in grid.sizes}
@@ -182,21 +184,25 @@ def _groups(grid: Grid, chosen: NDArray[np.bool_]) -> list[Integers]:
     return [np.array(of, np.int64) for of in found if len(of) > 1]
 
 
-def _trend(log_kept: Floats, variances: Floats, live: NDArray[np.bool_]) -> Floats:
-    """Variances along a power of the kept tokens: a gamma regression with a logarithmic link on those that are live."""
+def _trend(grid: Grid, variances: Floats, live: NDArray[np.bool_], degrees: int) -> Floats:
+    """Variances along powers of the size and of the fraction: a gamma regression with a logarithmic link.
+
+    The fraction has a power of its own: the fewer documents stay, the more of what stays is chance, in any pool.
+    """
     if not live.any():
         return np.full_like(variances, SMALLEST)
     seen = variances[live]
     mean = max(float(seen.mean()), SMALLEST)
-    level = log_kept - log_kept[live].mean()
+    columns = np.log([[one.size, one.fraction] for one in grid.configurations])
+    levels = columns - columns[live].mean(axis=0)
 
-    def deviance(slope: float) -> float:
-        return float(np.log(np.mean(seen / mean * np.exp(-slope * level[live])) + SMALLEST))
+    def unlikeliness(slopes: Floats) -> float:
+        fit = np.log(np.mean(seen / mean * np.exp(-levels[live] @ slopes)) + SMALLEST)
+        return float(len(seen) * degrees / 2 * fit + ((slopes - _USUAL_SLOPE) ** 2).sum() / (2 * _SLOPE_SPREAD**2))
 
-    slope = 0.0
-    if np.ptp(level[live]) > 0:
-        slope = float(optimize.minimize_scalar(deviance, bounds=_SLOPES, method="bounded").x)
-    shape = np.exp(slope * level)
+    bounds = [_SLOPES if np.ptp(column) > 0 else (0.0, 0.0) for column in levels[live].T]
+    slopes = optimize.minimize(unlikeliness, np.zeros(2), method="L-BFGS-B", bounds=bounds).x
+    shape = np.exp(levels @ slopes)
     return np.asarray(np.maximum(shape * np.mean(seen / shape[live]), SMALLEST))
 
 
