@@ -129,7 +129,7 @@ class Cost:
 
 
 class Proxy(Protocol):
-    """A model that stands for a larger one. It is a frozen dataclass of options, made from the recipe, and picklable."""
+    """A model that stands for a larger one: a frozen dataclass of options, made from the recipe, and picklable."""
 
     def run(self, training: Training) -> Trained:
         """Trains, evaluates, and leaves in `training.folder` what it wants kept. The same training gives the same

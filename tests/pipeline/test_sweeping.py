@@ -71,7 +71,10 @@ def recipe_in(folder: Path, sweep: Mapping[str, Any]) -> Recipe:
         "seed": 5,
         "runs": str(folder / "runs"),
         "sources": {
-            "web": {"paths": ["web.jsonl"], "stages": [{"gopher_quality": loose}, {"quality": {"languages": ["en"], "min_score": None}}]},
+            "web": {
+                "paths": ["web.jsonl"],
+                "stages": [{"gopher_quality": loose}, {"quality": {"languages": ["en"], "min_score": None}}],
+            },
             "notes": {"paths": ["notes.jsonl"]},
         },
         **({"sweep": {**SWEEP, **sweep}} if sweep is not None else {}),
