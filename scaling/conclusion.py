@@ -13,7 +13,6 @@ from corpusmill.scaling.analysed import Agreements, Claims, Panel
 from corpusmill.scaling.best_fraction import Best, Comparison, Effect, is_better, named
 from corpusmill.scaling.contract import ALL, RANDOM
 from corpusmill.scaling.fit import Estimate
-from corpusmill.scaling.multipliers import Multiplier
 from corpusmill.scaling.slopes import Slope
 
 
@@ -162,16 +161,13 @@ def _multiplier(panel: Panel, claim: Claims) -> str:
     own = [one for one in own if one.bound != "at_most"]
     if not own:
         return ""
-    best = max(own, key=lambda one: one.compute.value)
-    more = f"at least {best.compute.value:.3g}" if best.bound == "at_least" else _number(best.compute)
-    return (
-        f"{claim.score}: for the loss of its fraction {best.fraction:.3g} of {tokens(best.size)} tokens, the control "
-        f"needs {more} times the tokens to train on{_beyond(best)}."
-    )
-
-
-def _beyond(one: Multiplier) -> str:
-    return " (it never reached that loss)" if one.bound == "at_least" else ""
+    # How many times is known only where the control came to that loss, at whatever size.
+    best = max(own, key=lambda one: (one.bound == "within", one.compute.value))
+    loss = f"{claim.score}: for the loss of its fraction {best.fraction:.3g} of {tokens(best.size)} tokens, the control"
+    if best.bound == "within":
+        return f"{loss} needs {_number(best.compute)} times the tokens to train on."
+    more = f": it needs more than {best.compute.value:.3g} times the tokens" if best.compute.value > 1 else ""
+    return f"{loss} never came to it{more}."
 
 
 def _unknown(panel: Panel) -> list[str]:
