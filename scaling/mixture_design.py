@@ -98,7 +98,8 @@ def draw(prior: Floats, caps: Floats, concentrations: Floats, random: np.random.
     """One mixture within the caps for each concentration: float64[concentrations, components]."""
     gammas = random.standard_gamma(concentrations[:, None] * prior[None, :])
     drawn = np.maximum(gammas, _LEAST * prior)
-    spread = within(drawn / drawn.sum(axis=1, keepdims=True), np.zeros_like(prior), caps)
+    room = (np.minimum(caps, 1.0) - KEPT * prior) / (1 - KEPT)
+    spread = within(drawn / drawn.sum(axis=1, keepdims=True), np.zeros_like(prior), room)
     return KEPT * prior + (1 - KEPT) * spread
 
 
@@ -112,23 +113,31 @@ def within(shares: Floats, low: Floats, high: Floats) -> Floats:
         low: bounds; they sum to at most 1.
         high: bounds; they sum to at least 1.
 
-    >>> within(np.array([[0.8, 0.1, 0.1]]), np.zeros(3), np.array([0.5, 1.0, 0.3])).tolist()
+    >>> within(np.array([[0.8, 0.1, 0.1]]), np.zeros(3), np.array([0.5, 1.0, 0.3])).round(9).tolist()
     [[0.5, 0.25, 0.25]]
     """
-    safe = np.maximum(shares, np.finfo(np.float64).tiny)
-    # At the factor exp(lowest) every share is at its lower bound or below all of these; at exp(highest), at its upper.
-    lowest = np.log(np.maximum(low, 1e-300) / safe).min(axis=1)
-    highest = np.log(high.clip(1e-300) / safe).max(axis=1)
+    return within_bounds(np.log(np.maximum(shares, np.finfo(np.float64).tiny)), low, high)
+
+
+def within_bounds(logs: Floats, low: Floats, high: Floats) -> Floats:
+    """`within`, of the logarithms of shares up to a factor: these may be too far apart for numbers to hold them."""
+    # At the first factor every share is at its lower bound or below all of these; at the other, at its upper.
+    lowest = (np.log(np.maximum(low, 1e-300)) - logs).min(axis=1)
+    highest = (np.log(high.clip(1e-300)) - logs).max(axis=1)
     for _ in range(_HALVINGS):
         middle = (lowest + highest) / 2
-        over = np.clip(safe * np.exp(middle)[:, None], low, high).sum(axis=1) > 1
+        over = _cut(logs + middle[:, None], low, high).sum(axis=1) > 1
         lowest, highest = np.where(over, lowest, middle), np.where(over, middle, highest)
-    found = np.clip(safe * np.exp((lowest + highest) / 2)[:, None], low, high)
+    found = _cut(logs + ((lowest + highest) / 2)[:, None], low, high)
     # What rounding has left goes where there is room.
     rest = 1 - found.sum(axis=1, keepdims=True)
     room = np.where(rest > 0, high - found, found - low)
     found += rest * room / np.maximum(room.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     return np.asarray(np.clip(found, low, high))
+
+
+def _cut(logs: Floats, low: Floats, high: Floats) -> Floats:
+    return np.asarray(np.clip(np.exp(np.clip(logs, -745.0, 1.0)), low, high))  # bounds above 1 are as good as 1
 
 
 def check_prior(prior: Floats, caps: Floats) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpusmill.documents.errors import InputError
-from corpusmill.scaling.mixture_design import CONCENTRATIONS, check_prior, draw, within
+from corpusmill.scaling.mixture_design import CONCENTRATIONS, check_prior, draw, within_bounds
 from corpusmill.scaling.mixture_law import INTERVAL, Law, MixtureFit, interval
 
 Floats = NDArray[np.float64]
@@ -186,13 +186,13 @@ def minimise(law: Law, weights: Floats, prior: Floats, divergence: float, low: F
         # argmin <g, x> + λ·KL(x‖prior) + KL(x‖at) / pace within the bounds.
         inverse = 1 / (1 / pace + divergence)[:, None]
         logs = inverse * (divergence * np.log(prior) + np.log(np.maximum(at, 1e-300)) / pace[:, None] - gradient)
-        tried = within(np.exp(np.maximum(logs - logs.max(axis=1, keepdims=True), -690.0)), low, high)
+        tried = within_bounds(logs - logs.max(axis=1, keepdims=True), low, high)
         tried_value, tried_gradient = _predicted(law, tried, weights)
         moved = tried - at
         bound = value + (gradient * moved).sum(axis=1) + _divergence(tried, at) / pace
         good = (tried_value <= bound + 1e-12 * np.abs(value)) & ~ended
         at[good], value[good], gradient[good] = tried[good], tried_value[good], tried_gradient[good]
-        pace = np.clip(np.where(good, pace * 1.3, pace / 2), 1e-9, 1e9)
+        pace = np.clip(np.where(good, pace * 1.3, pace / 2), 1e-9, 1e6)
     return at
 
 

@@ -58,6 +58,12 @@ def test_no_mixture_of_a_grid_is_better_than_the_one_found(
     assert objective(law, found, weights, divergence)[0] <= best + 1e-5
 
 
+def test_of_two_shares_that_a_bound_leaves_little_the_better_one_gets_it() -> None:
+    law = Law(floor=np.zeros((1, 1)), slopes=np.array([[[-0.02, 0.0, -1.3]]]))
+    found = minimise(law, np.ones(1), PRIOR, 0.0, np.zeros(3), np.array([0.55, 0.9, 0.5]))
+    assert found[0] == pytest.approx([0.5, 0.0, 0.5], abs=1e-4)
+
+
 def test_each_draw_has_its_own_optimum() -> None:
     draws = Law(floor=np.zeros((2, 1)), slopes=np.array([[[-3.0, 0.0, 0.0]], [[0.0, -3.0, 0.0]]]))
     found = minimise(draws, np.ones(1), PRIOR, 0.01, np.zeros(3), FREE)
