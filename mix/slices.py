@@ -98,8 +98,11 @@ def columns_used(cases: Iterable[Case], names: Collection[str]) -> list[str]:
     return [name for name in names if name in used]
 
 
-def check_cases(cases: Sequence[Case], measures: pa.Schema, source: str) -> None:
+def check_cases(cases: Sequence[Case], measures: pa.Schema, source: str, place: str = "mix.slices") -> None:
     """Tries the conditions on no rows.
+
+    Args:
+        place: where in the recipe they stand, for errors.
 
     Raises:
         RecipeError: naming the slice, and the column that is missing.
@@ -111,7 +114,7 @@ def check_cases(cases: Sequence[Case], measures: pa.Schema, source: str) -> None
             raise RecipeError(f"mix: {case.leaf}.by: {_no_column(case.by, schema.names, source)}")
         if case.where is None:
             continue
-        place = f"mix.slices.{case.leaf}.where"
+        here = f"{place}.{case.leaf}.where"
         try:
             with _connection() as database:
                 database.register("rows", nothing)
@@ -122,17 +125,18 @@ def check_cases(cases: Sequence[Case], measures: pa.Schema, source: str) -> None
             missing = re.search(r'Referenced (?:column|table) "([^"]+)" not found', str(error))
             if missing:
                 name = next((t for t in _TOKENS.findall(case.where) if t.startswith(f"{missing[1]}.")), missing[1])
-                raise RecipeError(f"{place}: {_no_column(name, schema.names, source)}") from error
-            raise RecipeError(f"{place}: {case.where!r} is no condition: {_first_line(error)}") from error
+                raise RecipeError(f"{here}: {_no_column(name, schema.names, source)}") from error
+            raise RecipeError(f"{here}: {case.where!r} is no condition: {_first_line(error)}") from error
         except duckdb.Error as error:
-            raise RecipeError(f"{place}: {case.where!r} is no SQL condition: {_first_line(error)}") from error
+            raise RecipeError(f"{here}: {case.where!r} is no SQL condition: {_first_line(error)}") from error
 
 
-def components(rows: pa.Table, cases: Sequence[Case]) -> pa.StringArray:
+def components(rows: pa.Table, cases: Sequence[Case], place: str = "mix.slices") -> pa.StringArray:
     """The component of each row; null where it is in none.
 
     Args:
         rows: with the columns that `columns_used` names.
+        place: where in the recipe the cases stand, for errors.
 
     Raises:
         RecipeError: if a condition fails on a row, as a cast may.
@@ -158,7 +162,7 @@ def components(rows: pa.Table, cases: Sequence[Case]) -> pa.StringArray:
             found = database.sql(f"SELECT {choice} AS component FROM rows ORDER BY __row").to_arrow_table()
         except duckdb.Error as error:
             conditions = "; ".join(f"{case.leaf}: {case.where}" for case in cases if case.where)
-            raise RecipeError(f"mix.slices: {conditions}: fails on a document: {_first_line(error)}") from error
+            raise RecipeError(f"{place}: {conditions}: fails on a document: {_first_line(error)}") from error
     return found.column("component").cast(pa.string()).combine_chunks()
 
 

@@ -319,7 +319,7 @@ def status_of_a_sweep(
     told = sweep_status(_recipe(recipe, overrides, runs), file)
     if as_json:
         cells = {name: {"done": done, "cells": asked} for name, (done, asked) in told.cells.items()}
-        _print_json({"prepared": told.prepared, "proxies": cells})
+        _print_json({"prepared": not told.missing, "proxies": cells, "other_cells": told.others})
     else:
         typer.echo(status_as_text(told))
 

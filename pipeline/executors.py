@@ -2,7 +2,8 @@
 
 `LocalExecutor` runs tasks in processes of this machine. A worker that dies (`kill -9`, out of memory, a crash in native
 code) costs its task one retry in a fresh worker, never a hang and never another task's result. A task that fails
-twice is reported and the others go on. Workers end with their parent, however that ends.
+twice is reported and the others go on; what a task refuses itself (`CorpusmillError`) is not tried again. Workers
+end with their parent, however that ends.
 """
 
 from __future__ import annotations
@@ -45,6 +46,12 @@ class Executor(ABC):
 
     def close(self) -> None:
         """Ends the workers."""
+
+
+class Refusal(str):
+    """An error that a task gives on purpose: a second attempt would end as the first."""
+
+    __slots__ = ()
 
 
 @dataclass(slots=True)
@@ -91,7 +98,7 @@ class LocalExecutor(Executor):
                 position = worker.position
                 assert position is not None  # a busy worker has a task
                 error, counts = self._answer(worker)
-                if error is not None and attempts[position] < ATTEMPTS:
+                if error is not None and attempts[position] < ATTEMPTS and not isinstance(error, Refusal):
                     waiting.appendleft(position)
                     continue
                 outcome = Outcome(
@@ -205,7 +212,7 @@ def serve(pipe: Connection, lifeline: Connection) -> None:
         except (StorageError, UsageError) as error:
             answer = error
         except CorpusmillError as error:
-            answer = str(error)
+            answer = Refusal(error)
         except Exception:  # noqa: BLE001  (whatever it is, it is this task's result, and is reported)
             answer = traceback.format_exc(limit=-6)
         pipe.send(answer)

@@ -187,17 +187,21 @@ class Preparation:
         options = self.options
         out = self.folder / "scaling" / options.name / "documents.parquet"
         parts = tuple(task.arguments.part for task in encoding)
-        decided = [options.pools, options.scores, options.heldout.share, options.heldout.whole, options.seed]
         return self._task(
             f"documents/{options.name}",
             list_documents,
             Listing(parts, grouping.arguments.out, options, out),
             (out,),
-            fingerprint(LAYOUT, grouping.fingerprint, [task.fingerprint for task in encoding], decided),
+            fingerprint(self.basis(grouping, encoding), options.pools, options.scores),
             sum(part.ledger.stat().st_size for part in parts),
         )
 
-    def prepared(self, encoding: Sequence[Task], listing: Task) -> Prepared:
+    def basis(self, grouping: Task, encoding: Sequence[Task]) -> str:
+        """Of the token ids and of what is held out, whatever the pools and scores."""
+        held = [self.options.heldout.share, self.options.heldout.whole, self.options.seed]
+        return fingerprint(LAYOUT, grouping.fingerprint, [task.fingerprint for task in encoding], held)
+
+    def prepared(self, grouping: Task, encoding: Sequence[Task], listing: Task) -> Prepared:
         """What the tasks have made.
 
         Raises:
@@ -217,6 +221,7 @@ class Preparation:
             vocab_size=tokens.vocab_size,
             eos_id=tokens.eos_id,
             options=self.options,
+            basis=self.basis(grouping, encoding),
             fingerprint=listing.fingerprint,
         )
 
@@ -279,7 +284,7 @@ def prepare(
     listing = work.listing(grouping, encoding)
     if not all_well(runner.run("scaling: documents", [listing])):
         return None
-    return work.prepared(encoding, listing)
+    return work.prepared(grouping, encoding, listing)
 
 
 def sketch(work: Sketching) -> Counts:

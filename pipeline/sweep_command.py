@@ -50,10 +50,13 @@ def costs_as_data(costs: Sequence[CellCost]) -> list[dict[str, Any]]:
 
 def status_as_text(status: SweepStatus) -> str:
     """How far a sweep is."""
-    if not status.prepared:
-        return "not prepared yet: `corpusmill sweep run` makes the tokenizer, the token ids and the held-out sets first"
+    others = f"{counted(status.others, 'cell')} of other recipes of this sweep" if status.others else ""
+    if status.missing:
+        told = f'not prepared, or from another recipe: the first that is missing is "{status.missing}"; '
+        told += "`corpusmill sweep run` does it, and finds again the cells that are still right"
+        return f"{told} ({others})" if others else told
     lines = [f"{name}: {done:,} of {counted(cells, 'cell')} done" for name, (done, cells) in status.cells.items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, *([f"beside them: {others}"] if others else [])])
 
 
 def result_as_text(result: SweepResult, width: int) -> str:

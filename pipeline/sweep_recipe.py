@@ -51,7 +51,7 @@ def sweep_options(recipe: Recipe, file: Path | None = None) -> SweepOptions:
     for name, pool in options.pools.items():
         for source in pool.sources:
             measured = measures_of(recipe, source)
-            check_cases([Case(name, pool.where, None)], measured, source)
+            check_cases([Case(name, pool.where, None)], measured, source, f"{place}.pools")
             for score, asked in options.scores.items():
                 _check_measure(f"{place}.scores.{score}.measure", asked.measure, measured, source)
     proxies_of(options, place)

@@ -3,21 +3,22 @@
 scaling/<sweep>/cells/<cell>/…      what a proxy leaves: loss curves, logs of spikes
 scaling/<sweep>/tasks/*.json        a marker a cell, with its row
 scaling/<sweep>/cells.parquet       all rows (scaling/contract.py)
-scaling/<sweep>/sweep.json          the options; how many cells were asked for; of each that is there: its folder, what
-                                    it is, and what the proxy told
+scaling/<sweep>/sweep.json          the options; the grid; what it was made from; how many cells were asked for; of each
+                                    that is there: its folder, what it is, and what the proxy told
 scaling/<sweep>/analysis.json       and plots/*.svg: pipeline/sweep_report.py
+
+A cell's name ends with its fingerprint: of its own pool, score and proxy, of the token ids and of what is held out. So
+what an earlier recipe trained stays, and is found again when the recipe asks for it again.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
-from corpusmill.documents.errors import UsageError
 from corpusmill.documents.shards import atomic_text, write_table
 from corpusmill.pipeline.executors import Executor
 from corpusmill.pipeline.preparing import prepare
@@ -27,7 +28,7 @@ from corpusmill.pipeline.sweep_recipe import proxies_of, sweep_options, tokenize
 from corpusmill.pipeline.tasks import Counts, Outcome, Task, fingerprint
 from corpusmill.scaling.cells import CellCost, asked_tokens, cells_of, cells_table, cost_of, run_cell
 from corpusmill.scaling.contract import Proxy
-from corpusmill.scaling.pools import Cell, sizes_of
+from corpusmill.scaling.pools import Cell, pool_tokens, sizes_of
 from corpusmill.scaling.prepared import Prepared
 
 LAYOUT = 1
@@ -63,10 +64,16 @@ class SweepResult:
 
 @dataclass(frozen=True, slots=True)
 class SweepStatus:
-    """How far a sweep is: cells done and cells in all, by proxy; None where what comes before them is not done."""
+    """How far a sweep is.
 
-    prepared: bool
+    missing  what has to be done before its cells, the first of it; empty where all is
+    cells    cells done and cells in all, by proxy; empty where something is missing
+    others   cells that are there and that this recipe does not ask for
+    """
+
+    missing: str
     cells: Mapping[str, tuple[int, int]]
+    others: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +106,29 @@ class Grid:
     def _task(self, cell: Cell) -> Task:
         prepared, proxy = self.prepared, self.proxies[cell.proxy]
         options = prepared.options
-        name = f"{cell.proxy}-{cell.pool}-{cell.size}-{cell.score}-{cell.fraction:g}-{cell.seed}"
         regime = [
             getattr(options, key) for key in ("regime", "epochs", "tokens", "target_tokens", "target_pool_tokens")
         ]
-        heldout = [options.domains(), options.heldout.max_tokens, options.weight_of()]
+        domains = {
+            domain: [pool for pool in options.pools.values() if domain in pool.sources] for domain in options.domains()
+        }
+        wanted = fingerprint(
+            LAYOUT,
+            prepared.basis,
+            asdict(cell),
+            [options.pools[cell.pool], options.scores.get(cell.score)],
+            [domains, options.heldout.max_tokens],
+            regime,
+            proxy,
+        )
+        name = f"{cell.proxy}-{cell.pool}-{cell.size}-{cell.score}-{cell.fraction:g}-{cell.seed}-{wanted}"
         return Task(
             key=f"scaling/{options.name}/{name}",
             function=f"{__name__}:{train_cell.__name__}",
             arguments=CellWork(prepared, cell, proxy, self.folder / "cells" / name),
             outputs=(),
             marker=self.folder / "tasks" / f"{name}.json",
-            fingerprint=fingerprint(LAYOUT, prepared.fingerprint, asdict(cell), proxy, regime, heldout),
+            fingerprint=wanted,
             size=_BYTES_A_TOKEN * asked_tokens(cell, options),
         )
 
@@ -151,10 +169,12 @@ def run_sweep(
         tell(costs)
         if dry_run:
             return SweepResult(grid.folder, costs, False, ())
-        outcomes = [
-            outcome for name in proxies for outcome in run.runner.run(f"sweep: {name}", grid.tasks(name))
-        ]  # fmt: skip
-        write_results(grid, outcomes)
+        outcomes: list[Outcome] = []
+        try:
+            for name in proxies:
+                outcomes += run.runner.run(f"sweep: {name}", grid.tasks(name))
+        finally:  # also of what an interrupted sweep has done
+            write_results(grid, _ended(grid), run.manifest["content_hash"])
         _tell(run.folder, grid.folder)
         return SweepResult(grid.folder, costs, True, tuple(run.runner.failed))
 
@@ -164,61 +184,105 @@ def sweep_status(recipe: Recipe, file: Path | None = None) -> SweepStatus:
 
     Raises:
         UsageError: if the recipe has not been run to its end.
+        RecipeError: if the sweep cannot be used.
     """
+    grid, missing, _ = _found(recipe, file)
+    folder = recipe.runs / recipe.name / "scaling" / sweep_options(recipe, file).name
+    there = {path.stem for path in (folder / "tasks").glob("*.json")}
+    if grid is None:
+        return SweepStatus(missing, {}, len(there))
+    cells = {}
+    for name in grid.proxies:
+        tasks = grid.tasks(name)
+        cells[name] = sum(task.done() is not None for task in tasks), len(tasks)
+        there -= {task.marker.stem for task in tasks}
+    return SweepStatus("", cells, len(there))
+
+
+def collect_results(recipe: Recipe, file: Path | None = None) -> None:
+    """Writes the table of the cells that are done and that the recipe asks for, wherever a sweep was stopped. Nothing
+    where what comes before them is not done any more, or none is done.
+
+    Raises:
+        UsageError: if the recipe has not been run to its end.
+        RecipeError: if the sweep cannot be used.
+    """
+    grid, _, content = _found(recipe, file)
+    if grid is not None and (ended := _ended(grid)):
+        write_results(grid, ended, content)
+
+
+def _found(recipe: Recipe, file: Path | None) -> tuple[Grid | None, str, str]:
+    """The grid of a sweep as it is prepared, what is missing where it is not, and the content hash of the run."""
     options = sweep_options(recipe, file)
     proxies = proxies_of(options, f"{recipe.file}: sweep")
-    parts, _ = curated_parts(recipe)
-    folder = recipe.runs / recipe.name
-    try:
-        prepared = prepare(folder, parts, options, tokenizer_of(recipe, options), _Found())
-    except UsageError:
-        prepared = None
-    if prepared is None:
-        return SweepStatus(False, {})
-    grid = Grid.of(folder, prepared, proxies)
-    found = {}
-    for name in proxies:
-        tasks = grid.tasks(name)
-        found[name] = sum(task.done() is not None for task in tasks), len(tasks)
-    return SweepStatus(True, found)
+    parts, manifest = curated_parts(recipe)
+    folder, finder = recipe.runs / recipe.name, _Finder()
+    prepared = prepare(folder, parts, options, tokenizer_of(recipe, options), finder)
+    grid = None if prepared is None else Grid.of(folder, prepared, proxies)
+    return grid, finder.missing, manifest["content_hash"]
 
 
-class _Found:
-    """Takes the place of a runner: what is done is found, what is not is an error of its task."""
+def _ended(grid: Grid) -> list[Outcome]:
+    """The cells that ended well, in the order of the grid."""
+    found = [(task, task.done()) for name in grid.proxies for task in grid.tasks(name)]
+    return [Outcome(task, counts, reused=True) for task, counts in found if counts is not None]
+
+
+class _Finder:
+    """Takes the place of a runner: what is done is found, and the first that is not is remembered."""
+
+    def __init__(self) -> None:
+        self.missing = ""
 
     def run(self, title: str, tasks: Sequence[Task]) -> list[Outcome]:
-        found = [(task, task.done()) for task in tasks]
-        return [
-            Outcome(task, counts, reused=True) if counts is not None else Outcome(task, error="not done yet")
-            for task, counts in found
-        ]
+        """The outcomes of an earlier run."""
+        outcomes = []
+        for task in tasks:
+            counts = task.done()
+            if counts is None:
+                self.missing = self.missing or title
+            outcomes.append(Outcome(task, counts or {}, error="not done yet" if counts is None else None, reused=True))
+        return outcomes
 
 
 def train_cell(work: CellWork) -> Counts:
     return run_cell(work.prepared, work.cell, work.proxy, work.folder)
 
 
-def write_results(grid: Grid, outcomes: Sequence[Outcome]) -> None:
-    """Writes the table of all cells that ended well, and what they told."""
+def write_results(grid: Grid, ended: Sequence[Outcome], content_hash: str) -> None:
+    """Writes the table of all cells that ended well, and what they told. Without any, older results go."""
     options = grid.prepared.options
-    well = [outcome for outcome in outcomes if outcome.error is None]
-    rows = [outcome.counts for outcome in well]
-    table = cells_table(rows, options.domains())
+    if not ended:
+        for name in ("analysis.json", "cells.parquet", "sweep.json"):
+            (grid.folder / name).unlink(missing_ok=True)
+        shutil.rmtree(grid.folder / "plots", ignore_errors=True)
+        return
+    weights = options.weight_of()
+    table = cells_table([outcome.counts for outcome in ended], weights)
     write_table(grid.folder / "cells.parquet", table.to_batches(), table.schema)
-    told = [
-        {
-            "folder": str(outcome.task.arguments.folder.relative_to(grid.folder)),
-            **{key: outcome.counts[key] for key in _TOLD},
-        }
-        for outcome in well
-    ]
     sweep = {
         "name": options.name,
         "options": json.loads(json.dumps(asdict(options))),
+        "fingerprint": grid.prepared.fingerprint,
+        "run": content_hash,
         "vocab_size": grid.prepared.vocab_size,
-        "domains": dict(options.weight_of()),
+        "domains": dict(weights),
+        "grid": {
+            "sizes": sorted({cell.size for cell in grid.cells}),
+            "seeds": list(range(options.seeds)),
+            "treatments": [list(treatment) for treatment in options.treatments()],
+            "proxies": list(grid.proxies),
+            "pool_tokens": {name: pool_tokens(grid.prepared.documents, name) for name in options.pools},
+        },
         "asked": len(grid.cells),
-        "cells": told,
+        "cells": [
+            {
+                "folder": str(outcome.task.arguments.folder.relative_to(grid.folder)),
+                **{key: outcome.counts[key] for key in _TOLD},
+            }
+            for outcome in ended
+        ],
     }
     atomic_text(grid.folder / "sweep.json", json.dumps(sweep, indent=1) + "\n")
 
@@ -227,5 +291,5 @@ def _tell(run: Path, folder: Path) -> None:
     """Analyses the sweep, and writes its plots and the run's page."""
     from corpusmill.pipeline.sweep_report import analyse_sweep
 
-    if pq.read_metadata(folder / "cells.parquet").num_rows:
+    if (folder / "cells.parquet").exists():
         analyse_sweep(run, folder)

@@ -83,7 +83,8 @@ def _sum(values: Iterator[float | None]) -> float | None:
 
 
 def run_cell(prepared: Prepared, cell: Cell, proxy: Proxy, folder: Path) -> dict[str, Any]:
-    """Trains and evaluates one cell. Returns its row, with `losses` by domain and what the proxy `told`.
+    """Trains and evaluates one cell. Returns its row, with `losses` by domain in place of their mean, and with what the
+    proxy `told`.
 
     Args:
         folder: where the proxy may leave files; it is there only if it does.
@@ -110,7 +111,6 @@ def run_cell(prepared: Prepared, cell: Cell, proxy: Proxy, folder: Path) -> dict
     if not any(folder.iterdir()):
         folder.rmdir()
     losses = checked_losses(trained, options.domains())
-    weights = options.weight_of()
     return {
         "pool": cell.pool,
         "score": cell.score,
@@ -126,7 +126,6 @@ def run_cell(prepared: Prepared, cell: Cell, proxy: Proxy, folder: Path) -> dict
         "parameters": trained.parameters,
         "flops": trained.flops,
         "seconds": time.monotonic() - began,
-        "loss": sum(weights[domain] * loss for domain, loss in losses.items()),
         "losses": losses,
         "told": dict(trained.told),
     }
@@ -149,8 +148,19 @@ def checked_losses(trained: Trained, domains: Sequence[str]) -> dict[str, float]
     return losses
 
 
-def cells_table(rows: Sequence[Mapping[str, Any]], domains: Sequence[str]) -> pa.Table:
-    """The rows of cells as CELLS, with a column for each domain's loss."""
-    plain = [{**row, **{LOSS + domain: row["losses"][domain] for domain in domains}} for row in rows]
-    schema = pa.schema([*CELLS, *(pa.field(LOSS + domain, pa.float64(), nullable=False) for domain in domains)])
+def cells_table(rows: Sequence[Mapping[str, Any]], weights: Mapping[str, float]) -> pa.Table:
+    """The rows of cells as CELLS, with a column for each domain's loss.
+
+    Args:
+        weights: of the domains, which sum to 1.
+    """
+    plain = [
+        {
+            **row,
+            "loss": sum(weight * row["losses"][domain] for domain, weight in weights.items()),
+            **{LOSS + domain: row["losses"][domain] for domain in weights},
+        }
+        for row in rows
+    ]
+    schema = pa.schema([*CELLS, *(pa.field(LOSS + domain, pa.float64(), nullable=False) for domain in weights)])
     return pa.Table.from_pylist(plain, schema=schema)

@@ -54,7 +54,8 @@ class Prepared:
     vocab_size   token ids are below it
     eos_id       stands between documents
     options      held-out sets and the seed are theirs
-    fingerprint  of everything that this depends on
+    basis        fingerprint of the token ids and of what is held out, whatever the pools and scores
+    fingerprint  of the table of documents
     """
 
     parts: tuple[EncodedPart, ...]
@@ -63,6 +64,7 @@ class Prepared:
     vocab_size: int
     eos_id: int
     options: SweepOptions
+    basis: str
     fingerprint: str
 
     @property
@@ -130,7 +132,8 @@ def _documents_of(
     for name in options.pools:
         inside = np.zeros(len(index), np.bool_)
         if name in pools:
-            inside = components(rows, [Case(name, pools[name].where, None)]).is_valid().to_numpy(zero_copy_only=False)
+            chosen = components(rows, [Case(name, pools[name].where, None)], "sweep.pools")
+            inside = chosen.is_valid().to_numpy(zero_copy_only=False)
         table = table.append_column(POOL + name, pa.array(inside))
     for name in options.scores:
         table = table.append_column(SCORE + name, _score(rows, index, measures.get(name)))

@@ -91,9 +91,10 @@ class Heldout:
             raise RecipeError(f"heldout.share: {self.share} must be above 0 and at most 0.5")
         if self.max_tokens < 1:
             raise RecipeError(f"heldout.max_tokens: {self.max_tokens} must be at least 1")
-        twice = sorted(set(self.sources) & set(self.whole))
-        if twice:
-            raise RecipeError(f"heldout: {twice[0]} stands under `sources` and under `whole`; name it once")
+        named = [*self.sources, *self.whole]
+        for domain in named:
+            if named.count(domain) > 1:
+                raise RecipeError(f"heldout: {domain} stands twice under `sources` and `whole`; name it once")
         for domain, weight in self.weights.items():
             if not (math.isfinite(weight) and weight >= 0):
                 raise RecipeError(f"heldout.weights.{domain}: {weight} must be 0 or more")
@@ -165,6 +166,8 @@ class SweepOptions:
         for name, pool in self.pools.items():
             if not pool.sources:
                 raise RecipeError(f"pools.{name}.sources: is empty; name at least one")
+            if len(set(pool.sources)) < len(pool.sources):
+                raise RecipeError(f"pools.{name}.sources: {', '.join(pool.sources)}: name each once")
         for fraction in self.fractions:
             if not 0 < fraction <= 1:
                 raise RecipeError(f"fractions: {fraction} must be above 0 and at most 1")

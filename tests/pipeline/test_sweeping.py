@@ -20,7 +20,7 @@ from corpusmill.pipeline.progress import PlainProgress
 from corpusmill.pipeline.recipe import Recipe, load_recipe
 from corpusmill.pipeline.run import run_recipe
 from corpusmill.pipeline.sweep_command import status_as_text
-from corpusmill.pipeline.sweeping import SweepResult, run_sweep, sweep_status
+from corpusmill.pipeline.sweeping import SweepResult, SweepStatus, collect_results, run_sweep, sweep_status
 
 SYLLABLES = ["ba", "ce", "di", "fo", "gu", "la", "me", "ni", "po", "ru", "sta", "ver"]
 SWEEP: dict[str, Any] = {
@@ -133,20 +133,79 @@ def test_a_second_run_trains_nothing(folder: Path) -> None:
     assert len(markers) == 12
     sweep_in(folder)
     assert {path: path.stat().st_mtime_ns for path in markers} == markers
-    assert status_as_text(sweep_status(recipe_in(folder, {}))) == "ngram: 12 of 12 cells done"
+    assert "ngram: 12 of 12 cells done" in status_as_text(sweep_status(recipe_in(folder, {})))
 
 
 def test_only_what_changed_is_run_again(folder: Path) -> None:
-    first = sweep_in(folder)
+    first = sweep_in(folder, name="changing")
     gone = sorted((first.folder / "tasks").glob("*.json"))[0]
     gone.unlink()
-    assert sweep_status(recipe_in(folder, {})).cells == {"ngram": (11, 12)}
-    assert sweep_status(recipe_in(folder, {"seeds": 3})).cells == {"ngram": (11, 18)}
+
+    def status(**changes: Any) -> SweepStatus:
+        return sweep_status(recipe_in(folder, {"name": "changing", **changes}))
+
+    assert status().cells == {"ngram": (11, 12)}
+    assert status(seeds=3).cells == {"ngram": (11, 18)}
     # Other proxies are other cells; what is held out is another table of documents.
-    assert sweep_status(recipe_in(folder, {"proxies": {"ngram": {"order": 2}}})).cells == {"ngram": (0, 12)}
-    assert not sweep_status(recipe_in(folder, {"heldout": {"share": 0.3}})).prepared
-    sweep_in(folder)
+    assert status(proxies={"ngram": {"order": 2}}).cells == {"ngram": (0, 12)}
+    assert status(proxies={"ngram": {"order": 2}}).others == 11
+    assert status(heldout={**SWEEP["heldout"], "share": 0.3}).missing == "scaling: tokenizer"
+    sweep_in(folder, name="changing")
     assert gone.exists()
+
+
+def test_another_score_or_weight_trains_no_cell_again(folder: Path) -> None:
+    sweep_in(folder, name="growing")
+    before = losses_in(folder / "runs/swept/scaling/growing")
+    more = {"length": {"measure": "gopher_quality.words"}, "tokens": {"measure": "tokens", "keep": "low"}}
+    weights = {**SWEEP["heldout"], "weights": {"notes": 3, "web": 1}}
+    result = sweep_in(folder, name="growing", scores=more, heldout=weights)
+    trained = {path.stem.split("-")[3] for path in (result.folder / "tasks").glob("*.json")}
+    assert trained == {"all", "length", "random", "tokens"}
+    assert len(list((result.folder / "tasks").glob("*.json"))) == 16
+    rows = pq.read_table(result.folder / "cells.parquet").to_pylist()
+    assert len(rows) == 16
+    for row in rows:
+        assert row["loss"] == pytest.approx((row["loss.web"] + 3 * row["loss.notes"]) / 4)
+    assert set(before) <= set(losses_in(result.folder))
+    # The first recipe finds its own cells again.
+    again = sweep_status(recipe_in(folder, {"name": "growing"}))
+    assert again.cells in ({"ngram": (12, 12)}, {}), "prepared, or its table of documents has to be written again"
+    sweep_in(folder, name="growing")
+    assert len(list((result.folder / "tasks").glob("*.json"))) == 16
+
+
+def losses_in(folder: Path) -> list[tuple[Any, ...]]:
+    rows = pq.read_table(folder / "cells.parquet").to_pylist()
+    return [(row["score"], row["fraction"], row["size"], row["seed"], row["loss.web"]) for row in rows]
+
+
+def test_what_is_done_of_a_stopped_sweep_can_be_collected(folder: Path) -> None:
+    result = sweep_in(folder, name="stopped")
+    for path in ("cells.parquet", "sweep.json"):
+        (result.folder / path).unlink()
+    for marker in sorted((result.folder / "tasks").glob("*.json"))[:5]:
+        marker.unlink()
+    collect_results(recipe_in(folder, {"name": "stopped"}))
+    assert len(pq.read_table(result.folder / "cells.parquet")) == 7
+    told = json.loads((result.folder / "sweep.json").read_text())
+    assert (told["asked"], len(told["cells"])) == (12, 7)
+    assert told["grid"]["seeds"] == [0, 1]
+    assert told["grid"]["treatments"] == [["all", 1.0], ["length", 0.5], ["random", 0.5]]
+    assert told["grid"]["pool_tokens"]["web"] > max(told["grid"]["sizes"])
+
+
+def test_a_sweep_without_a_cell_that_ended_well_leaves_no_older_results(folder: Path) -> None:
+    calls = folder / "calls"
+    failing = {"ngram": {"kind": "command", "command": f"sh -c 'echo x >> {calls}; exit 3' {{dataset}} {{out}}"}}
+    sweep_in(folder, name="failing")
+    result = sweep_in(folder, name="failing", proxies=failing)
+    assert result.exit_code == 3
+    assert len(result.failed) == 12
+    assert calls.read_text().count("x") == 12, "what refuses is not tried twice"
+    assert not any(
+        (result.folder / name).exists() for name in ("cells.parquet", "analysis.json", "plots", "sweep.json")
+    )
 
 
 def test_any_number_of_workers_gives_the_same_losses(folder: Path) -> None:
@@ -196,7 +255,11 @@ def test_no_document_is_both_held_out_and_trained_on(folder: Path) -> None:
         ({"scores": {"q": {"measure": "qualty.score"}}}, RecipeError, "did you mean 'quality.score'"),
         ({"scores": {"q": {"measure": "url"}}}, RecipeError, "'url' is no number"),
         ({"pools": {"web": {"sources": ["wep"]}}}, RecipeError, "'wep' is no source of the recipe"),
-        ({"pools": {"web": {"sources": ["web"], "where": "wurds > 3"}}}, RecipeError, "wurds"),
+        (
+            {"pools": {"web": {"sources": ["web"], "where": "wurds > 3"}}},
+            RecipeError,
+            r"sweep.pools.web.where: .*wurds",
+        ),
         ({"heldout": {"whole": ["notes"]}}, InputError, "1 of 41 documents of notes have near-copies in the pools"),
         ({"heldout": {"whole": ["web"]}}, RecipeError, "web is held out entirely and trained on"),
         ({"sizes": [1000, 10_000_000]}, RecipeError, r"10,000,000 tokens, and the pool web has \d\d,\d{3} to train on"),
