@@ -26,6 +26,8 @@ import pyarrow.parquet as pq
 import yaml
 from harness import child_environment, table
 
+from corpusmill.scaling.pools import Cell, select
+
 EXPERIMENT = Path(__file__).resolve().parent.parent / "docs" / "experiments" / "pruning"
 JUNK = 9_000
 """Documents."""
@@ -118,6 +120,26 @@ class Sweep:
         mine = documents.filter(pc.and_(documents[f"pool.{pool}"], pc.equal(documents["split"], 0)))
         whole = pc.sum(mine["tokens"]).as_py()
         return float(pc.sum(mine.filter(pc.equal(mine["source"], source))["tokens"]).as_py() / whole)
+
+    def kept_by_source(self, pool: str, fraction: float) -> str:
+        """What each score keeps of the sources, in the largest pool: shares of the kept tokens."""
+        documents = pq.read_table(self.folder / "documents.parquet").combine_chunks()
+        told = json.loads((self.folder / "sweep.json").read_text())
+        options = told["options"]
+        size = max(cell["size"] for cell in told["cells"])
+        sources = options["pools"][pool]["sources"]
+        rows = []
+        for score, chosen in [("all", 1.0), *((name, fraction) for name in (*options["scores"], "random"))]:
+            cell = Cell(pool=pool, score=score, fraction=chosen, size=size, seed=0, proxy="")
+            keep = options["scores"].get(score, {"keep": "high"})["keep"]
+            kept = documents.take(select(documents, cell, keep, options["seed"]).rows)
+            whole = pc.sum(kept["tokens"]).as_py()
+            shares = [
+                (pc.sum(kept.filter(pc.equal(kept["source"], source))["tokens"]).as_py() or 0) / whole
+                for source in sources
+            ]
+            rows.append([f"{score} {chosen:.0%}", *(f"{share:.0%}" for share in shares)])
+        return table(["kept", *sources], rows)
 
     def paragraphs(self) -> list[str]:
         """What it showed; beside the page, its raw table and plots, unless it was a quick one."""
