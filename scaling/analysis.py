@@ -28,8 +28,9 @@ An *estimate* is {"value", "low", "high"}; low and high are null where nothing c
     frontiers    [{score, kept_tokens [], loss [], low [], high [], fraction [], points}], `random` included: the lower
                  left envelope over kept tokens, on a logarithmic grid; `fraction` is that of the curve that leads;
                  points: [{fraction, size, kept_tokens, loss}], the cells than which none has less of both
-    control      {kept_tokens [], loss [], low [], high [], degree}: the curve through all cells that keep everything or
-                 keep by chance, which the multipliers invert; null where there is none
+    control      {kept_tokens [], loss [], low [], high [], degree, whole}: the curve through all cells that keep
+                 everything or keep by chance, which the multipliers invert; whole: only those that keep everything are
+                 on it, as the others have other epochs; null where there is none
     slopes       [{score, from_tokens, to_tokens, slope, control, difference, growth, steeper, grows, local}]: d ln
                  loss / d ln kept tokens along the frontier, of the control's over the same tokens, and their difference
                  (estimates; negative: steeper); growth: d ln multiplier / d ln kept tokens (estimate or null), 0 where
@@ -37,8 +38,10 @@ An *estimate* is {"value", "low", "high"}; low and high are null where nothing c
                  grows: the same of growth: true, false (shrinks), null;
                  local: [{from_tokens, to_tokens, slope, control, difference}], pieces of the same range
     multipliers  [{score, fraction, size, compute, data, bound}]: tokens of the control at equal loss / the cell's, in
-                 tokens trained on and in unique tokens (estimates); bound: `within`, or `at_least`, `at_most` where the
-                 loss lies beyond all that the control reached (low and high are then null)
+                 tokens trained on (null where the control's do not rise with its unique tokens) and in unique tokens
+                 (estimates); bound: `within`, or `at_least`, `at_most` where more than 1 draw in 40 puts the loss
+                 beyond all that the control reached: the values are then bounds that 39 draws in 40 keep to, and low
+                 and high are null; one that may lie beyond both ends is left out
     effects      [{score, fraction, size, against, change, p_value, shown}]: relative change of the loss (estimate, its
                  interval adjusted for all effects of the sweep together; negative: better) against `random` or `all`;
                  size null: the mean over sizes; shown: the adjusted interval leaves out zero

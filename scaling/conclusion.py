@@ -13,6 +13,7 @@ from corpusmill.scaling.analysed import Agreements, Claims, Panel
 from corpusmill.scaling.best_fraction import Best, Comparison, Effect, is_better, named
 from corpusmill.scaling.contract import ALL, RANDOM
 from corpusmill.scaling.fit import Estimate
+from corpusmill.scaling.multipliers import Multiplier
 from corpusmill.scaling.slopes import Slope
 
 
@@ -161,13 +162,27 @@ def _multiplier(panel: Panel, claim: Claims) -> str:
     own = [one for one in own if one.bound != "at_most"]
     if not own:
         return ""
-    # How many times is known only where the control came to that loss, at whatever size.
-    best = max(own, key=lambda one: (one.bound == "within", one.compute.value))
-    loss = f"{claim.score}: for the loss of its fraction {best.fraction:.3g} of {tokens(best.size)} tokens, the control"
+    losses = {(one.score, one.fraction, one.size): one.loss for one in panel.cells}
+
+    def rank(one: Multiplier) -> tuple[bool, float, float]:
+        """How many times is known only where the control came to that loss, at whatever size."""
+        return one.bound == "within", round(_times(one).value, 9), -losses[one.score, one.fraction, one.size]
+
+    best = max(own, key=rank)
+    control = "keeping all" if panel.control is not None and panel.control.whole else "the control"
+    loss = f"the loss of its fraction {best.fraction:.3g} of {tokens(best.size)} tokens"
+    what = "unique tokens" if best.compute is None else "tokens to train on"
+    times = _times(best)
     if best.bound == "within":
-        return f"{loss} needs {_number(best.compute)} times the tokens to train on."
-    more = f": it needs more than {best.compute.value:.3g} times the tokens" if best.compute.value > 1 else ""
-    return f"{loss} never came to it{more}."
+        return f"{claim.score}: for {loss}, {control} needs {_number(times)} times the {what}."
+    if times.value > 1:
+        return f"{claim.score}: for {loss}, {control} needs at least {times.value:.3g} times the {what}."
+    return f"{claim.score}: that {control} came to {loss} is not shown."
+
+
+def _times(one: Multiplier) -> Estimate:
+    """Of compute; of data where the control says nothing of compute."""
+    return one.data if one.compute is None else one.compute
 
 
 def _unknown(panel: Panel) -> list[str]:

@@ -189,6 +189,8 @@ class Control:
     high: list[float] | None
     degree: int
     """Of the polynomial in logarithms."""
+    whole: bool
+    """Only cells that keep everything are on it, as keeping by chance has other epochs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +208,13 @@ class ControlCurve:
     train: Floats
     """Logarithms of the tokens trained on at the places."""
     degree: int
+    whole: bool
+    """Only cells that keep everything are on it."""
+
+    @property
+    def rises(self) -> bool:
+        """Whether more unique tokens are more tokens trained on, here, so that the curve is one of compute, too."""
+        return bool(np.ptp(self.train) > np.ptp(self.places) / 2)
 
     def values(self, log_losses: Floats) -> Floats:
         """draws x places; never rising."""
@@ -234,7 +243,8 @@ def control_curve(grid: Grid, noise: Noise | None) -> ControlCurve | None:
     if not both:
         return None
     epochs = grid.epochs[both]
-    chosen = np.array(both if epochs.max() <= _SAME_EPOCHS * epochs.min() else whole, np.int64)
+    alone = bool(epochs.max() > _SAME_EPOCHS * epochs.min())
+    chosen = np.array(whole if alone else both, np.int64)
     kept = np.log(grid.kept_tokens[chosen])
     distinct = 1 + int((np.diff(np.sort(kept)) > 0.05).sum())
     if distinct < 2:
@@ -248,7 +258,7 @@ def control_curve(grid: Grid, noise: Noise | None) -> ControlCurve | None:
     weights[:, chosen] = np.vander((places - middle) / reach, degree + 1) @ np.linalg.pinv(design) / spread
     order = np.argsort(kept)
     train = np.interp(places, kept[order], np.log(grid.train_tokens[chosen])[order])
-    return ControlCurve(places=places, weights=weights, train=train, degree=degree)
+    return ControlCurve(places=places, weights=weights, train=train, degree=degree, whole=alone)
 
 
 def control(curve: ControlCurve, means: Floats, noise: Noise | None) -> Control:
@@ -264,4 +274,5 @@ def control(curve: ControlCurve, means: Floats, noise: Noise | None) -> Control:
         low=low,
         high=high,
         degree=curve.degree,
+        whole=curve.whole,
     )
