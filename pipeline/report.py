@@ -30,9 +30,10 @@ _BAR_WIDTH = 320
 _CHART_WIDTH, _CHART_HEIGHT = 320, 90
 _SHOWN_CHARACTERS = 2000
 _UNREADABLE = ("read", "extract")
-# Controls, and what reorders or hides text: bidi marks, embeddings and isolates, separators, the byte order mark, tags.
+# Controls, and what reorders or hides text: bidi marks, embeddings and isolates, separators, the byte order mark, tags;
+# halves of surrogate pairs, which JSON can hold and no page.
 _CONTROL = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"
 )
 
@@ -56,7 +57,7 @@ def render(manifest: Mapping[str, Any], folder: Path) -> str:
         manifest=manifest,
         folder=folder,
         sources=sources,
-        sweeps=sections(folder),
+        sweeps=sections(folder, manifest.get("content_hash")),
         search=search_section(folder),
         datasets=[_dataset(dataset) for dataset in manifest.get("mix", {}).get("datasets", [])],
         counted=counted,

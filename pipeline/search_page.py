@@ -4,7 +4,6 @@ how well the mixture law predicts the runs."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,29 +12,26 @@ import numpy as np
 from markupsafe import Markup
 
 from corpusmill.documents.errors import DamagedRunError
+from corpusmill.pipeline.sweep_page import read_object
 from corpusmill.pipeline.sweep_tables import Table
 from corpusmill.scaling.fit_plots import Observation, predictions
 
+_MEND = "`corpusmill mix search` makes it anew"
 _SAME = 0.005
 """Shares nearer than this are one mixture: a run has whole documents, so never quite the shares that were asked for."""
 
 
 def search_section(run: Path) -> dict[str, Any] | None:
-    """What the page shows of a mixture search; None where there was none.
-
-    Raises:
-        DamagedRunError: if its file is not what it should be.
-    """
+    """What the page shows of a mixture search, or why it cannot be shown; None where there was none."""
     path = run / "scaling" / "search" / "search.json"
     if not path.is_file():
         return None
     try:
-        return _section(json.loads(path.read_text()))
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise DamagedRunError(
-            f"{path}: is no result of a mixture search ({type(error).__name__}: {error}); "
-            "`corpusmill mix search` makes it anew"
-        ) from error
+        return _section(read_object(path, _MEND))
+    except DamagedRunError as error:
+        return {"unreadable": str(error)}
+    except Exception as error:  # noqa: BLE001  (whatever is in the file, the run's page is written)
+        return {"unreadable": f"{path}: is no result of a mixture search ({type(error).__name__}: {error}); {_MEND}"}
 
 
 def _section(data: Mapping[str, Any]) -> dict[str, Any]:

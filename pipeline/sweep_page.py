@@ -2,7 +2,8 @@
 
 So whoever writes the run's page (`corpusmill run`, `mix`, `sweep run`, `sweep report`) writes what its sweeps have
 shown into it as well. Read are analysis.json (scaling/analysis.py has its shape), sweep.json (pipeline/sweeping.py),
-cells.parquet (scaling/contract.py) and the loss curves that proxies left.
+cells.parquet (scaling/contract.py), and the loss curves and logs that proxies left. Trainers of others write some of
+these, and any can be damaged: then the page says so in the sweep's place, and all else stands.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from markupsafe import Markup
 
-from corpusmill.documents.errors import DamagedRunError, UsageError
+from corpusmill.documents.errors import CorpusmillError, DamagedRunError, UsageError
 from corpusmill.pipeline import sweep_tables as tables
+from corpusmill.pipeline.recipe import NAME
 from corpusmill.pipeline.summary import counted
 from corpusmill.pipeline.sweep_plots import Plots, plots_of
 
@@ -26,6 +28,19 @@ VERSION = 1
 """Of the analysis that is understood here."""
 _MOST_EVENTS = 20
 _MOST_DOCUMENTS = 5
+_MOST_TIMES = 10**12
+"""What is told above this is no count of events."""
+_MOST_BYTES = 100_000_000
+"""Of a file of results. Thousands of cells come to a few million."""
+_LINE = 1_000_000
+"""Characters of a log's line that are read."""
+_ANALYSED = "`corpusmill sweep report` makes it anew"
+_SWEPT = "`corpusmill sweep run` makes it anew"
+_CELL: dict[str, Any] = {
+    "folder": str, "pool": str, "score": str, "fraction": int | float, "size": int, "seed": int, "proxy": str,
+    "told": dict,
+}  # fmt: skip
+"""A cell in sweep.json."""
 _TROUBLE = {"spikes": "spike", "skipped_steps": "skipped step"}
 """What proxies tell of a training that went ill, and what it is called."""
 
@@ -39,6 +54,8 @@ class Results:
     sweep: Mapping[str, Any]
     """sweep.json: what was asked for, and what each cell told."""
     cells: pa.Table
+    remarks: tuple[str, ...] = ()
+    """What is to be known first: that they are of an earlier recipe, or of an earlier state of the run."""
 
 
 def read_results(folder: Path) -> Results:
@@ -47,39 +64,52 @@ def read_results(folder: Path) -> Results:
     Raises:
         DamagedRunError: if a file is missing or not what it should be.
     """
-    analysis, sweep = _json(folder / "analysis.json"), _json(folder / "sweep.json")
-    if not _readable(folder):
-        raise DamagedRunError(
-            f"{folder / 'analysis.json'}: is of version {analysis.get('version')!r}, not {VERSION}; "
-            "`corpusmill sweep report` makes it anew"
-        )
+    analysis, sweep = read_object(folder / "analysis.json", _ANALYSED), read_object(folder / "sweep.json", _SWEPT)
+    if analysis.get("version") != VERSION:
+        told = f"{analysis.get('version')!r:.40}"
+        raise DamagedRunError(f"{folder / 'analysis.json'}: is of version {told}, not {VERSION}; {_ANALYSED}")
+    _check_sweep(folder / "sweep.json", sweep)
     return Results(folder=folder, analysis=analysis, sweep=sweep, cells=read_cells(folder))
 
 
-def sections(run: Path) -> list[dict[str, Any]]:
-    """What the run's page shows of each sweep that has been analysed, by name; of an analysis of another version, that.
+def sections(run: Path, content: str | None = None) -> list[dict[str, Any]]:
+    """What the run's page shows of each sweep that has been analysed, by name; of one that cannot be shown, why.
 
-    Raises:
-        DamagedRunError: if a file of one is not what it should be.
+    Args:
+        content: the content hash of the run's curated documents; None: not known.
     """
-    found = sorted(path.parent for path in (run / "scaling").glob("*/analysis.json"))
-    return [_section(read_results(folder)) if _readable(folder) else {"name": folder.name} for folder in found]
+    folders = sorted(path.parent for path in (run / "scaling").glob("*/analysis.json"))
+    return [_section_or_why(folder, content) for folder in folders if NAME.fullmatch(folder.name)]
 
 
-def _readable(folder: Path) -> bool:
-    return _json(folder / "analysis.json").get("version") == VERSION
+def _section_or_why(folder: Path, content: str | None) -> dict[str, Any]:
+    try:
+        return _section(read_results(folder), content)
+    except CorpusmillError as error:
+        why = str(error)
+    except Exception as error:  # noqa: BLE001  (whatever is in a sweep's files, the run's page is written)
+        why = f"{folder}: its results are not of the form that they should have ({type(error).__name__}: {error}); "
+        why += _SWEPT
+    return {"name": folder.name, "unreadable": why}
 
 
-def _section(results: Results) -> dict[str, Any]:
+def is_earlier(results: Results, content: str | None) -> bool:
+    """Whether they were made when the run had other curated documents; not where nobody knows."""
+    made_from = results.sweep.get("run")
+    return None not in (made_from, content) and made_from != content
+
+
+def _section(results: Results, content: str | None) -> dict[str, Any]:
     analysis = results.analysis
     told = {f"{panel['pool']}, {panel['proxy']}: {one}" for panel in analysis["panels"] for one in panel["conclusion"]}
     apart = len(analysis["panels"]) > 1  # then what is said of one panel stands with it
     overall = [sentence for sentence in analysis["conclusion"] if not (apart and sentence in told)]
     return {
         "name": results.folder.name,
+        "earlier": is_earlier(results, content),
         "incomplete": incomplete(results),
-        "conclusion": overall,
-        "notes": analysis["notes"],
+        "conclusion": _sentences(overall),
+        "notes": _sentences(analysis["notes"]),
         "confidence": f"{analysis['confidence']:.0%}",
         "panels": [_panel(results, panel, apart=apart) for panel in analysis["panels"]],
         "tables": _there(
@@ -94,13 +124,17 @@ def _panel(results: Results, panel: Mapping[str, Any], *, apart: bool) -> dict[s
     plots = plots_of(results.folder, panel, results.sweep["cells"])
     return {
         "name": f"{panel['pool']}, {panel['proxy']}",
-        "conclusion": panel["conclusion"] if apart else [],
-        "notes": panel["notes"],
+        "conclusion": _sentences(panel["conclusion"]) if apart else [],
+        "notes": _sentences(panel["notes"]),
         "plots": _inline(plots),
         "best": tables.best_table(panel),
         "tables": _there(tables.slopes_table(panel), tables.domains_table(panel)),
         "multipliers": tables.multipliers_table(panel),
     }
+
+
+def _sentences(found: Sequence[object]) -> list[str]:
+    return [str(sentence) for sentence in found]
 
 
 def _inline(plots: Plots) -> dict[str, Markup]:
@@ -125,23 +159,28 @@ def _events(folder: Path, cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     found = []
     for cell in cells:
         counts = {words: cell["told"].get(key) for key, words in _TROUBLE.items()}
-        told = ", ".join(counted(number, words) for words, number in counts.items() if number)
+        told = ", ".join(counted(number, words) for words, number in counts.items() if _is_count(number))
         if told:
             found.append({"cell": cell["folder"], "told": told})
     shown = [{**one, "first": _first_event(folder / one["cell"] / "events.jsonl")} for one in found[:_MOST_EVENTS]]
     return {"count": len(found), "shown": shown}
 
 
+def _is_count(told: object) -> bool:
+    """Under these names a trainer of others may tell anything."""
+    return isinstance(told, int) and not isinstance(told, bool) and 0 < told < _MOST_TIMES
+
+
 def _first_event(path: Path) -> str:
     """The first line of a log (scaling/training_events.py) in words; empty where the proxy keeps none."""
     try:
         with path.open() as stream:
-            event = json.loads(stream.readline())
+            event = json.loads(stream.readline(_LINE))
         return f"first at step {event['step']}, in documents {', '.join(event['worst'][:_MOST_DOCUMENTS])}"
     except FileNotFoundError:
         return ""
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedRunError(f"{path}: is no log of events ({error}); remove the file, then run it again") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return f"{path.name} is no log of events ({type(error).__name__}: {error})"
 
 
 def read_cells(folder: Path) -> pa.Table:
@@ -161,11 +200,28 @@ def read_cells(folder: Path) -> pa.Table:
     return cells
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_object(path: Path, mend: str) -> dict[str, Any]:
+    """A JSON object from a file of results.
+
+    Raises:
+        DamagedRunError: if it is none; `mend` says how to get a new one.
+    """
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise DamagedRunError(f"{path}: is larger than {_MOST_BYTES:,} bytes, which no results are; {mend}")
         data = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise DamagedRunError(f"{path}: cannot be read ({error}); `corpusmill sweep run` makes it anew") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedRunError(f"{path}: cannot be read ({error}); {mend}") from error
     if not isinstance(data, dict):
-        raise DamagedRunError(f"{path}: is no JSON object; `corpusmill sweep run` makes it anew")
+        raise DamagedRunError(f"{path}: is no JSON object; {mend}")
     return data
+
+
+def _check_sweep(path: Path, sweep: Mapping[str, Any]) -> None:
+    """What is read of sweep.json has the types that pipeline/sweeping.py gives it."""
+    cells = sweep.get("cells")
+    known = isinstance(cells, list) and all(
+        isinstance(cell, dict) and all(isinstance(cell.get(key), kind) for key, kind in _CELL.items()) for cell in cells
+    )
+    if not known or not isinstance(sweep.get("asked"), int):
+        raise DamagedRunError(f"{path}: has no `asked` and `cells` as a sweep writes them; {_SWEPT}")

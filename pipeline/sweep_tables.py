@@ -21,6 +21,8 @@ from corpusmill.scaling.contract import ALL, RANDOM
 
 Data = Mapping[str, Any]
 _NONE = "–"
+_MOST = 1e100
+"""What is told above this is no speed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,7 +257,7 @@ def cost_table(cells: pa.Table, told: Sequence[Data]) -> Table:
 def _median(told: Sequence[Data], proxy: str, key: str, form: Callable[[float], str]) -> str:
     """Of what the cells of a proxy told under `key`."""
     values = [cell["told"].get(key) for cell in told if cell["proxy"] == proxy]
-    known = [value for value in values if isinstance(value, int | float)]
+    known = [value for value in values if isinstance(value, int | float) and 0 < value < _MOST]  # of others: anything
     return form(float(np.median(known))) if known else _NONE
 
 

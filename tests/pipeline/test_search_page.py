@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from corpusmill.documents.errors import DamagedRunError
 from corpusmill.pipeline.report import write_report
 from corpusmill.pipeline.search_page import observations, search_section
 from tests.pipeline.test_report import Page
@@ -87,11 +86,45 @@ def test_new_runs_decide(confirmation: dict[str, float | None] | None, verdict: 
     assert section["worth"].rows[-1][-1] == verdict
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", json.dumps({**searched(), "runs": [{"shares": [1.0]}]})])
-def test_a_damaged_file_is_named_with_its_mend(content: str, tmp_path: Path) -> None:
-    folder = tmp_path / "scaling" / "search"
-    assert search_section(tmp_path) is None
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        "{}",
+        "[" * 200_000,
+        json.dumps({**searched(), "runs": [{"shares": [1.0]}]}),
+        json.dumps({**searched(), "runs": None}),
+        json.dumps({**searched(), "weights": [1, 2]}),
+        json.dumps({**searched(), "proposal": "none"}),
+        json.dumps({**searched(), "law": {"losses": ["books", "forum"], "floor": "low", "slopes": SLOPES}}),
+        json.dumps({**searched(), "prior": [0.5, {}]}),
+    ],
+)
+def test_a_damaged_file_is_named_with_its_mend_and_the_page_is_written(
+    content: str, small_run: Any, tmp_path: Path
+) -> None:
+    shutil.copytree(small_run.folder, tmp_path / "run")
+    path = tmp_path / "run" / "scaling" / "search" / "search.json"
+    assert search_section(tmp_path / "run") is None
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    text = Page(write_report(tmp_path / "run").read_text()).text
+    assert f"It cannot be shown: {path}: " in text
+    assert "`corpusmill mix search` makes it anew" in text
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), 1e308, -1e308])
+def test_odd_numbers_keep_no_page_from_being_written(odd: float, small_run: Any, tmp_path: Path) -> None:
+    shutil.copytree(small_run.folder, tmp_path / "run")
+    folder = tmp_path / "run" / "scaling" / "search"
     folder.mkdir(parents=True)
-    (folder / "search.json").write_text(content)
-    with pytest.raises(DamagedRunError, match=r"search\.json: is no result of a mixture search .* makes it anew"):
-        search_section(tmp_path)
+    whole = searched()
+    for changed in (
+        {**whole, "prior": [odd, odd]},
+        {**whole, "law": {**whole["law"], "floor": [odd, odd]}},
+        {**whole, "runs": [{"shares": [odd, 0.5], "losses": {"books": odd, "forum": odd}}]},
+        {**whole, "proposal": {**whole["proposal"], "warnings": ["\ud800"]}},
+    ):
+        (folder / "search.json").write_text(json.dumps(changed))
+        assert "Mixture search" in write_report(tmp_path / "run").read_text(encoding="utf-8")

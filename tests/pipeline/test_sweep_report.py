@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -241,28 +242,115 @@ def test_the_command_analyses_anew_what_is_there(small_run: Any, tmp_path: Path)
         report_sweep(recipe)
 
 
+DEEP = b"[" * 200_000
+ODD: list[Any] = ["many", {"of": 1}, [1], True, -3, 1e308, float("nan"), 10**400, None, "\ud800\u202e<b>"]
+
+
+def copied(run: Path, folder: Path) -> Path:
+    """A copy of a finished run with its sweep `sweep`, and that sweep once more as `other`."""
+    shutil.copytree(run, folder / "run")
+    shutil.copytree(run / "scaling" / "sweep", folder / "run" / "scaling" / "other")
+    return folder / "run"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
         ("analysis.json", b"{", "cannot be read"),
         ("analysis.json", b"[]", "is no JSON object"),
+        ("analysis.json", DEEP, "cannot be read (maximum recursion depth"),
+        ("analysis.json", b"\xff", "cannot be read"),
+        ("analysis.json", b'{"version": 99}', "is of version 99, not 1; `corpusmill sweep report` makes it anew"),
         ("sweep.json", None, "cannot be read"),
+        ("sweep.json", DEEP, "cannot be read (maximum recursion depth"),
+        ("sweep.json", b'{"asked": 3, "cells": [{"told": "much"}]}', "has no `asked` and `cells` as a sweep writes"),
         ("cells.parquet", b"PAR1", "cannot be read"),
         ("cells/small-4000000-quality-0.4-1/curve.parquet", b"no", "is no loss curve"),
-        ("cells/small-4000000-quality-0.4-1/events.jsonl", b"{}", "is no log of events"),
     ],
 )
-def test_a_damaged_file_is_named_with_its_mend(
+def test_a_damaged_file_is_named_in_the_place_of_its_sweep_and_all_else_stands(
     run: Path, tmp_path: Path, name: str, content: bytes | None, told: str
 ) -> None:
-    shutil.copytree(run / "scaling", tmp_path / "scaling")
-    path = tmp_path / "scaling" / "sweep" / name
+    copy = copied(run, tmp_path)
+    path = copy / "scaling" / "sweep" / name
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(DamagedRunError, match=told) as raised:
-        sections(tmp_path)
-    assert str(path) in str(raised.value)
+    text = Page(write_report(copy).read_text()).text
+    assert f"It cannot be shown: {path}" in text
+    assert told in text
+    assert text.index("How much is worth keeping: other") < text.index("Best fraction of each budget")
+    assert len(sections(copy)[0]["panels"]) == 2
+
+
+def test_a_file_that_no_results_are_as_large_as_is_not_read(run: Path, tmp_path: Path) -> None:
+    copy = copied(run, tmp_path)
+    with (copy / "scaling" / "sweep" / "analysis.json").open("r+b") as stream:
+        stream.truncate(100_000_001)
+    assert "is larger than 100,000,000 bytes" in sections(copy)[1]["unreadable"]
+
+
+@pytest.mark.parametrize("key", ["conclusion", "notes", "confidence", "panels", "agreement"])
+def test_an_analysis_with_odd_values_keeps_no_page_from_being_written(run: Path, tmp_path: Path, key: str) -> None:
+    copy = copied(run, tmp_path)
+    path = copy / "scaling" / "sweep" / "analysis.json"
+    analysis = json.loads(path.read_text())
+    for odd in ODD:
+        path.write_text(json.dumps({**analysis, key: odd}))
+        assert "How much is worth keeping: other" in write_report(copy).read_text(encoding="utf-8")
+
+
+def test_what_trainers_tell_under_our_names_is_shown_only_if_it_is_such_a_number(run: Path, tmp_path: Path) -> None:
+    copy = copied(run, tmp_path)
+    path = copy / "scaling" / "sweep" / "sweep.json"
+    sweep = json.loads(path.read_text())
+    keys = ("spikes", "skipped_steps", "tokens_per_second", "model_flop_utilisation")
+    for place, cell in enumerate(sweep["cells"]):
+        cell["told"] = dict.fromkeys(keys, ODD[place % len(ODD)])
+    sweep["cells"][0]["told"] = {"spikes": 3, "skipped_steps": "many"}
+    path.write_text(json.dumps(sweep))
+    told = sections(copy)[1]
+    assert "unreadable" not in told
+    assert [event["told"] for event in told["events"]["shown"]] == ["3 spikes"]
+    assert "3 spikes" in Page(write_report(copy).read_text()).text
+
+
+def test_a_log_that_is_none_is_told_of_in_its_place(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "scaling", tmp_path / "scaling")
+    cell = "cells/small-4000000-quality-0.4-1"
+    path = tmp_path / "scaling" / "sweep" / cell / "events.jsonl"
+    for content in (b"{}", DEEP, b"\xff", b'{"step": 1, "worst": [1]}'):
+        path.write_bytes(content)
+        [section] = sections(tmp_path)
+        [first] = [event["first"] for event in section["events"]["shown"] if event["cell"] == cell]
+        assert first.startswith("events.jsonl is no log of events (")
+
+
+def test_a_sweep_none_of_whose_cells_is_left_is_told_of(run: Path, tmp_path: Path) -> None:
+    copy = copied(run, tmp_path)
+    path = copy / "scaling" / "sweep" / "cells.parquet"
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+    text = Page(write_report(copy).read_text()).text
+    assert f"It cannot be shown: {path}: holds no cell; `corpusmill sweep run` tells what failed" in text
+    assert "How much is worth keeping: other" in text
+
+
+def test_a_folder_that_no_sweep_is_called_by_is_none(run: Path, tmp_path: Path) -> None:
+    for name in ("s w", "<b>", "shared.old", os.fsdecode(b"\xff")):
+        (tmp_path / "scaling" / name).mkdir(parents=True)
+        (tmp_path / "scaling" / name / "analysis.json").write_text("{}")
+    assert sections(tmp_path) == []
+
+
+def test_a_sweep_of_an_earlier_state_of_the_run_is_told_of(run: Path, tmp_path: Path) -> None:
+    copy = copied(run, tmp_path)
+    path = copy / "scaling" / "sweep" / "sweep.json"
+    sweep = json.loads(path.read_text())
+    now = json.loads((copy / "manifest.json").read_text())["content_hash"]
+    told = "It was made from an earlier state of this run; corpusmill sweep run makes it anew."
+    for made_from, earlier in ((now, False), ("other", True)):
+        path.write_text(json.dumps({**sweep, "run": made_from}))
+        assert (told in Page(write_report(copy).read_text()).text) is earlier
 
 
 def test_a_sweep_without_a_cell_is_refused(tmp_path: Path) -> None:
@@ -291,14 +379,8 @@ def test_a_floor_is_drawn_only_where_it_is_told_from_none(run: Path) -> None:
     assert plots_of(run, {**panel, "cells": panel["cells"][:3]}, []).floor is None
 
 
-def test_an_analysis_of_another_version_is_told_of_and_keeps_no_page_from_being_written(
-    run: Path, small_run: Any, tmp_path: Path
-) -> None:
-    shutil.copytree(small_run.folder, tmp_path / "run")
-    shutil.copytree(run / "scaling", tmp_path / "run" / "scaling")
-    folder = tmp_path / "run" / "scaling" / "sweep"
+def test_the_text_refuses_an_analysis_of_another_version(run: Path, tmp_path: Path) -> None:
+    folder = copied(run, tmp_path) / "scaling" / "sweep"
     (folder / "analysis.json").write_text('{"version": 99}')
-    page = Page(write_report(tmp_path / "run").read_text())
-    assert "It was analysed by another version of corpusmill" in page.text
     with pytest.raises(DamagedRunError, match="is of version 99, not 1; `corpusmill sweep report` makes it anew"):
         sweep_as_text(folder, 100)
