@@ -21,7 +21,7 @@ import numpy as np
 
 from corpusmill.scaling.best_fraction import pair_threshold
 from corpusmill.scaling.fit import Estimate
-from corpusmill.scaling.grid import Floats, Grid, Integers
+from corpusmill.scaling.grid import SAME, Floats, Grid, Integers
 from corpusmill.scaling.seed_noise import Noise
 
 _FEWEST = 3
@@ -123,6 +123,8 @@ def _agreement(first: Run, first_size: int, second: Run, second_size: int) -> Ag
         for run, size in ((first, first_size), (second, second_size))
     ]
     values = [run.drawn(of) for run, of in zip((first, second), places, strict=True)]
+    if min(np.ptp(one[0]) for one in values) < SAME:
+        return None  # losses that do not differ have no order
     rows = min(len(one) for one in values)
     a, b = values[0][:rows], values[1][:rows]
     pairs = np.array(list(combinations(range(len(both)), 2)), np.int64)

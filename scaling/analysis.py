@@ -18,7 +18,8 @@ An *estimate* is {"value", "low", "high"}; low and high are null where nothing c
     conclusion   [sentence]: of this panel alone
     claims       [{score, better_than_random, worse_than_random, better_than_all (booleans: shown at some fraction and
                  size), steeper, grows}] for each score but `random`, adjusted for all scores together
-    missing      [{score, fraction, size, seed}]: cells that the grid has and the table has not
+    missing      [{score, fraction, size, seed}]: cells that the grid has and the table has not; the grid is that of
+                 sweep.json where it is known, else what the table's cells span
     noise        {seed, cell, degrees}: how much losses differ between seeds, as shares of the loss: what all cells of a
                  seed and size share, and what is left of a single cell; null for one seed
     cells        [{score, fraction, size, kept_tokens, train_tokens, epochs, seeds, loss, low, high, standard_error,
@@ -45,7 +46,7 @@ An *estimate* is {"value", "low", "high"}; low and high are null where nothing c
     effects      [{score, fraction, size, against, change, p_value, shown}]: relative change of the loss (estimate, its
                  interval adjusted for all effects of the sweep together; negative: better) against `random` or `all`;
                  size null: the mean over sizes; shown: the adjusted interval leaves out zero
-    best         [best], one for each size, that is, for each budget:
+    best         [best], one for each size, that is, for each budget; none where the losses of a size do not differ:
         size, train_tokens (null where it differs between fractions), kept_tokens, score, fraction, loss
         not_distinguishable  [{score, fraction, loss, change}]: all within noise of the best, the best first; change: an
                              adjusted estimate relative to the best
@@ -69,23 +70,22 @@ import numpy as np
 import pyarrow as pa
 
 from corpusmill.documents.errors import RecipeError
+from corpusmill.scaling import caveats
 from corpusmill.scaling.agreement import Run, over_proxies, over_sizes
 from corpusmill.scaling.analysed import Agreements, Analysis, Curve, DomainLoss, Mean, Missing, Panel, Spread
 from corpusmill.scaling.best_fraction import best_fractions, effects, is_better
 from corpusmill.scaling.conclusion import concluded, summary
 from corpusmill.scaling.contract import ALL, RANDOM
 from corpusmill.scaling.frontier import control, control_curve, frontier
-from corpusmill.scaling.grid import Floats, Grid, grids
+from corpusmill.scaling.grid import Asked, Floats, Grid, grids
 from corpusmill.scaling.multipliers import multipliers
 from corpusmill.scaling.seed_noise import Noise, measured_noise
 from corpusmill.scaling.slopes import Slope, slopes
 
-__all__ = ["VERSION", "Analysis", "AnalysisOptions", "analyse"]
+__all__ = ["VERSION", "Analysis", "AnalysisOptions", "Asked", "analyse"]
 
 VERSION = 1
 _FEWEST_DRAWS, _MOST_DRAWS = 200, 20_000
-_MOST_NAMED = 10  # missing cells in the notes
-_QUIET = 1e-7  # a relative spread between seeds that is none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,42 +112,47 @@ CONFIDENCE = 0.95
 """Of every interval. Verdicts share what is left of it among the panels."""
 
 
-def analyse(cells: pa.Table, options: AnalysisOptions | None = None) -> Analysis:
+def analyse(cells: pa.Table, options: AnalysisOptions | None = None, asked: Asked | None = None) -> Analysis:
     """All that a sweep's cells say.
+
+    Args:
+        asked: for what the sweep was to be, so that whole seeds that are missing are called so, and pools that are used
+            whole are known.
 
     Raises:
         InputError: if the table is none of cells, or a cell has a loss that no cell can have; it is named.
     """
     options = options or AnalysisOptions()
-    found = grids(cells)
+    found = grids(cells, asked)
     confidence = 1 - (1 - CONFIDENCE) / len(found)
     panels, runs = [], []
     for number, grid in enumerate(found):
         noise = measured_noise(grid, draws=options.draws, seed=options.seed + number)
         means = np.nanmean(grid.log_loss, axis=1) if noise is None else noise.means
-        panels.append(_panel(grid, means, noise, confidence))
+        panels.append(_panel(grid, means, noise, confidence, caveats.notes(grid, noise, asked)))
         runs.append(Run(grid=grid, means=means, noise=noise, confidence=confidence))
     agreement = Agreements(proxies=over_proxies(runs), sizes=over_sizes(runs))
     holes = sum(len(panel.missing) for panel in panels)
+    notes = [f"{holes} cells of the grid are missing; all else was analysed."] if holes else []
     return Analysis(
         version=VERSION,
         confidence=CONFIDENCE,
         draws=options.draws,
         seed=options.seed,
         conclusion=summary(panels, agreement),
-        notes=[f"{holes} cells of the grid are missing; all else was analysed."] if holes else [],
+        notes=[*notes, *caveats.absent_panels(found, asked)],
         panels=panels,
         agreement=agreement,
     )
 
 
-def _panel(grid: Grid, means: Floats, noise: Noise | None, confidence: float) -> Panel:
+def _panel(grid: Grid, means: Floats, noise: Noise | None, confidence: float, notes: list[str]) -> Panel:
     curve = control_curve(grid, noise)
     against = effects(grid, means, noise, confidence)
     better = {one.score for one in against if one.against == RANDOM and is_better(one)}
     steep: list[Slope] = []
     without: list[str] = []
-    if len(grid.sizes) > 1:
+    if len(grid.sizes) > 1 and not grid.is_level():
         steep, without = slopes(grid, curve, means, noise, confidence=confidence, shown=better)
     cells = _cells(grid, means, noise)
     return concluded(
@@ -159,7 +164,7 @@ def _panel(grid: Grid, means: Floats, noise: Noise | None, confidence: float) ->
             fractions=list(grid.fractions),
             scores=list(grid.scores),
             seeds=list(grid.seeds),
-            notes=[*_notes(grid, noise), *without],
+            notes=[*notes, *without],
             conclusion=[],
             claims=[],
             missing=[
@@ -171,10 +176,11 @@ def _panel(grid: Grid, means: Floats, noise: Noise | None, confidence: float) ->
             frontiers=[frontier(grid, score, means, noise) for score in grid.scores],
             control=None if curve is None else control(curve, means, noise),
             slopes=steep,
-            multipliers=[] if curve is None else multipliers(grid, curve, means, noise),
+            multipliers=[] if curve is None or grid.is_level() else multipliers(grid, curve, means, noise),
             effects=against,
             best=best_fractions(grid, means, noise, confidence),
-        )
+        ),
+        caveats.sentences(grid),
     )
 
 
@@ -230,32 +236,4 @@ def _curves(grid: Grid, cells: list[Mean]) -> list[Curve]:
                     high=[one.high for one in of if one.high is not None] if banded else None,
                 )
             )
-    return found
-
-
-def _notes(grid: Grid, noise: Noise | None) -> list[str]:
-    found = []
-    if len(grid.seeds) < 2:
-        found.append(f"one seed ({grid.seeds[0]}): no band; run more with `seeds`")
-    elif noise is None and np.isnan(grid.log_loss).any(axis=1).all():
-        found.append("no configuration has all its seeds: no band; run the missing cells")
-    elif noise is None:
-        found.append("the seeds give the same losses: no band; take pools smaller than the whole, or another proxy")
-    if len(grid.sizes) < 2:
-        found.append(f"one size ({grid.sizes[0]} tokens): no slope; name two `sizes` or more")
-    if RANDOM not in grid.scores:
-        found.append("no random control: what is the score's doing cannot be told from what fewer tokens do")
-    if ALL not in {one.score for one in grid.configurations}:
-        found.append("no cell keeps everything: pruning cannot be held against not pruning")
-    for one, seed in grid.missing[:_MOST_NAMED]:
-        found.append(f"missing: {one} at {one.size} tokens, seed {seed}; the rest was analysed")
-    if len(grid.missing) > _MOST_NAMED:
-        found.append(f"missing: {len(grid.missing) - _MOST_NAMED} more cells, all named under `missing`")
-    spread = np.nanmax(grid.log_loss, axis=1) - np.nanmin(grid.log_loss, axis=1)
-    quiet = [size for size in grid.sizes if noise is not None and np.median(spread[grid.of_size(size)]) < _QUIET]
-    found += [
-        f"at {size} tokens most seeds give the same loss: the pool is used whole, so bands there do not include what "
-        "another pool would have done"
-        for size in quiet
-    ]
     return found

@@ -166,9 +166,9 @@ def pair_threshold(grid: Grid, noise: Noise, confidence: float) -> float:
 
 
 def best_fractions(grid: Grid, means: Floats, noise: Noise | None, confidence: float) -> list[Best]:
-    """The best of each size; differences are adjusted for all pairs in all sizes."""
+    """The best of each size whose losses differ; differences are adjusted for all pairs in all sizes."""
     threshold = None if noise is None else pair_threshold(grid, noise, confidence)
-    return [_best(grid, size, means, noise, threshold) for size in grid.sizes]
+    return [_best(grid, size, means, noise, threshold) for size in grid.sizes if not grid.is_level(size)]
 
 
 def _best(grid: Grid, size: int, means: Floats, noise: Noise | None, threshold: float | None) -> Best:

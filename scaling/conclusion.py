@@ -7,6 +7,7 @@ is shown to be better than chance, so that this question does not count again.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from corpusmill.scaling.analysed import Agreements, Claims, Panel
@@ -39,15 +40,19 @@ def claims(panel: Panel) -> list[Claims]:
     return found
 
 
-def concluded(panel: Panel) -> Panel:
-    """The panel with its claims and its sentences."""
+def concluded(panel: Panel, caveats: list[str]) -> Panel:
+    """The panel with its claims and its sentences, `caveats` among them."""
     panel = replace(panel, claims=claims(panel))
+    if not panel.best:
+        return replace(panel, conclusion=[_level(panel), *caveats, *_unknown(panel)])
     sentences = [_score(panel, one) for one in panel.claims]
     sentences += [_best(panel, one) for one in panel.best]
+    level = sorted(set(panel.sizes) - {one.size for one in panel.best})
+    sentences += [f"A pool of {tokens(size)} tokens: losses do not differ, so none is the lowest." for size in level]
     sentences += [_slope(one, panel) for one in panel.slopes]
     sentences += [_multiplier(panel, one) for one in panel.claims if one.better_than_random]
     sentences = [sentence for sentence in sentences if sentence]
-    return replace(panel, conclusion=[*sentences, *_unknown(panel)])
+    return replace(panel, conclusion=[*sentences, *caveats, *_unknown(panel)])
 
 
 def summary(panels: list[Panel], agreement: Agreements) -> list[str]:
@@ -82,6 +87,22 @@ def tokens(number: float) -> str:
         if float(f"{number:.3g}") >= size:
             return f"{number / size:.3g}{unit}"
     return f"{number:.3g}"
+
+
+def listed(what: str, numbers: Collection[int]) -> str:
+    """Numbers in words.
+
+    >>> listed("seed", [2]), listed("seed", {2, 1})
+    ('seed 2', 'seeds 1, 2')
+    """
+    return f"{what}{'s' * (len(numbers) > 1)} {', '.join(map(str, sorted(numbers)))}"
+
+
+def _level(panel: Panel) -> str:
+    return (
+        f"All losses of a size are the same, to 7 digits ({panel.cells[0].loss:.4g} bits per byte): no fraction is the "
+        "best, and no score makes a difference; see whether the proxy measures what it trains."
+    )
 
 
 def _score(panel: Panel, claim: Claims) -> str:
@@ -187,9 +208,17 @@ def _times(one: Multiplier) -> Estimate:
 
 def _unknown(panel: Panel) -> list[str]:
     found = []
-    if len(panel.seeds) < 2:
+    lost = {one.seed for one in panel.missing} - {*panel.seeds}
+    if lost:
+        alone = "; of one seed there is no band, and nothing is shown" if len(panel.seeds) < 2 else ""
+        found.append(f"All cells of {listed('seed', lost)} are missing{alone}.")
+    elif len(panel.seeds) < 2:
         found.append("One seed: there is no band, and nothing is shown.")
-    if len(panel.sizes) < 2:
+    gone = [tokens(size) for size in sorted({one.size for one in panel.missing} - {*panel.sizes})]
+    if gone:
+        alone = "; of one size there is no slope, and no frontier over sizes" if len(panel.sizes) < 2 else ""
+        found.append(f"All cells of {' and '.join(gone)} tokens are missing{alone}.")
+    elif len(panel.sizes) < 2:
         found.append("One size: there is no slope, and no frontier over sizes.")
     if len(panel.seeds) > 1 and panel.noise is None:
         found.append("Seeds do not differ, or no configuration has two: there is no band, and nothing is shown.")

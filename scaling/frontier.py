@@ -20,7 +20,7 @@ import numpy as np
 
 from corpusmill.scaling.contract import ALL, RANDOM
 from corpusmill.scaling.fit import Estimate
-from corpusmill.scaling.grid import Floats, Grid, Integers
+from corpusmill.scaling.grid import SAME, Floats, Grid, Integers
 from corpusmill.scaling.seed_noise import Noise
 
 STEPS = 49
@@ -135,8 +135,10 @@ def estimate(value: float, drawn: Floats | None, confidence: float = 0.95) -> Es
 
 def _points(grid: Grid, curves: list[Integers], means: Floats) -> list[Point]:
     found: list[Point] = []
+    lowest = np.inf
     for i in sorted(np.concatenate(curves).tolist(), key=lambda i: (grid.kept_tokens[i], means[i])):
-        if not found or means[i] < np.log(found[-1].loss):
+        if means[i] < lowest - SAME:
+            lowest = means[i]
             one = grid.configurations[i]
             loss = float(np.exp(means[i]))
             found.append(Point(fraction=one.fraction, size=one.size, kept_tokens=float(grid.kept_tokens[i]), loss=loss))

@@ -7,7 +7,7 @@ what pruning does to it are both shares of it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,13 @@ from numpy.typing import NDArray
 from corpusmill.documents.errors import InputError
 from corpusmill.scaling.contract import ALL, CELLS, LOSS, RANDOM
 
+SAME = 1e-7
+"""A relative difference that counts as none: the rounding of float32."""
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 _KEY = ("pool", "proxy", "score", "fraction", "size", "seed")
 _POSITIVE = ("fraction", "size", "pool_tokens", "kept_tokens", "train_tokens", "epochs", "loss")
+_NUMBERS = ("loss", "pool_tokens", "kept_tokens", "train_tokens")
 _MOST_CELLS = 200_000
 _MOST_CONFIGURATIONS, _MOST_OF_A_SIZE = 1000, 150
 """Of one pool and proxy: all pairs of a size are compared, in thousands of draws."""
@@ -38,6 +41,19 @@ class Configuration:
 
     def __str__(self) -> str:
         return "keeping all" if self.score == ALL else f"{self.score} {self.fraction:.3g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a sweep was to be; `grid` in its sweep.json. Without it, what is wholly missing is not known to be so."""
+
+    sizes: tuple[int, ...]
+    seeds: tuple[int, ...]
+    treatments: tuple[tuple[str, float], ...]
+    """(score, fraction) of each cell of a size."""
+    proxies: tuple[str, ...]
+    pool_tokens: Mapping[str, int]
+    """Pool -> all its tokens that can be trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +73,10 @@ class Grid:
     kept_tokens: Floats
     """Of each configuration: the mean over seeds."""
     train_tokens: Floats
+    kept_of_cells: Floats
+    """In the shape of `log_loss`."""
+    pool_of_cells: Floats
+    """... tokens before pruning, as came out."""
     missing: tuple[tuple[Configuration, int], ...]
     """Cells that the grid should have and has not, with their seeds: of each curve, at each size."""
 
@@ -84,6 +104,11 @@ class Grid:
         """The numbers of the configurations of a size."""
         return np.array([i for i, one in enumerate(self.configurations) if one.size == size], np.int64)
 
+    def is_level(self, size: int | None = None) -> bool:
+        """Whether several configurations, of a size or all, have losses that do not differ."""
+        losses = self.log_loss if size is None else self.log_loss[self.of_size(size)]
+        return len(losses) > 1 and bool(np.nanmax(losses) - np.nanmin(losses) < SAME)
+
     def number(self, score: str, fraction: float, size: int) -> int | None:
         """Where a configuration stands; None if it is missing."""
         wanted = Configuration(size, score, fraction)
@@ -100,8 +125,8 @@ class Grid:
         return [self.curve(*kind) for kind in sorted(kinds, key=lambda kind: -kind[1])]
 
 
-def grids(cells: pa.Table) -> list[Grid]:
-    """One grid for each (pool, proxy), in the order of their names.
+def grids(cells: pa.Table, asked: Asked | None = None) -> list[Grid]:
+    """One grid for each (pool, proxy) that has cells, in the order of their names.
 
     Raises:
         InputError: if the table lacks columns, has no rows or too many, has a cell twice, or a value that no cell can
@@ -109,7 +134,7 @@ def grids(cells: pa.Table) -> list[Grid]:
     """
     table = _checked(cells)
     kinds = sorted({(row["pool"], row["proxy"]) for row in table.select(["pool", "proxy"]).to_pylist()})
-    return [_grid(table.filter((pc.field("pool") == a) & (pc.field("proxy") == b)), a, b) for a, b in kinds]
+    return [_grid(table.filter((pc.field("pool") == a) & (pc.field("proxy") == b)), a, b, asked) for a, b in kinds]
 
 
 def _checked(cells: pa.Table) -> pa.Table:
@@ -162,7 +187,7 @@ def _score_order(score: str) -> tuple[int, str]:
     return ({ALL: 0, RANDOM: 2}.get(score, 1), score)
 
 
-def _grid(table: pa.Table, pool: str, proxy: str) -> Grid:
+def _grid(table: pa.Table, pool: str, proxy: str, asked: Asked | None) -> Grid:
     rows = table.to_pylist()
     seeds = tuple(sorted({row["seed"] for row in rows}))
     found = {Configuration(row["size"], row["score"], row["fraction"]) for row in rows}
@@ -176,13 +201,14 @@ def _grid(table: pa.Table, pool: str, proxy: str) -> Grid:
         )
     shape = (len(ordered), len(seeds))
     domains = [name for name in table.schema.names if name.startswith(LOSS)]
-    values = {name: np.full(shape, np.nan) for name in ("loss", "kept_tokens", "train_tokens", *domains)}
+    values = {name: np.full(shape, np.nan) for name in (*_NUMBERS, *domains)}
     for row in rows:
         place = at[Configuration(row["size"], row["score"], row["fraction"])], seeds.index(row["seed"])
         for name, array in values.items():
             array[place] = np.nan if row[name] is None else row[name]
-    absent = [(one, seed) for one in ordered for j, seed in enumerate(seeds) if np.isnan(values["loss"][at[one], j])]
-    absent += [(one, seed) for one in _holes(found) for seed in seeds]
+    there = {(one, seed) for one in ordered for j, seed in enumerate(seeds) if not np.isnan(values["loss"][at[one], j])}
+    every = sorted(set(seeds).union(asked.seeds if asked else ()))
+    absent = [(one, seed) for one in _rectangle(found, asked) for seed in every if (one, seed) not in there]
     parameters = {row["parameters"] for row in rows if row["parameters"] is not None}
     return Grid(
         pool=pool,
@@ -194,6 +220,8 @@ def _grid(table: pa.Table, pool: str, proxy: str) -> Grid:
         domains={name.removeprefix(LOSS): values[name] for name in domains},
         kept_tokens=np.nanmean(values["kept_tokens"], axis=1),
         train_tokens=np.nanmean(values["train_tokens"], axis=1),
+        kept_of_cells=values["kept_tokens"],
+        pool_of_cells=values["pool_tokens"],
         missing=tuple(absent),
     )
 
@@ -202,10 +230,8 @@ def _order(one: Configuration) -> tuple[int, tuple[int, str], float]:
     return (one.size, _score_order(one.score), -one.fraction)
 
 
-def _holes(found: Iterable[Configuration]) -> list[Configuration]:
-    """Configurations that would make the grid rectangular: each curve at each size."""
-    there = set(found)
-    sizes = {one.size for one in there}
-    curves = {(one.score, one.fraction) for one in there}
-    full = {Configuration(size, score, fraction) for size in sizes for score, fraction in curves}
-    return sorted(full - there, key=_order)
+def _rectangle(found: Collection[Configuration], asked: Asked | None) -> list[Configuration]:
+    """What the grid should have: each curve at each size, of those that are there and those that were asked for."""
+    sizes = {one.size for one in found}.union(asked.sizes if asked else ())
+    curves = {(one.score, one.fraction) for one in found}.union(asked.treatments if asked else ())
+    return sorted((Configuration(size, *curve) for size in sizes for curve in curves), key=_order)

@@ -26,10 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from corpusmill.scaling.grid import Floats, Grid, Integers
+from corpusmill.scaling.grid import SAME, Floats, Grid, Integers
 
-SMALLEST = 1e-14
-"""Variance of a logarithm that counts as none: a relative difference of 1e-7, the rounding of float32."""
+SMALLEST = SAME**2
+"""Variance of a logarithm that counts as none."""
 _SLOPES = (-2.0, 0.5)
 """Of the logarithm of a variance against that of the size or the fraction; -1 where documents count by their number."""
 _USUAL_SLOPE, _SLOPE_SPREAD = -0.3, 0.3
@@ -69,7 +69,7 @@ def measured_noise(grid: Grid, *, draws: int, seed: int) -> Noise | None:
     filled, present = _filled(grid)
     configurations, seeds = filled.shape
     # Where a pool is used whole, all seeds may give one and the same loss. That is one look at it, not several.
-    copied = (np.ptp(filled, axis=1) < np.sqrt(SMALLEST)) & (present.sum(axis=1) > 1)
+    copied = (np.ptp(filled, axis=1) < SAME) & (present.sum(axis=1) > 1)
     taken = np.where(copied, 1, present.sum(axis=1))
     if taken.max() < 2:
         return None
