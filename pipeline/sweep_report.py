@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from corpusmill.documents.errors import UsageError
+from pydantic import TypeAdapter, ValidationError
+
+from corpusmill.documents.errors import DamagedRunError, UsageError
 from corpusmill.documents.shards import atomic_text
 from corpusmill.pipeline import sweep_tables as tables
 from corpusmill.pipeline.lock import locked
@@ -23,7 +25,7 @@ from corpusmill.pipeline.summary import table
 from corpusmill.pipeline.sweep_page import Results, incomplete, read_cells, read_results
 from corpusmill.pipeline.sweep_plots import plots_of, write_plots
 from corpusmill.pipeline.sweep_recipe import sweep_options
-from corpusmill.scaling.analysis import AnalysisOptions, analyse
+from corpusmill.scaling.analysis import AnalysisOptions, Asked, analyse
 from corpusmill.scaling.axes import short
 
 
@@ -38,11 +40,28 @@ def analyse_sweep(run: Path, folder: Path) -> None:
         UsageError: if there are no cells.
         DamagedRunError: if a file of the sweep cannot be read.
     """
-    analysis = analyse(read_cells(folder), AnalysisOptions()).as_dict()
+    analysis = analyse(read_cells(folder), AnalysisOptions(), _asked(folder / "sweep.json")).as_dict()
     atomic_text(folder / "analysis.json", json.dumps(analysis, indent=1, allow_nan=False) + "\n")
     results = read_results(folder)
     write_plots(folder, [(panel, plots_of(folder, panel, results.sweep["cells"])) for panel in analysis["panels"]])
     write_report(run)
+
+
+_ASKED = TypeAdapter(Asked)
+
+
+def _asked(path: Path) -> Asked | None:
+    """What the sweep was to be; None where its sweep.json does not say, as older ones do not."""
+    again = "`corpusmill sweep run` makes it anew"
+    try:
+        grid = json.loads(path.read_bytes()).get("grid")
+        return None if grid is None else _ASKED.validate_python(grid)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        place = ".".join(["grid", *map(str, first["loc"])])
+        raise DamagedRunError(f"{path}: {place}: {first['msg']}; {again}") from error
+    except (OSError, ValueError, AttributeError) as error:
+        raise DamagedRunError(f"{path}: cannot be read ({error}); {again}") from error
 
 
 def report_sweep(recipe: Recipe, file: Path | None = None) -> Results:
@@ -85,17 +104,22 @@ def sweep_as_text(folder: Path, width: int) -> str:
         DamagedRunError: if a file is missing or not what it should be.
     """
     results = read_results(folder)
-    blocks = [incomplete(results), "\n".join(_wrapped(results.analysis["conclusion"], width))]
-    for panel in results.analysis["panels"]:
+    analysis = results.analysis
+    blocks = [incomplete(results), *("\n".join(_wrapped(analysis[part], width)) for part in ("conclusion", "notes"))]
+    for panel in analysis["panels"]:
         name = f"{panel['pool']}, {panel['proxy']}"
         best = tables.best_table(panel)
         keep = [place for place, head in enumerate(best.head) if not head.startswith("not distinguishable")]
         rows = [[row[place] for place in keep] for row in best.rows]
-        lines = [f"Best fraction of each budget, {name}:", table([best.head[place] for place in keep], rows)]
-        lines.append("Not distinguishable from it:")
+        lines = []
+        if rows:
+            lines += [f"Best fraction of each budget, {name}:", table([best.head[place] for place in keep], rows)]
+            lines.append("Not distinguishable from it:")
         for one in panel["best"]:
             near = f"{short(one['size'])}: {tables.undistinguished(panel, one)}"
             lines += textwrap.wrap(near, width, initial_indent="  ", subsequent_indent="    ")
+        if panel["notes"]:
+            lines += [f"To bear in mind, {name}:", *_wrapped(panel["notes"], width)]
         blocks.append("\n".join(lines))
     run = folder.parent.parent
     blocks.append(f"report:   {run / 'report' / 'index.html'}\nplots:    {folder / 'plots'}")
