@@ -28,14 +28,18 @@ _OVERLAPPING = 0.5
 def notes(grid: Grid, noise: Noise | None, asked: Asked | None) -> list[str]:
     """What was found in a grid, each with its mend."""
     found = []
+    lost = {seed for _, seed in grid.missing} - {*grid.seeds}
+    gone = {one.size for one, _ in grid.missing} - {*grid.sizes}
     if len(grid.seeds) < 2:
-        found.append(f"one seed ({grid.seeds[0]}): no band; run more with `seeds`")
+        mend = "run those that are missing" if lost else "run more with `seeds`"
+        found.append(f"one seed ({grid.seeds[0]}): no band; {mend}")
     elif noise is None and np.isnan(grid.log_loss).any(axis=1).all():
         found.append("no configuration has all its seeds: no band; run the missing cells")
     elif noise is None:
         found.append("the seeds give the same losses: no band; take pools smaller than the whole, or another proxy")
     if len(grid.sizes) < 2:
-        found.append(f"one size ({grid.sizes[0]} tokens): no slope; name two `sizes` or more")
+        mend = "run those that are missing" if gone else "name two `sizes` or more"
+        found.append(f"one size ({grid.sizes[0]} tokens): no slope; {mend}")
     if RANDOM not in grid.scores:
         found.append("no random control: what is the score's doing cannot be told from what fewer tokens do")
     if ALL not in {one.score for one in grid.configurations}:
@@ -43,7 +47,7 @@ def notes(grid: Grid, noise: Noise | None, asked: Asked | None) -> list[str]:
     off = _off(grid)
     if (off > _OFF).any():
         found.append(f"{int((off > _OFF).sum())} cells are off their size or fraction by more than 5 %: {_worst(grid)}")
-    return [*found, *_missing(grid), *_overlaps(grid, noise, asked)]
+    return [*found, *_missing(grid, lost, gone), *_overlaps(grid, noise, asked)]
 
 
 def sentences(grid: Grid) -> list[str]:
@@ -95,10 +99,8 @@ def _worst(grid: Grid) -> str:
     )
 
 
-def _missing(grid: Grid) -> list[str]:
-    """All cells of a seed, a size or a treatment in one note each, and the others by name."""
-    seeds, sizes = {seed for _, seed in grid.missing} - {*grid.seeds}, {one.size for one, _ in grid.missing}
-    sizes -= {*grid.sizes}
+def _missing(grid: Grid, seeds: set[int], sizes: set[int]) -> list[str]:
+    """Cells by name, but for all those of `seeds` and `sizes`, and of a treatment, which have one note each."""
     kinds = {(one.score, one.fraction) for one, _ in grid.missing}
     kinds -= {(one.score, one.fraction) for one in grid.configurations}
     found = [f"missing: all cells of {listed('seed', seeds)}"] if seeds else []

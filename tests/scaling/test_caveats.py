@@ -50,6 +50,7 @@ def test_all_seeds_but_one_missing_is_not_one_seed_asked_for():
         "All cells of seeds 1, 2 are missing; of one seed there is no band, and nothing is shown."
     )
     assert not any(sentence.startswith("One seed") for sentence in panel.conclusion)
+    assert panel.notes[0] == "one seed (0): no band; run those that are missing"
 
 
 def test_a_size_and_a_treatment_that_are_missing_altogether_are_called_missing():
@@ -63,6 +64,7 @@ def test_a_size_and_a_treatment_that_are_missing_altogether_are_called_missing()
         "missing: all cells of a 0.2; the rest was analysed",
     ]
     assert len(panel.missing) == 3 * (9 + 9 + 1)
+    assert panel.notes[0] == "one size (1000000 tokens): no slope; run those that are missing"
     assert "All cells of 2M and 4M tokens are missing; of one size there is no slope" in " ".join(panel.conclusion)
 
 
