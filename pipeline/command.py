@@ -334,13 +334,13 @@ def report_of_a_sweep(
     as_json: AsJson = False,
 ) -> None:
     """Analyse the cells of a sweep anew; write its plots and the run's report."""
-    from corpusmill.pipeline.sweep_report import report_sweep, results_as_data, sweep_as_text
+    from corpusmill.pipeline.sweep_report import report_as_text, report_sweep, results_as_data
 
     results = report_sweep(_recipe(recipe, overrides, runs), file)
     if as_json:
         _print_json(results_as_data(results))
     else:
-        typer.echo(sweep_as_text(results.folder, _width()))
+        typer.echo(report_as_text(results, _width()))
 
 
 @app.command()

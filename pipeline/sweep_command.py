@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from corpusmill.documents.printable import printable_line
 from corpusmill.pipeline.progress import duration
 from corpusmill.pipeline.summary import counted, table
 from corpusmill.pipeline.sweeping import SweepResult, SweepStatus
@@ -60,11 +61,20 @@ def status_as_text(status: SweepStatus) -> str:
 
 
 def result_as_text(result: SweepResult, width: int) -> str:
-    """What a sweep came to."""
+    """What a sweep came to: first what failed, then, unless all did, what the others have shown."""
     from corpusmill.pipeline.sweep_report import sweep_as_text
 
-    failed = f"{counted(len(result.failed), 'cell')} failed; run the same command again\n" if result.failed else ""
-    return failed + sweep_as_text(result.folder, width)
+    if not result.failed:
+        return sweep_as_text(result.folder, width)
+    asked = sum(cost.cells for cost in result.costs)
+    first = result.failed[0]
+    told = printable_line(str(first.error).strip().splitlines()[-1])
+    failed = (
+        f"{len(result.failed):,} of {counted(asked, 'cell')} failed; mend the cause, then run the same command again: "
+        f"it tries only these. The first:\n  {first.task.key}: {told}\n"
+        f"What they left: {result.folder / 'cells'}"
+    )
+    return failed if len(result.failed) == asked else f"{failed}\n\n{sweep_as_text(result.folder, width)}"
 
 
 def _prefixed(flops: float | None) -> str:

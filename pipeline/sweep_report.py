@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from corpusmill.pipeline import sweep_tables as tables
 from corpusmill.pipeline.lock import locked
 from corpusmill.pipeline.recipe import Recipe
 from corpusmill.pipeline.report import write_report
+from corpusmill.pipeline.run import read_manifest
 from corpusmill.pipeline.summary import table
-from corpusmill.pipeline.sweep_page import Results, incomplete, read_cells, read_results
+from corpusmill.pipeline.sweep_page import Results, incomplete, is_earlier, read_cells, read_results
 from corpusmill.pipeline.sweep_plots import plots_of, write_plots
 from corpusmill.pipeline.sweep_recipe import sweep_options
 from corpusmill.scaling.analysis import AnalysisOptions, Asked, analyse
 from corpusmill.scaling.axes import short
+from corpusmill.scaling.sweep_options import SweepOptions
 
 
 def analyse_sweep(run: Path, folder: Path) -> None:
@@ -83,7 +86,22 @@ def report_sweep(recipe: Recipe, file: Path | None = None) -> Results:
     unusable = "the run's folder cannot be written ({reason}); mend its rights"
     with locked(run, str(run), taken=taken, unusable=unusable):
         analyse_sweep(run, folder)
-    return read_results(folder)
+    results = read_results(folder)
+    return replace(results, remarks=tuple(_remarks(results, options, read_manifest(run).get("content_hash"))))
+
+
+def _remarks(results: Results, options: SweepOptions, content: str | None) -> Iterator[str]:
+    """That they are not of this recipe, or not of the run as it is now."""
+    told = results.sweep.get("options")
+    made = told if isinstance(told, dict) else {}
+    asked = json.loads(json.dumps(asdict(options)))
+    others = [key for key, value in asked.items() if key != "name" and made.get(key, value) != value]
+    again = "`corpusmill sweep run` makes them anew"
+    if others:
+        differ = "differs" if len(others) == 1 and not others[0].endswith("s") else "differ"
+        yield f"These are the results of an earlier recipe: {' and '.join(others)} {differ}; {again}"
+    if is_earlier(results, content):
+        yield f"These results were made from an earlier state of this run; {again}"
 
 
 def results_as_data(results: Results) -> dict[str, Any]:
@@ -93,8 +111,14 @@ def results_as_data(results: Results) -> dict[str, Any]:
         "folder": str(results.folder),
         "report": str(run / "report" / "index.html"),
         "plots": [str(path) for path in sorted((results.folder / "plots").glob("*.svg"))],
+        "remarks": list(results.remarks),
         **results.analysis,
     }
+
+
+def report_as_text(results: Results, width: int) -> str:
+    """What `corpusmill sweep report` prints: whether it is of another recipe, then what the sweep came to."""
+    return "\n\n".join([*results.remarks, sweep_as_text(results.folder, width)])
 
 
 def sweep_as_text(folder: Path, width: int) -> str:
