@@ -37,7 +37,7 @@ def test_a_seed_that_is_missing_altogether_is_called_missing():
     panel = found.panels[0]
     assert len(panel.missing) == 3 * 9
     assert {one.seed for one in panel.missing} == {1}
-    assert [note for note in panel.notes if "missing" in note] == [
+    assert [note for note in panel.notes if note.startswith("missing")] == [
         "missing: all cells of seed 1; the rest was analysed"
     ]
     assert "All cells of seed 1 are missing." in panel.conclusion
@@ -58,7 +58,7 @@ def test_a_size_and_a_treatment_that_are_missing_altogether_are_called_missing()
         return row["size"] == 1_000_000 and (row["score"], row["fraction"]) != ("a", 0.2)
 
     panel = analyse(changed(left), OPTIONS, asked()).panels[0]
-    assert [note for note in panel.notes if "missing" in note] == [
+    assert [note for note in panel.notes if note.startswith("missing")] == [
         "missing: all cells of 2000000 tokens; the rest was analysed",
         "missing: all cells of 4000000 tokens; the rest was analysed",
         "missing: all cells of a 0.2; the rest was analysed",
