@@ -93,6 +93,12 @@ def _section_or_why(folder: Path, content: str | None) -> dict[str, Any]:
     return {"name": folder.name, "unreadable": why}
 
 
+def overall_conclusion(analysis: Mapping[str, Any]) -> list[str]:
+    """What an analysis concludes beside what it says of single panels."""
+    told = {f"{panel['pool']}, {panel['proxy']}: {one}" for panel in analysis["panels"] for one in panel["conclusion"]}
+    return [sentence for sentence in analysis["conclusion"] if sentence not in told]
+
+
 def is_earlier(results: Results, content: str | None) -> bool:
     """Whether they were made when the run had other curated documents; not where nobody knows."""
     made_from = results.sweep.get("run")
@@ -101,9 +107,8 @@ def is_earlier(results: Results, content: str | None) -> bool:
 
 def _section(results: Results, content: str | None) -> dict[str, Any]:
     analysis = results.analysis
-    told = {f"{panel['pool']}, {panel['proxy']}: {one}" for panel in analysis["panels"] for one in panel["conclusion"]}
     apart = len(analysis["panels"]) > 1  # then what is said of one panel stands with it
-    overall = [sentence for sentence in analysis["conclusion"] if not (apart and sentence in told)]
+    overall = overall_conclusion(analysis) if apart else analysis["conclusion"]
     return {
         "name": results.folder.name,
         "earlier": is_earlier(results, content),

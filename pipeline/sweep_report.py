@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,14 @@ from corpusmill.pipeline.recipe import Recipe
 from corpusmill.pipeline.report import write_report
 from corpusmill.pipeline.run import read_manifest
 from corpusmill.pipeline.summary import table
-from corpusmill.pipeline.sweep_page import Results, incomplete, is_earlier, read_cells, read_results
+from corpusmill.pipeline.sweep_page import (
+    Results,
+    incomplete,
+    is_earlier,
+    overall_conclusion,
+    read_cells,
+    read_results,
+)
 from corpusmill.pipeline.sweep_plots import plots_of, write_plots
 from corpusmill.pipeline.sweep_recipe import sweep_options
 from corpusmill.scaling.analysis import AnalysisOptions, Asked, analyse
@@ -122,32 +129,38 @@ def report_as_text(results: Results, width: int) -> str:
 
 
 def sweep_as_text(folder: Path, width: int) -> str:
-    """What a sweep came to, for the terminal.
+    """What a sweep came to, for the terminal: each pool and proxy below its own heading, then what is said of all.
 
     Raises:
         DamagedRunError: if a file is missing or not what it should be.
     """
     results = read_results(folder)
     analysis = results.analysis
-    blocks = [incomplete(results), *("\n".join(_wrapped(analysis[part], width)) for part in ("conclusion", "notes"))]
+    blocks = [incomplete(results)]
     for panel in analysis["panels"]:
-        name = f"{panel['pool']}, {panel['proxy']}"
-        best = tables.best_table(panel)
-        keep = [place for place, head in enumerate(best.head) if not head.startswith("not distinguishable")]
-        rows = [[row[place] for place in keep] for row in best.rows]
-        lines = []
-        if rows:
-            lines += [f"Best fraction of each budget, {name}:", table([best.head[place] for place in keep], rows)]
-            lines.append("Not distinguishable from it:")
-        for one in panel["best"]:
-            near = f"{short(one['size'])}: {tables.undistinguished(panel, one)}"
-            lines += textwrap.wrap(near, width, initial_indent="  ", subsequent_indent="    ")
-        if panel["notes"]:
-            lines += [f"To bear in mind, {name}:", *_wrapped(panel["notes"], width)]
-        blocks.append("\n".join(lines))
+        blocks += _panel_blocks(panel, width)
+    overall = _wrapped([*overall_conclusion(analysis), *analysis["notes"]], width)
+    blocks.append("\n".join(["Of the whole sweep:", *overall]) if overall else "")
     run = folder.parent.parent
     blocks.append(f"report:   {run / 'report' / 'index.html'}\nplots:    {folder / 'plots'}")
     return "\n\n".join(block for block in blocks if block)
+
+
+def _panel_blocks(panel: Mapping[str, Any], width: int) -> Iterator[str]:
+    name = f"{panel['pool']}, {panel['proxy']}"
+    yield "\n".join([name, "-" * len(name), *_wrapped(panel["conclusion"], width)])
+    best = tables.best_table(panel)
+    keep = [place for place, head in enumerate(best.head) if not head.startswith("not distinguishable")]
+    rows = [[row[place] for place in keep] for row in best.rows]
+    if rows:
+        lines = ["Best fraction of each budget:", table([best.head[place] for place in keep], rows)]
+        lines.append("Not distinguishable from it:")
+        for one in panel["best"]:
+            near = f"{short(one['size'])}: {tables.undistinguished(panel, one)}"
+            lines += textwrap.wrap(near, width, initial_indent="  ", subsequent_indent="    ")
+        yield "\n".join(lines)
+    if panel["notes"]:
+        yield "\n".join(["To bear in mind:", *_wrapped(panel["notes"], width)])
 
 
 def _wrapped(sentences: Sequence[str], width: int) -> list[str]:

@@ -48,7 +48,7 @@ def test_the_terminal_tells_of_a_lost_seed_and_of_pools_that_overlap(run: Path) 
     for words in (
         "- All cells of seed 2 are missing.",
         "- 10 cells of the grid are missing; all else was analysed.",
-        "To bear in mind, ngram:",
+        "To bear in mind:",
         "- missing: all cells of seed 2; the rest was analysed",
         "- at 4000000 tokens each seed's pool is 80% of all there is, so any two share at least 75% of their tokens",
     ):

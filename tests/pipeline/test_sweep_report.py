@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import json
 import os
+import re
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -164,13 +165,18 @@ def test_plots_are_files_of_their_own_and_old_ones_go(run: Path) -> None:
 def test_the_text_has_the_conclusion_the_best_fractions_and_the_page(run: Path) -> None:
     text = sweep_as_text(run / "scaling" / "sweep", 100)
     assert max(map(len, text.splitlines())) <= 120
-    assert "Best fraction of each budget, web, ngram:" in text
-    assert "Best fraction of each budget, web, small:" in text
     assert "quality 40%" in text
     assert str(run / "report" / "index.html") in text
-    told = json.loads((run / "scaling" / "sweep" / "analysis.json").read_text())["conclusion"]
-    whole = " ".join(text.split())
-    assert all(" ".join(sentence.split()) in whole for sentence in told)
+    analysis = json.loads((run / "scaling" / "sweep" / "analysis.json").read_text())
+    _, *parts, last = re.split(
+        "^web, ngram\n-{10}$|^web, small\n-{10}$|^Of the whole sweep:$", text, flags=re.MULTILINE
+    )
+    for panel, part in zip(analysis["panels"], parts, strict=True):
+        assert "Best fraction of each budget:" in part
+        told = " ".join(part.split())
+        assert all(f"- {' '.join(sentence.split())}" in told for sentence in panel["conclusion"])
+    assert "web: ngram and small at 4M tokens rank" in " ".join(last.split())
+    assert text.count("web, small") == 2, "the heading, and how its sizes agree"
 
 
 def test_cells_that_are_not_there_are_told_of(run: Path, small_run: Any, tmp_path: Path) -> None:
@@ -287,7 +293,7 @@ def test_results_of_an_earlier_recipe_or_run_are_reported_with_that_word(small_r
         (folder / "sweep.json").write_text(json.dumps({**sweep, "options": made, "run": made_from}))
         results = report_sweep(recipe)
         assert results_as_data(results)["remarks"] == remarks
-        assert report_as_text(results, 100).startswith("\n\n".join([*remarks, "- "]))
+        assert report_as_text(results, 100).startswith("\n\n".join([*remarks, "web, ngram\n"]))
 
 
 def failed(folder: Path, cells: int, of: int) -> SweepResult:
