@@ -280,7 +280,7 @@ def run_a_sweep(
     as_json: AsJson = False,
 ) -> None:
     """Prune the pools of a run that has ended, train proxies on what is left, and tell what it was worth."""
-    from corpusmill.pipeline.sweep_command import costs_as_data, costs_as_text, result_as_text
+    from corpusmill.pipeline.sweep_command import costs_as_text, result_as_data, result_as_text
     from corpusmill.pipeline.sweeping import run_sweep
     from corpusmill.pipeline.working import cores, working
 
@@ -297,7 +297,7 @@ def run_a_sweep(
     if result is None:
         raise typer.Exit(3)
     if as_json:
-        _print_json({"folder": str(result.folder), "cost": costs_as_data(result.costs), "ran": result.ran})
+        _print_json(result_as_data(result))
     elif result.ran:
         typer.echo(result_as_text(result, _width()))
     raise typer.Exit(result.exit_code)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from corpusmill.documents.printable import printable_line
+from corpusmill.pipeline.manifest import failures
 from corpusmill.pipeline.progress import duration
 from corpusmill.pipeline.summary import counted, table
 from corpusmill.pipeline.sweeping import SweepResult, SweepStatus
@@ -36,17 +38,14 @@ def costs_as_text(costs: Sequence[CellCost], workers: int) -> str:
     return table(["proxy", "cells", "tokens to train on", "FLOPs", "about"], rows)
 
 
-def costs_as_data(costs: Sequence[CellCost]) -> list[dict[str, Any]]:
-    return [
-        {
-            "proxy": cost.proxy,
-            "cells": cost.cells,
-            "train_tokens": cost.train_tokens,
-            "flops": cost.flops,
-            "seconds": cost.seconds,
-        }
-        for cost in costs
-    ]
+def result_as_data(result: SweepResult) -> dict[str, Any]:
+    """What a sweep cost and where its results are, for machines."""
+    return {
+        "folder": str(result.folder),
+        "ran": result.ran,
+        "cost": [asdict(cost) for cost in result.costs],
+        "failed": failures(result.failed),
+    }
 
 
 def status_as_text(status: SweepStatus) -> str:

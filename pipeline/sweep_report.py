@@ -7,6 +7,7 @@ report/index.html               of the run; pipeline/sweep_page.py is the sweep'
 
 from __future__ import annotations
 
+import contextlib
 import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ from corpusmill.pipeline.sweep_page import (
 )
 from corpusmill.pipeline.sweep_plots import plots_of, write_plots
 from corpusmill.pipeline.sweep_recipe import sweep_options
+from corpusmill.pipeline.sweeping import collect_results
 from corpusmill.scaling.analysis import AnalysisOptions, Asked, analyse
 from corpusmill.scaling.axes import short
 from corpusmill.scaling.sweep_options import SweepOptions
@@ -75,7 +77,7 @@ def _asked(path: Path) -> Asked | None:
 
 
 def report_sweep(recipe: Recipe, file: Path | None = None) -> Results:
-    """What `corpusmill sweep report` does: analyses the cells that are there, whatever else the recipe asks for.
+    """What `corpusmill sweep report` does: analyses the cells that are there, those of a stopped sweep included.
 
     Args:
         file: with the sweep's options, instead of the recipe's `sweep`.
@@ -87,11 +89,14 @@ def report_sweep(recipe: Recipe, file: Path | None = None) -> Results:
     options = sweep_options(recipe, file)
     run = recipe.runs / recipe.name
     folder = run / "scaling" / options.name
-    if not (folder / "cells.parquet").is_file():
-        raise UsageError(f"{folder}: has no cells (cells.parquet); `corpusmill sweep run` makes them")
     taken = "process {process} is at work in this folder; wait for it"
     unusable = "the run's folder cannot be written ({reason}); mend its rights"
     with locked(run, str(run), taken=taken, unusable=unusable):
+        # Of a run that has changed since, the cells that there were are shown, with a remark.
+        with contextlib.suppress(UsageError):
+            collect_results(recipe, file)
+        if not (folder / "cells.parquet").is_file():
+            raise UsageError(f"{folder}: no cell of this recipe's sweep is done; `corpusmill sweep run` makes them")
         analyse_sweep(run, folder)
     results = read_results(folder)
     return replace(results, remarks=tuple(_remarks(results, options, read_manifest(run).get("content_hash"))))

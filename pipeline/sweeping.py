@@ -289,7 +289,10 @@ def write_results(grid: Grid, ended: Sequence[Outcome], content_hash: str) -> No
 
 def _tell(run: Path, folder: Path) -> None:
     """Analyses the sweep, and writes its plots and the run's page."""
+    from corpusmill.pipeline.report import write_report
     from corpusmill.pipeline.sweep_report import analyse_sweep
 
     if (folder / "cells.parquet").exists():
         analyse_sweep(run, folder)
+    else:
+        write_report(run)

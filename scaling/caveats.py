@@ -46,7 +46,9 @@ def notes(grid: Grid, noise: Noise | None, asked: Asked | None) -> list[str]:
         found.append("no cell keeps everything: pruning cannot be held against not pruning")
     off = _off(grid)
     if (off > _OFF).any():
-        found.append(f"{int((off > _OFF).sum())} cells are off their size or fraction by more than 5 %: {_worst(grid)}")
+        count = int((off > _OFF).sum())
+        cells = "1 cell is off its" if count == 1 else f"{count} cells are off their"
+        found.append(f"{cells} size or fraction by more than 5 %: {_worst(grid)}")
     return [*found, *_missing(grid, lost, gone), *_overlaps(grid, noise, asked)]
 
 

@@ -245,7 +245,7 @@ def sweeping(folder: Path, small_run: Any) -> Path:
 def test_the_command_analyses_anew_what_is_there(small_run: Any, tmp_path: Path) -> None:
     recipe = load_recipe(sweeping(tmp_path, small_run))
     run = recipe.runs / recipe.name
-    with pytest.raises(UsageError, match=r"has no cells .*`corpusmill sweep run` makes them"):
+    with pytest.raises(UsageError, match=r"no cell of this recipe's sweep is done; `corpusmill sweep run` makes them"):
         report_sweep(recipe)
     folder = write_sweep(run / "scaling" / "sweep", made_sweeps.cells(**GRID | {"proxies": ("ngram",)}))
     data = results_as_data(report_sweep(recipe))

@@ -20,7 +20,8 @@ from corpusmill.pipeline.progress import PlainProgress
 from corpusmill.pipeline.recipe import Recipe, load_recipe
 from corpusmill.pipeline.run import run_recipe
 from corpusmill.pipeline.sweep_command import status_as_text
-from corpusmill.pipeline.sweeping import SweepResult, SweepStatus, collect_results, run_sweep, sweep_status
+from corpusmill.pipeline.sweep_report import report_sweep
+from corpusmill.pipeline.sweeping import SweepResult, SweepStatus, run_sweep, sweep_status
 
 SYLLABLES = ["ba", "ce", "di", "fo", "gu", "la", "me", "ni", "po", "ru", "sta", "ver"]
 SWEEP: dict[str, Any] = {
@@ -186,7 +187,7 @@ def test_what_is_done_of_a_stopped_sweep_can_be_collected(folder: Path) -> None:
         (result.folder / path).unlink()
     for marker in sorted((result.folder / "tasks").glob("*.json"))[:5]:
         marker.unlink()
-    collect_results(recipe_in(folder, {"name": "stopped"}))
+    assert report_sweep(recipe_in(folder, {"name": "stopped"})).analysis["panels"]
     assert len(pq.read_table(result.folder / "cells.parquet")) == 7
     told = json.loads((result.folder / "sweep.json").read_text())
     assert (told["asked"], len(told["cells"])) == (12, 7)
