@@ -105,7 +105,7 @@ def _models(ask: Ask, plans: Sequence[Plan]) -> str:
         if ask.inference_tokens:
             row += [
                 f"{plan.training_flops + plan.inference_flops:.2e}",
-                "" if plan.change is None else f"{-100 * plan.change:.1f} %",
+                "" if plan.change is None else f"{-100 * plan.change:z.1f} %",
             ]
         rows.append(row)
     laws = {plan.law.name: plan.law for plan in plans}

@@ -5,7 +5,7 @@ constants answers it by itself, with up to three plans:
 
     as asked        where two of the four fix the model and its tokens
     optimal         the least loss for those FLOPs, or the fewest FLOPs for that loss or size (scaling/published.py)
-    with inference  the fewest FLOPs of training and inference for the loss of the plan before
+    with inference  the fewest FLOPs of training and inference for the loss of the first of these
                     (scaling/inference_aware.py)
 
 The data of a plan are judged in three steps, each by its own paper:
@@ -31,7 +31,7 @@ from corpusmill.documents.errors import UsageError
 from corpusmill.mix.quality_law import LANGUAGE_MODEL
 from corpusmill.mix.selection import effective_units
 from corpusmill.scaling.hardware import Bill, Rental
-from corpusmill.scaling.inference_aware import INFERENCE_FLOPS, InferenceOptimum, cheapest_for_loss
+from corpusmill.scaling.inference_aware import INFERENCE_FLOPS, cheapest_for_loss
 from corpusmill.scaling.published import BESIROGLU, HOFFMANN, TRAINING_FLOPS, ChinchillaLaw
 from corpusmill.scaling.repeated import MUENNIGHOFF, tokens_worth
 
@@ -191,7 +191,7 @@ class Plan:
     inference_flops: float
     """2 N for each token of inference."""
     change: float | None
-    """Of all FLOPs, relative to the least training for this loss; only with inference."""
+    """Of all FLOPs, relative to the plan whose loss this is: as asked, else optimal; only with inference."""
     beyond: tuple[str, ...]
     """What lies outside of the range that the law was fitted on."""
     supply: Supply | None
@@ -263,7 +263,8 @@ def _plans(ask: Ask, law: ChinchillaLaw) -> list[Plan]:
     plans.append(_plan(ask, law, Kind.OPTIMAL, *optimum))
     if ask.inference_tokens:
         best = cheapest_for_loss(law, plans[0].loss, ask.inference_tokens)
-        plans.append(_plan(ask, law, Kind.INFERENCE, best.parameters, best.tokens, best))
+        change = best.flops / (plans[0].training_flops + plans[0].inference_flops) - 1
+        plans.append(_plan(ask, law, Kind.INFERENCE, best.parameters, best.tokens, change))
     return plans
 
 
@@ -298,7 +299,7 @@ def _optimum(ask: Ask, law: ChinchillaLaw) -> tuple[float, float]:
 
 
 def _plan(
-    ask: Ask, law: ChinchillaLaw, kind: Kind, parameters: float, tokens: float, best: InferenceOptimum | None = None
+    ask: Ask, law: ChinchillaLaw, kind: Kind, parameters: float, tokens: float, change: float | None = None
 ) -> Plan:
     flops = TRAINING_FLOPS * parameters * tokens
     return Plan(
@@ -309,7 +310,7 @@ def _plan(
         loss=law.loss(parameters, tokens),
         training_flops=flops,
         inference_flops=INFERENCE_FLOPS * parameters * ask.inference_tokens,
-        change=None if best is None else best.change,
+        change=change,
         beyond=tuple(str(beyond) for beyond in law.beyond(parameters, tokens)),
         supply=None if ask.unique is None else supply(ask, law, parameters, tokens, ask.unique),
         bill=None if ask.rental is None else ask.rental.bill(flops),

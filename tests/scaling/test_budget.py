@@ -73,6 +73,18 @@ def test_with_inference_the_loss_stays_and_the_flops_are_sardanas() -> None:
 
 
 @pytest.mark.parametrize(
+    ("parameters", "tokens", "inference", "change"), [(3e9, 6e11, 2e12, 0), (70e9, 1e11, 1e11, -0.54)]
+)
+def test_what_is_saved_is_saved_of_the_model_asked(
+    parameters: float, tokens: float, inference: float, change: float
+) -> None:
+    asked, _, best = solve(besiroglu(parameters=parameters, tokens=tokens, inference_tokens=inference))
+    total = [plan.training_flops + plan.inference_flops for plan in (asked, best)]
+    assert best.change == pytest.approx(total[1] / total[0] - 1)
+    assert best.change == pytest.approx(change, abs=5e-3)
+
+
+@pytest.mark.parametrize(
     ("unique", "verdict", "short_by"),
     [
         (2e12, Verdict.SUFFICES, 0),
