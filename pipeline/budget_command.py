@@ -174,21 +174,21 @@ def dataset_tokens(folder: Path) -> tuple[float, float | None, str]:
 
 
 def _amount(text: str | None, option: str, *, zero: bool = False) -> float | None:
-    if text is None or (zero and text.strip() == "0"):
-        return None
-    return read_amount(text, option)
+    return None if text is None else read_amount(text, option, zero=zero)
 
 
 def _laws(text: str) -> tuple[ChinchillaLaw, ...]:
-    if text.strip().lower() == BOTH:
-        return BESIROGLU, HOFFMANN
-    names = [name.strip().lower() for name in text.split(",") if name.strip()]
-    for name in names:
-        if name not in LAWS:
+    found: dict[str, ChinchillaLaw] = {}
+    for name in (name.strip().lower() for name in text.split(",") if name.strip()):
+        if name == BOTH:
+            found |= {law.name: law for law in (BESIROGLU, HOFFMANN)}
+        elif name in LAWS:
+            found[name] = LAWS[name]
+        else:
             close = nearest(name, [*LAWS, BOTH])
             mend = f"did you mean {close}?" if close else f"there are {', '.join(LAWS)} and {BOTH}"
             raise UsageError(f"--constants: {name!r} is no published set; {mend}")
-    return tuple(LAWS[name] for name in dict.fromkeys(names))
+    return tuple(found.values())
 
 
 def _rental(options: Options) -> Rental | None:

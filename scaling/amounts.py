@@ -9,16 +9,21 @@ from corpusmill.documents.errors import UsageError
 
 _LETTERS = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
 _UNITS = (("T", 1e12), ("B", 1e9), ("M", 1e6), ("K", 1e3))
-_NUMBER = re.compile(r"([0-9][0-9_,]*\.?[0-9]*|\.[0-9]+)(e\+?[0-9]{1,2})?\s*([KMGBT]?)", re.IGNORECASE | re.ASCII)
+_WHOLE = r"[1-9][0-9]{0,2}(?:,[0-9]{3})+|[0-9]+(?:_[0-9]+)*"
+_BEHIND = r"(e\+?[0-9]{1,2})?\s*([KMGBT]?)"
+_NUMBER = re.compile(rf"((?:{_WHOLE})(?:\.[0-9]*)?|\.[0-9]+){_BEHIND}", re.IGNORECASE | re.ASCII)
+_DECIMAL_COMMA = re.compile(rf"[0-9]*,[0-9]+{_BEHIND}", re.IGNORECASE | re.ASCII)
 _SIGNIFICANT = 3
 
 
-def read_amount(text: str, what: str) -> float:
+def read_amount(text: str, what: str, *, zero: bool = False) -> float:
     """The number that a text says.
 
     Args:
-        text: digits, with `_` or `,` between them, an exponent, and one of the letters K, M, B (or G) and T behind.
+        text: digits, with `_` between them or `,` between thousands, an exponent, and one of the letters K, M, B (or G)
+            and T behind. A comma is no decimal point.
         what: the option, for the error.
+        zero: whether 0 is an amount, too.
 
     Raises:
         UsageError: if it is no such number, or not above 0.
@@ -28,10 +33,12 @@ def read_amount(text: str, what: str) -> float:
     """
     found = _NUMBER.fullmatch(text.strip())
     if found is None:
+        if _DECIMAL_COMMA.fullmatch(text.strip()):
+            raise UsageError(f"{what}: {text!r}: a comma only parts thousands; write {text.strip().replace(',', '.')}")
         raise UsageError(f"{what}: {text!r} is no amount; write it as 7e9, 7B, 500M or 2T")
     digits, exponent, letter = found.groups()
     value = float(re.sub("[_,]", "", digits) + (exponent or "")) * _LETTERS.get(letter.upper(), 1)
-    if not 0 < value < math.inf:
+    if value == math.inf or (value == 0 and not zero):
         raise UsageError(f"{what}: {text!r} is not above 0 or too large; write such as 7e9, 7B, 500M or 2T")
     return value
 

@@ -76,6 +76,17 @@ def test_amounts_can_be_written_in_letters() -> None:
     assert told("--params", "7B", "--inference-tokens", "2T", "--unique-tokens", "500B", "--q", ".8") == told(*ISSUE)
 
 
+def test_both_may_stand_beside_another_set_of_constants() -> None:
+    constants = told("--params", "7B", "--constants", "both,sardana")["constants"]
+    assert list(constants) == ["besiroglu", "hoffmann", "sardana"]
+    assert list(told("--params", "7B", "--constants", "hoffmann,BOTH")["constants"]) == ["hoffmann", "besiroglu"]
+
+
+def test_no_inference_may_be_written_in_any_way() -> None:
+    for zero in ("0", "0.0", "0T"):
+        assert told("--params", "7B", "--inference-tokens", zero) == told("--params", "7B")
+
+
 def test_the_verdict_is_plain() -> None:
     _, out, _ = answer("--params", "7B", "--tokens", "1T", "--unique-tokens", "400B", "--constants", "besiroglu")
     assert "besiroglu, as asked: the data suffices with 2.50 epochs" in out
@@ -174,6 +185,8 @@ def test_a_sweeps_fractions_stand_beside_the_plan(tmp_path: Path) -> None:
         (["--params", "7B", "--gpus", "8"], "--gpus: says nothing without --hardware"),
         (["--params", "7B", "--constants", "hofman"], "did you mean hoffmann"),
         (["--params", "7B", "--constants", "gpt"], "there are besiroglu"),
+        (["--params", "7,5B"], "write 7.5B"),
+        (["--params", "7B", "--constants", "both,gpt"], "'gpt' is no published set; there are besiroglu"),
         (["--params", "7B", "--constants", ","], "--constants: none named"),
         (["--params", "7B", "--unique-tokens", "1T", "--dataset", "."], "leave one out"),
         (["--table", "--range", "1:1e60"], "more than 60 rows"),

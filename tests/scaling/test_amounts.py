@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +25,9 @@ from corpusmill.scaling.amounts import amount, read_amount, read_range
         ("12k", 12_000),
         ("7_000_000", 7e6),
         ("7,000,000", 7e6),
+        ("7,500B", 7.5e12),
+        ("1,234.5M", 1.2345e9),
+        ("7.", 7),
         ("1E22", 1e22),
         ("1e+22", 1e22),
         (" 3 ", 3),
@@ -33,11 +38,33 @@ def test_amounts_are_read_as_they_are_written(text: str, value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "B", "-7B", "7X", "nan", "inf", "1e-3", "7 B B", "7\u212a", "0", "0B", "1e9e9", "7\n8"]
+    "text",
+    [
+        *("", "B", "-7B", "7X", "nan", "inf", "1e-3", "7 B B", "7\u212a", "0", "0B", "1e9e9", "7\n8", "7_B", "7__0"),
+        *("7,", "7,000,00", "7,000_000", "7000,000,000", "1.234,5B"),
+    ],
 )
 def test_what_is_no_amount_is_refused_with_the_option(text: str) -> None:
     with pytest.raises(UsageError, match="--params: "):
         read_amount(text, "--params")
+
+
+@pytest.mark.parametrize(
+    ("text", "mend"),
+    [("7,5B", "7.5B"), ("0,500B", "0.500B"), ("1,5e12", "1.5e12"), (",5T", ".5T"), ("1,2345", "1.2345")],
+)
+def test_a_decimal_comma_is_refused_with_the_point_that_is_meant(text: str, mend: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"--params: {text!r}: a comma only parts thousands; write {mend}")):
+        read_amount(text, "--params")
+
+
+def test_zero_is_an_amount_only_where_it_may_be_one() -> None:
+    for text in ("0", "0.0", "0B", "0e9", ".0"):
+        assert read_amount(text, "--x", zero=True) == 0
+    with pytest.raises(UsageError, match=r"--x: '0\.0' is not above 0"):
+        read_amount("0.0", "--x")
+    with pytest.raises(UsageError, match="too large"):
+        read_amount("9" * 400, "--x", zero=True)
 
 
 @given(st.floats(1, 1e30))
