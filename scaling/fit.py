@@ -23,7 +23,8 @@ from corpusmill.scaling.intervals import Draws, bootstrap, profile, simulate
 
 FEW_GROUPS = 8
 """Groups below which a bootstrap over them is said to be too narrow."""
-LARGEST_DRAWS = 20_000
+FEWEST_DRAWS, LARGEST_DRAWS = 100, 20_000
+"""Of fewer, percentiles 2.5 and 97.5 are chance: of two draws they can leave out the estimate itself."""
 FEW_STARTS = 200
 """Of more starts, only the best quarter goes on after the first steps."""
 _FIRST_STEPS = 12
@@ -201,13 +202,14 @@ def solve(
         delta: where Huber's loss turns from squares to sizes; infinite for least squares.
         weights: of the points; 1 each where None.
         groups: points of one group are drawn together by the bootstrap.
-        draws: of the bootstrap; for least squares, whose intervals are profiles, of simulated losses, for the intervals
-            of predictions.
+        draws: of the bootstrap, 100 or more; for least squares, whose intervals are profiles, of simulated losses, for
+            the intervals of predictions, or 0 for none.
         seed: of the draws.
         steps: of the descent from each start.
 
     Raises:
-        InputError: if there are fewer points than parameters, or a loss or weight is no positive number.
+        InputError: if there are fewer points than parameters, too few or too many draws, or a loss or weight is no
+            positive number.
     """
     observed = np.log(checked(law, "loss", losses))
     count = len(observed)
@@ -217,9 +219,11 @@ def solve(
             f"({', '.join(parameter.name for parameter in parameters)}); add runs, or fit a law with fewer"
         )
     if draws == 0 and np.isfinite(delta):
-        raise InputError(f"{law}: with delta = {delta:g}, intervals come from the bootstrap alone; give draws > 0")
-    if not 0 <= draws <= LARGEST_DRAWS:
-        raise InputError(f"{law}: {draws:,} draws; ask for 0 to {LARGEST_DRAWS:,}")
+        raise InputError(
+            f"{law}: with delta = {delta:g}, intervals come from the bootstrap alone; give {FEWEST_DRAWS} draws or more"
+        )
+    if draws and not FEWEST_DRAWS <= draws <= LARGEST_DRAWS:
+        raise InputError(f"{law}: {draws:,} draws; ask for {FEWEST_DRAWS} to {LARGEST_DRAWS:,}, fewer hold no interval")
     given = np.ones(count) if weights is None else checked(law, "weight", weights, count)
     if groups is not None and len(groups) != count:
         raise InputError(f"{law}: {len(groups)} groups for {count} losses; give one for each run")

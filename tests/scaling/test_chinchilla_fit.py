@@ -81,7 +81,7 @@ def test_there_are_the_starts_of_the_paper() -> None:
 
 def test_one_model_size_is_flat_in_its_parameters_and_not_in_those_of_the_data() -> None:
     sizes, data = grid([1e8], np.geomspace(1e8, 1e11, 12).tolist())
-    fit = fit_chinchilla(sizes, data, planted(sizes, data), draws=30)
+    fit = fit_chinchilla(sizes, data, planted(sizes, data), draws=100)
     assert fit.warnings[0].startswith(
         "The surface is flat: N is only ever 1e+08, so A, alpha and E cannot be told apart"
     )
@@ -91,7 +91,7 @@ def test_one_model_size_is_flat_in_its_parameters_and_not_in_those_of_the_data()
 
 def test_one_number_of_tokens_is_flat_in_the_parameters_of_the_data() -> None:
     sizes, data = grid(np.geomspace(1e7, 1e10, 12).tolist(), [1e10])
-    fit = fit_chinchilla(sizes, data, planted(sizes, data), draws=30)
+    fit = fit_chinchilla(sizes, data, planted(sizes, data), draws=100)
     assert fit.warnings[0].startswith(
         "The surface is flat: D is only ever 1e+10, so B, beta and E cannot be told apart"
     )
@@ -102,7 +102,7 @@ def test_one_number_of_tokens_is_flat_in_the_parameters_of_the_data() -> None:
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others() -> None:
     sizes, data = grid([1e7, 1e8, 1e9], [1e8, 1e9, 1e10, 1e11])
     losses = planted(sizes, data)
-    first, again, other = (fit_chinchilla(sizes, data, losses, draws=20, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (fit_chinchilla(sizes, data, losses, draws=100, seed=seed) for seed in (1, 1, 2))
     assert first.estimates == again.estimates
     assert first.estimates["A"].value == other.estimates["A"].value
     assert first.estimates["A"].high != other.estimates["A"].high
@@ -112,7 +112,7 @@ def test_largest_losses_are_left_out_and_named() -> None:
     sizes, data = grid([1e7, 1e8, 1e9], [1e8, 1e9, 1e10, 1e11])
     losses = planted(sizes, data)
     losses[[3, 7]] = 9.0, 8.0
-    fit = fit_chinchilla(sizes, data, losses, drop_largest=2, draws=20)
+    fit = fit_chinchilla(sizes, data, losses, drop_largest=2, draws=100)
     assert fit.dropped == (3, 7)
     assert len(fit.residuals) == 10
     assert fit.value("E") == pytest.approx(1.8172, rel=0.05)

@@ -54,7 +54,7 @@ TOKENS, QUALITY = (column.ravel() for column in np.meshgrid(np.repeat([1e8, 1e9,
 
 def test_the_published_law_of_quality_is_found_again() -> None:
     losses = np.array([LANGUAGE_MODEL.loss(*row) for row in zip(TOKENS, QUALITY, strict=True)])
-    fit = fit_quality_at_size(TOKENS, QUALITY, losses, draws=50)
+    fit = fit_quality_at_size(TOKENS, QUALITY, losses, draws=100)
     law = fit.constants("again")
     assert law.loss(1e8, 1.0) == pytest.approx(4.418, abs=5e-4)
     assert law.loss(1e8, 0.5) == pytest.approx(4.732, abs=5e-4)
@@ -77,7 +77,7 @@ def test_the_law_of_quality_is_found_in_noise_at_one_size_and_at_three() -> None
 
 
 def test_one_quality_tells_no_gamma_and_none_is_above_one() -> None:
-    fit = fit_quality_at_size(TOKENS, np.ones(len(TOKENS)), noisy(1441.51 / TOKENS**0.396 + 3.439, 3), draws=30)
+    fit = fit_quality_at_size(TOKENS, np.ones(len(TOKENS)), noisy(1441.51 / TOKENS**0.396 + 3.439, 3), draws=100)
     assert fit.warnings[0].startswith("The surface is flat: Q is only ever 1, so gamma cannot be told; that takes 2")
     assert fit.estimates["gamma"].low is None
     assert fit.estimates["beta"].covers(0.396)
@@ -90,7 +90,7 @@ REPEATED = np.array([MUENNIGHOFF.loss(*row) for row in zip(*RUNS, strict=True)])
 
 
 def test_the_published_law_of_repetition_is_found_again() -> None:
-    fit = fit_repetition(*RUNS, REPEATED, unrepeated=MUENNIGHOFF.unrepeated, draws=20)
+    fit = fit_repetition(*RUNS, REPEATED, unrepeated=MUENNIGHOFF.unrepeated, draws=100)
     assert fit.value("R_D") == pytest.approx(15.387756, rel=1e-6)
     assert fit.value("R_N") == pytest.approx(5.309743, rel=1e-6)
     losses = fit.predict(N=[6.34e9, 8.67e9], D=[242e9, 178e9], U=25e9, extrapolate=True)
@@ -106,6 +106,6 @@ def test_the_law_of_repetition_is_found_in_noise() -> None:
 def test_runs_that_repeat_nothing_tell_nothing_of_repetition() -> None:
     sizes, data, _ = RUNS
     losses = MUENNIGHOFF.unrepeated.E + 0 * sizes + 0.5
-    fit = fit_repetition(sizes, data, data, losses, unrepeated=MUENNIGHOFF.unrepeated, draws=20)
+    fit = fit_repetition(sizes, data, data, losses, unrepeated=MUENNIGHOFF.unrepeated, draws=100)
     assert "The surface is flat: R_D changes no loss at these points." in fit.warnings
     assert fit.estimates["R_D"].low is None

@@ -93,7 +93,7 @@ def test_predictions_have_intervals_that_hold_the_truth() -> None:
     assert min(hits) >= 36
     alone = fit_power_law(X, noisy(2 + 40 * X**-0.28, 1))
     assert alone.predict_interval(x=2e7).low is None
-    assert alone.estimates == fit_power_law(X, noisy(2 + 40 * X**-0.28, 1), draws=50).estimates
+    assert alone.estimates == fit_power_law(X, noisy(2 + 40 * X**-0.28, 1), draws=100).estimates
 
 
 CURVES = np.tile(["web", "books"], 8)
@@ -118,9 +118,9 @@ def test_curves_share_what_they_are_told_to() -> None:
         return float(estimate.high - estimate.low)
 
     assert width(both, "web") < width(apart, "web")
-    drawn = fit(share=["E"], draws=40).curves["books"]
+    drawn = fit(share=["E"], draws=100).curves["books"]
     assert drawn.draws is not None
-    assert drawn.draws.shape == (40, 3)
+    assert drawn.draws.shape == (100, 3)
     assert np.median(drawn.draws, axis=0) == pytest.approx([drawn.value(name) for name in ("A", "alpha", "E")], rel=0.1)
 
 
