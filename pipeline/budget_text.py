@@ -13,7 +13,8 @@ from corpusmill.scaling import inference_aware, pruned
 from corpusmill.scaling.amounts import amount
 from corpusmill.scaling.budget import PENALTY_SOURCE, QUALITY_SOURCE, Ask, Kind, Plan, Supply, Verdict
 from corpusmill.scaling.hardware import Rental
-from corpusmill.scaling.pruned import PanelBudget
+from corpusmill.scaling.pruned import PanelBudget, Pruned
+from corpusmill.scaling.repeated import MUENNIGHOFF
 
 WIDTH = 100
 _FAR = 10.0
@@ -225,11 +226,7 @@ def _panel(panel: PanelBudget, told: Told) -> str:
     notes = [
         f"Sweep {_printable(panel.sweep)} of {_printable(panel.pool)}, proxy {_printable(panel.proxy)}, at its budget "
         f"nearest to yours: {amount(panel.tokens)} tokens. What is kept is not assumed to have a higher Q",
-        *(
-            f"{100 * one.fraction:.3g} % is {one.standing} by {_printable(', '.join(one.scores))}"
-            for one in panel.fractions
-            if one.scores and one.fraction < 1
-        ),
+        *(_standing(panel, one) for one in panel.fractions if one.scores and one.fraction < 1),
     ]
     if not panel.same_tokens:
         notes.append(
@@ -251,9 +248,27 @@ def _panel(panel: PanelBudget, told: Told) -> str:
     return _part(head, rows, notes)
 
 
+def _all_is_as_good(panel: PanelBudget) -> bool:
+    return any(one.fraction == 1 and one.standing == "within noise" for one in panel.fractions)
+
+
+def _standing(panel: PanelBudget, one: Pruned) -> str:
+    """Of a fraction with a score that is the best, or not told apart from it."""
+    kept = f"{100 * one.fraction:.3g} % is"
+    if one.standing != "best":
+        return f"{kept} {one.standing} by {_printable(', '.join(one.scores))}"
+    others = [_printable(score) for score in one.scores if score != panel.best_score]
+    others += ["keeping all"] if _all_is_as_good(panel) else []
+    said = f"{kept} best by {_printable(panel.best_score)}"
+    if not others:
+        return said
+    return f"{said}; {' and '.join(others)} {'is' if len(others) == 1 else 'are'} not told apart from it"
+
+
 def _fraction_verdicts(panel: PanelBudget, told: Told) -> list[str]:
+    """What to keep; nothing where keeping all is not told apart from the best."""
     best = next((one for one in panel.fractions if one.standing == "best"), None)
-    if best is None:
+    if best is None or _all_is_as_good(panel):
         return []
     return [
         f"Keeping {100 * best.fraction:.3g} %, the sweep's best: {_label(plan)}: {_verdict(told.ask, plan, supply)}"
@@ -303,6 +318,9 @@ def _verdict(ask: Ask, plan: Plan, supply: Supply) -> str:
         said = f"the data suffices ({100 * supply.epochs:.3g} % of it is read)"
     elif supply.verdict is Verdict.REPEATED:
         said = f"the data suffices with {_epochs(supply.epochs)} epochs"
+    elif supply.verdict is Verdict.POOR:
+        missing = "quality" if supply.epochs < MUENNIGHOFF.ceiling else "new tokens"
+        said = f"short of {missing}: after {_epochs(supply.epochs)} epochs it is worth {amount(supply.clean)} of Q 1"
     else:
         said = (
             f"short by {amount(supply.short_by)} unique tokens: {amount(plan.tokens)} would take "
@@ -313,9 +331,12 @@ def _verdict(ask: Ask, plan: Plan, supply: Supply) -> str:
     extra = supply.equal_tokens / plan.tokens
     if extra < _MORE:
         return said
+    epochs = supply.equal_tokens / supply.unique
+    if epochs > ask.max_epochs:
+        return f"{said}; the full loss would take {_epochs(epochs)} epochs, more than the {ask.max_epochs:g} allowed"
     return (
         f"{said}; for the full loss of {plan.loss:.3f}, train on {amount(supply.equal_tokens)} "
-        f"({_epochs(supply.equal_tokens / supply.unique)} epochs, {extra:.3g} times the FLOPs)"
+        f"({_epochs(epochs)} epochs, {extra:.3g} times the FLOPs)"
     )
 
 

@@ -60,6 +60,7 @@ class Verdict(StrEnum):
     SUFFICES = "suffices"
     REPEATED = "suffices with repetition"
     SHORT = "short"
+    POOR = "not worth it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,9 +164,10 @@ class Supply:
     equal_tokens: float | None
     """Tokens to train on, repetitions included, to be worth the plan's tokens of quality 1; None: none are enough."""
     verdict: Verdict
-    """Whether the plan's tokens can be had in the passes allowed."""
+    """Short: the plan's tokens cannot be had in the passes allowed. Not worth it: after no number of passes is the data
+    worth the plan's tokens of quality 1."""
     short_by: float
-    """Unique tokens that are missing for that; 0 where none are."""
+    """Unique tokens that are missing for the passes allowed; 0 where none are."""
     advised: tuple[float, float] | None
     """Parameters and tokens that Muennighoff's law has for these FLOPs and this data; None where nothing repeats."""
     saturated: bool
@@ -233,6 +235,13 @@ def supply(ask: Ask, law: ChinchillaLaw, parameters: float, tokens: float, uniqu
     epochs = tokens / unique
     flops = TRAINING_FLOPS * parameters * tokens
     repeated, short = epochs > _WHOLE, epochs > _WHOLE * ask.max_epochs
+    equal_tokens = tokens_worth(tokens / worth, unique)
+    if short:
+        verdict = Verdict.SHORT
+    elif equal_tokens is None:
+        verdict = Verdict.POOR
+    else:
+        verdict = Verdict.REPEATED if repeated else Verdict.SUFFICES
     return Supply(
         unique=unique,
         epochs=epochs,
@@ -244,8 +253,8 @@ def supply(ask: Ask, law: ChinchillaLaw, parameters: float, tokens: float, uniqu
         ),
         penalty=MUENNIGHOFF.penalty(parameters, tokens, unique),
         ceiling=MUENNIGHOFF.ceiling * unique * worth,
-        equal_tokens=tokens_worth(tokens / worth, unique),
-        verdict=Verdict.SHORT if short else Verdict.REPEATED if repeated else Verdict.SUFFICES,
+        equal_tokens=equal_tokens,
+        verdict=verdict,
         short_by=tokens / ask.max_epochs - unique if short else 0.0,
         advised=MUENNIGHOFF.optimum(flops, unique) if repeated else None,
         saturated=repeated and MUENNIGHOFF.saturated(flops, unique),

@@ -103,6 +103,8 @@ class PanelBudget:
     """The sweep's budget that is nearest to the plans'."""
     factor: float
     """How many times the first plan's tokens are more than that."""
+    best_score: str
+    """That stands best there, at the fraction that does; `all` where everything is kept."""
     same_tokens: bool
     """Whether the sweep trained on equally many tokens whatever was kept, as a plan does."""
     fractions: tuple[Pruned, ...]
@@ -156,6 +158,7 @@ def panel_budgets(ask: Ask, plans: Sequence[Plan], analyses: dict[str, Analysis]
                         proxy=panel.proxy,
                         tokens=nearest.tokens,
                         factor=plans[0].tokens / nearest.tokens,
+                        best_score=nearest.score,
                         same_tokens=nearest.train_tokens is not None,
                         fractions=tuple(
                             _pruned(ask, plans, ask.unique, fraction, nearest)

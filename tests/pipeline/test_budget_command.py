@@ -96,6 +96,22 @@ def test_the_verdict_is_plain() -> None:
     assert "besiroglu, as asked: the data suffices with 10.0 epochs" in out
 
 
+def test_a_verdict_advises_no_more_epochs_than_are_allowed() -> None:
+    asked = ("--params", "7B", "--tokens", "400B", "--constants", "besiroglu", "--unique-tokens")
+    flat = " ".join(answer(*asked, "100B")[1].split())
+    assert "with 4.00 epochs; the full loss would take 4.34 epochs, more than the 4 allowed" in flat
+    flat = " ".join(answer(*asked, "100B", "--epochs-max", "5")[1].split())
+    assert "for the full loss of 2.118, train on 434B (4.34 epochs, 1.08 times the FLOPs)" in flat
+
+
+def test_data_that_no_number_of_epochs_makes_worth_it_does_not_suffice() -> None:
+    asked = ("--params", "7B", "--tokens", "400B", "--constants", "besiroglu", "--unique-tokens")
+    flat = " ".join(answer(*asked, "500B", "--q", ".01")[1].split())
+    assert "as asked: short of quality: after 0.80 epochs it is worth 3.77B of Q 1; no number of epochs" in flat
+    flat = " ".join(answer(*asked, "20B", "--epochs-max", "30")[1].split())
+    assert "as asked: short of new tokens: after 20.0 epochs it is worth" in flat
+
+
 def test_a_loss_on_far_too_little_data_is_said_to_be_extrapolated() -> None:
     _, out, _ = answer("--params", "1B", "--unique-tokens", "1M", "--constants", "besiroglu")
     assert "16.4M tokens are 50 times below the least of the fit" in " ".join(out.split())
@@ -168,6 +184,29 @@ def test_a_sweeps_fractions_stand_beside_the_plan(tmp_path: Path) -> None:
     assert "2404.07177" in flat
     assert "what kept less was trained on less" in flat
     assert told(*arguments)["sweeps"][0]["factor"] == pytest.approx(1e5)
+
+
+def swept(folder: Path, *near: tuple[str, float]) -> str:
+    """What is said of 2T tokens on 1T after a sweep whose best is quality at .8, not told apart from `near`."""
+    folder = folder / "scaling" / "s"
+    folder.mkdir(parents=True)
+    best = {"size": 10**11, "train_tokens": 10**11, "score": "quality", "fraction": 0.8}
+    best["not_distinguishable"] = [{"score": score, "fraction": kept} for score, kept in (("quality", 0.8), *near)]
+    panel = {"pool": "web", "proxy": "ngram", "fractions": [0.6, 0.8, 1.0], "best": [best]}
+    (folder / "analysis.json").write_text(json.dumps({"version": 1, "panels": [panel]}))
+    _, out, _ = answer("--params", "7B", "--tokens", "2T", "--unique-tokens", "1T", "--run", str(folder.parents[1]))
+    return " ".join(out.split())
+
+
+def test_what_a_sweep_does_not_tell_from_its_best_is_not_called_best(tmp_path: Path) -> None:
+    flat = swept(tmp_path / "a", ("quality", 0.6), ("random", 0.8), ("all", 1.0))
+    assert "80 % is best by quality; random and keeping all are not told apart from it" in flat
+    assert "60 % is within noise by quality" in flat
+    assert "the sweep's best" not in flat
+    flat = swept(tmp_path / "b", ("random", 0.8))
+    assert "80 % is best by quality; random is not told apart from it" in flat
+    assert "Keeping 80 %, the sweep's best: besiroglu, as asked: the data suffices with 2.50 epochs" in flat
+    assert "told apart" not in swept(tmp_path / "c")
 
 
 @pytest.mark.parametrize(

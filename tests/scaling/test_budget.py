@@ -132,6 +132,10 @@ def test_where_no_number_of_passes_is_enough_it_is_said() -> None:
     assert found is not None
     assert found.equal_tokens is None
     assert found.saturated is False
+    assert found.verdict is Verdict.SHORT
+    poor = only(besiroglu(parameters=7e9, tokens=4e11, unique=5e11, quality=0.01), Kind.ASKED).supply
+    assert poor is not None
+    assert (poor.equal_tokens, poor.verdict, poor.short_by) == (None, Verdict.POOR, 0)
     tiny = only(besiroglu(parameters=7e9, tokens=1e13, unique=1e7), Kind.ASKED).supply
     assert tiny is not None
     assert tiny.saturated

@@ -62,6 +62,7 @@ def test_the_sweeps_nearest_budget_speaks_and_its_distance_is_told(run: Path) ->
     (panel,) = panel_budgets(ask, solve(ask)[:1], read_analyses(run))
     assert panel.tokens == 2e9  # tokens trained on, not the pool's size
     assert panel.factor == pytest.approx(500)
+    assert panel.best_score == "quality"
     assert panel.same_tokens
     assert [one.standing for one in panel.fractions] == ["within noise", "best", "worse"]
     assert [one.scores for one in panel.fractions] == [("all",), ("quality",), ()]
