@@ -42,6 +42,8 @@ QUALITY_SOURCE = "Subramanyam et al. 2025, arXiv:2510.03313, Huber fit of the la
 _CONTRADICTION = 0.05
 """By how much 6 · parameters · tokens may differ from FLOPs that are named, too."""
 _NOTHING = "nothing to solve: give --params, --tokens, --flops or --loss, such as --params 7B"
+_ROUNDING = 1e-9
+"""A loss above its floor by no more than this share of it has too few digits left to be solved for."""
 _WHOLE = 1.005
 """Epochs that count as one pass, and what may be too much of the passes allowed."""
 
@@ -109,6 +111,10 @@ class Ask:
                 f"--q: {self.quality!r} is not in (0, 1]; Q is the share of tokens that are neither corrupted nor "
                 "redundant, as `corpusmill score` measures it"
             )
+        if self.unique is not None and self.known_quality < 1 and self.unique * self.quality_worth < 1:
+            raise UsageError(
+                f"--q: {self.quality!r} leaves less than one token of Q 1 of {self.unique:.3g}; Q is a share such as .8"
+            )
         if not 1 <= self.max_epochs < math.inf:
             raise UsageError(f"--epochs-max: {self.max_epochs!r} is no number of passes; 1 repeats nothing")
         if not self.laws:
@@ -139,6 +145,12 @@ class Ask:
     def known_quality(self) -> float:
         """Q, or 1 where nobody knows."""
         return 1.0 if self.quality is None else self.quality
+
+    @property
+    def quality_worth(self) -> float:
+        """Q^(γ/β): tokens of quality 1 that a token of this quality is worth."""
+        worth: float = self.known_quality ** (LANGUAGE_MODEL.gamma / LANGUAGE_MODEL.beta)
+        return worth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +222,7 @@ def solve(ask: Ask) -> tuple[Plan, ...]:
     """The plans of each law, in the order of the laws; each law's last plan is the one to follow.
 
     Raises:
-        UsageError: if a law cannot reach the loss that is asked.
+        UsageError: if a law cannot reach the loss that is asked, or cannot tell a plan's loss from its floor.
 
     >>> for plan in solve(Ask(parameters=7e9, inference_tokens=2e12, laws=(BESIROGLU,))):
     ...     print(f"{plan.kind}: {plan.parameters:.3g} parameters, {plan.tokens:.3g} tokens")
@@ -228,7 +240,7 @@ def solve_range(ask: Ask, sizes: Sequence[float]) -> tuple[tuple[Plan, ...], ...
 
 def supply(ask: Ask, law: ChinchillaLaw, parameters: float, tokens: float, unique: float) -> Supply:
     """What `unique` tokens of the asked quality are to a training on `tokens`."""
-    worth = ask.known_quality ** (LANGUAGE_MODEL.gamma / LANGUAGE_MODEL.beta)
+    worth = ask.quality_worth
     used = min(unique, tokens)
     effective = effective_units(used, tokens)
     clean = effective * worth
@@ -271,10 +283,20 @@ def _plans(ask: Ask, law: ChinchillaLaw) -> list[Plan]:
         optimum = _optimum(ask, law)
     plans.append(_plan(ask, law, Kind.OPTIMAL, *optimum))
     if ask.inference_tokens:
+        _check_above_floor(plans[0])
         best = cheapest_for_loss(law, plans[0].loss, ask.inference_tokens)
         change = best.flops / (plans[0].training_flops + plans[0].inference_flops) - 1
         plans.append(_plan(ask, law, Kind.INFERENCE, best.parameters, best.tokens, change))
     return plans
+
+
+def _check_above_floor(plan: Plan) -> None:
+    if plan.loss - plan.law.E < _ROUNDING * plan.loss:
+        raise UsageError(
+            f"--inference-tokens: {plan.parameters:.3g} parameters on {plan.tokens:.3g} tokens have a loss too near to "
+            f"{plan.law.E:.4f}, the floor of {plan.law.name}, to look for a cheaper model of it; ask for a smaller "
+            "model or a higher loss, or leave it out"
+        )
 
 
 def _asked_model(ask: Ask, law: ChinchillaLaw) -> tuple[float, float] | None:

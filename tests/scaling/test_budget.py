@@ -173,6 +173,11 @@ def test_a_range_has_each_size_once_for_each_set_with_the_plan_to_follow() -> No
         ({"parameters": 7e9, "inference_tokens": -1.0}, "--inference-tokens"),
         ({"parameters": 7e9, "quality": 0.0}, "--q: 0.0"),
         ({"parameters": 7e9, "quality": 1.1}, "--q: 1.1"),
+        (
+            {"parameters": 7e9, "unique": 5e11, "quality": 1e-300},
+            r"--q: 1e-300 leaves less than one token.*5e\+11; Q is",
+        ),
+        ({"parameters": 7e9, "unique": 5e11, "quality": 5e-324}, "--q: 5e-324 leaves less than one token"),
         ({"parameters": 7e9, "quality": math.nan}, "--q: nan"),
         ({"parameters": 7e9, "max_epochs": 0.5}, "--epochs-max"),
         ({"parameters": 7e9, "laws": ()}, "--constants"),
@@ -187,6 +192,17 @@ def test_a_loss_out_of_reach_names_the_set_that_cannot() -> None:
     with pytest.raises(UsageError, match=r"besiroglu.*1\.8172"):
         solve(Ask(loss=1.75))
     assert solve(Ask(loss=1.75, laws=(HOFFMANN,)))
+
+
+def test_a_loss_that_is_its_floor_is_not_blamed_on_a_question_that_named_none() -> None:
+    with pytest.raises(
+        UsageError, match=r"^--inference-tokens: 1e\+90 parameters.*1\.8172, the floor of besiroglu.*smaller"
+    ):
+        solve(besiroglu(parameters=1e90, inference_tokens=1e90))
+    assert solve(besiroglu(parameters=1e90))
+    for parameters in (1e20, 1e30):
+        first, best = solve(besiroglu(parameters=parameters, inference_tokens=1e30))
+        assert best.loss == pytest.approx(first.loss)
 
 
 @given(
