@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from corpusmill.documents.errors import InputError
 from corpusmill.scaling.descent import Floats
-from corpusmill.scaling.diagnosis import Need, Parameter
+from corpusmill.scaling.diagnosis import Apart, Need, Parameter
 from corpusmill.scaling.fit import Fit, checked, grid, ratio_spans, solve, spans
 from corpusmill.scaling.log_sum import LogSum, terms
 from corpusmill.scaling.published import ChinchillaLaw, FitRange
@@ -42,6 +42,7 @@ NEEDS = (
     Need(input="N", values=3, parameters=("A", "alpha", "E")),
     Need(input="D", values=3, parameters=("B", "beta", "E")),
 )
+APARTS = (Apart(inputs=("N", "D"), parameters=("A", "B", "E", "alpha", "beta")),)
 STARTS = grid(
     np.arange(0.0, 30.0, 5.0),
     np.arange(0.0, 30.0, 5.0),
@@ -57,16 +58,21 @@ class ChinchillaFit(Fit):
     """A fit whose inputs are N (parameters) and D (tokens).
 
     dropped  rows of the data that were left out as the largest losses
+    flat     those of the warnings that say what the points cannot tell apart
     """
 
     dropped: tuple[int, ...] = ()
+    flat: tuple[str, ...] = ()
 
     def constants(self, name: str = "own fit") -> ChinchillaLaw:
         """As a set of constants for a budget, which knows its range.
 
         Raises:
-            UsageError: if the surface is flat and an exponent is 0.
+            InputError: if the surface is flat: one of many sets of constants would say what is best.
+            UsageError: if an exponent is 0.
         """
+        if self.flat:
+            raise InputError(f"{LAW}: these points give no constants for a budget. {' '.join(self.flat)}")
         return ChinchillaLaw(
             A=self.value("A"),
             B=self.value("B"),
@@ -123,6 +129,7 @@ def fit_chinchilla(
         STARTS,
         inputs=inputs,
         needs=NEEDS,
+        aparts=APARTS,
         delta=delta,
         groups=None if groups is None else np.asarray(groups)[kept],
         draws=draws,
@@ -140,6 +147,7 @@ def fit_chinchilla(
         draws=solution.draws,
         formula=chinchilla_formula,
         dropped=tuple(dropped.tolist()),
+        flat=solution.flat,
     )
 
 

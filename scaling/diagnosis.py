@@ -1,8 +1,9 @@
 """What the points of a fit cannot tell, in plain sentences.
 
-A surface is **flat** where parameters can change together without changing a loss. Two tests: an input takes fewer
-values than the law needs (two model sizes cannot tell a floor from a slope), and an eigenvector of the correlations
-between the law's derivatives at the optimum has next to no eigenvalue.
+A surface is **flat** where parameters can change together without changing a loss. Three tests: an input takes fewer
+values than the law needs (two model sizes cannot tell a floor from a slope); two inputs rise together (where all runs
+have 20 tokens a parameter, whatever N explains, D explains as well, and the terms can change places); and an
+eigenvector of the correlations between the law's derivatives at the optimum has next to no eigenvalue.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from corpusmill.scaling.descent import Floats
 FLAT = 1e-7
 """Share of the largest eigenvalue below which one counts as none. On points that tell all of them apart, Chinchilla's
 five parameters have 2e-5; where all models have one size, 1e-16."""
+TOGETHER = 0.99
+"""Correlation of logarithms from which two inputs rise together. Planted laws at 30 sizes from 6e7 to 1e10, noise of
+.3 %: at 1, .9999 and .9995, 15 to 55 of 100 intervals of Chinchilla's constants hold the truth, at .998 95 do; of
+Kaplan's 75 at .998 and 90 at .984. IsoFLOP designs, where one falls as the other rises, are far below."""
 _CULPRIT = 0.2  # share of a flat direction from which a parameter is named
 _AT_BOUND = 1e-6  # of the distance between the bounds
 
@@ -45,6 +50,14 @@ class Need:
     parameters: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apart:
+    """Two inputs that must not rise together, and the parameters that cannot be told where they do."""
+
+    inputs: tuple[str, str]
+    parameters: tuple[str, ...]
+
+
 def unmet(needs: Sequence[Need], inputs: Mapping[str, Floats]) -> list[tuple[str, tuple[str, ...]]]:
     """Sentences on inputs that take too few values, each with the parameters that it leaves open."""
     found = []
@@ -59,6 +72,24 @@ def unmet(needs: Sequence[Need], inputs: Mapping[str, Floats]) -> list[tuple[str
             f"that takes {need.values} different values."
         )
         found.append((sentence, need.parameters))
+    return found
+
+
+def rising_together(aparts: Sequence[Apart], inputs: Mapping[str, Floats]) -> list[tuple[str, tuple[str, ...]]]:
+    """Sentences on inputs that rise together, each with the parameters that these leave open."""
+    found = []
+    for apart in aparts:
+        first, second = (np.log(inputs[name]) for name in apart.inputs)
+        if len(np.unique(first)) < 2 or len(np.unique(second)) < 2:
+            continue
+        alike = float(np.corrcoef(first, second)[0, 1])
+        if alike >= TOGETHER:
+            left, right = apart.inputs
+            sentence = (
+                f"The surface is flat: {left} and {right} rise together (correlation of logarithms {alike:.4f}), so "
+                f"{_listed(apart.parameters)} cannot be told apart; add runs of other {right} / {left}."
+            )
+            found.append((sentence, apart.parameters))
     return found
 
 

@@ -18,7 +18,16 @@ from threadpoolctl import threadpool_limits
 
 from corpusmill.documents.errors import CorpusmillError, InputError
 from corpusmill.scaling.descent import Bounds, Floats, Surface, descend, polish
-from corpusmill.scaling.diagnosis import Need, Parameter, at_bounds, few_points, flat_directions, unmet
+from corpusmill.scaling.diagnosis import (
+    Apart,
+    Need,
+    Parameter,
+    at_bounds,
+    few_points,
+    flat_directions,
+    rising_together,
+    unmet,
+)
 from corpusmill.scaling.intervals import Draws, bootstrap, profile, simulate
 
 FEW_GROUPS = 8
@@ -166,6 +175,7 @@ class Solution:
 
     theta      the optimum as it was fitted: logarithms where a parameter says so
     draws      of the parameters; None without any
+    flat       those of the warnings that say what the points cannot tell apart
     """
 
     theta: Floats
@@ -174,6 +184,7 @@ class Solution:
     residuals: Floats
     draws: Floats | None
     warnings: tuple[str, ...]
+    flat: tuple[str, ...]
 
 
 def solve(
@@ -185,6 +196,7 @@ def solve(
     *,
     inputs: Mapping[str, Floats],
     needs: Sequence[Need] = (),
+    aparts: Sequence[Apart] = (),
     delta: float = np.inf,
     weights: ArrayLike | None = None,
     groups: Sequence[object] | NDArray[np.generic] | None = None,
@@ -197,8 +209,9 @@ def solve(
     Args:
         losses: observed, at the points of the surface.
         starts: float64[sets, parameters], logarithms where a parameter says so.
-        inputs: of the law, at the points.
+        inputs: of the law, at the points that `needs` and `aparts` are about.
         needs: how many values of the inputs the law needs.
+        aparts: inputs that must not rise together.
         delta: where Huber's loss turns from squares to sizes; infinite for least squares.
         weights: of the points; 1 each where None.
         groups: points of one group are drawn together by the bootstrap.
@@ -247,7 +260,8 @@ def solve(
             if draws:
                 found = simulate(surface, observed, theta, bounds, weights=given, draws=draws, seed=seed)
     predicted, derivatives = surface(theta[None])
-    flat = unmet(needs, inputs) or flat_directions(derivatives[0], given, parameters)
+    flat = [*unmet(needs, inputs), *rising_together(aparts, inputs)]
+    flat = flat or flat_directions(derivatives[0], given, parameters)
     unknown = {name for _, names in flat for name in names}
     warnings = [*few_points(law, count, parameters), *(sentence for sentence, _ in flat)]
     if found is not None:
@@ -268,6 +282,7 @@ def solve(
         residuals=predicted[0] - observed,
         draws=None if found is None or low is None else np.where(logarithms, np.exp(found.theta), found.theta),
         warnings=tuple(warnings),
+        flat=tuple(sentence for sentence, _ in flat),
     )
 
 

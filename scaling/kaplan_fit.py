@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from corpusmill.documents.errors import InputError
 from corpusmill.scaling.descent import Floats, Surface
-from corpusmill.scaling.diagnosis import Need, Parameter
+from corpusmill.scaling.diagnosis import Apart, Need, Parameter
 from corpusmill.scaling.fit import Fit, checked, grid, ratio_spans, solve, spans
 from corpusmill.scaling.published import PowerLaw
 
@@ -107,6 +107,7 @@ def fit_kaplan_both(parameters: ArrayLike, tokens: ArrayLike, losses: ArrayLike)
             Need(input="N", values=2, parameters=("N_c", "alpha_N")),
             Need(input="D", values=2, parameters=("D_c", "alpha_D")),
         ],
+        aparts=[Apart(inputs=("N", "D"), parameters=("N_c", "D_c", "alpha_N", "alpha_D"))],
     )
     return Fit(
         law=LAW,

@@ -6,8 +6,8 @@
 
 Like the paper, it takes the law of unrepeated data as known (`ChinchillaFit.constants`, or published constants) and
 fits how fast repetitions, and parameters beyond what the unique data can use, lose their worth. Runs that repeat
-nothing say nothing of R*_D. Huber's loss of 0.001 on log losses, intervals by bootstrap. The law forward, with the
-paper's constants, is scaling/repeated.py.
+nothing say nothing of R*_D; runs that all have 20 tokens a parameter do not tell R*_D from R*_N. Huber's loss of 0.001
+on log losses, intervals by bootstrap. The law forward, with the paper's constants, is scaling/repeated.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from corpusmill.scaling.chinchilla_fit import DELTA, DRAWS
 from corpusmill.scaling.descent import Floats, Surface
-from corpusmill.scaling.diagnosis import Parameter
+from corpusmill.scaling.diagnosis import Apart, Parameter
 from corpusmill.scaling.fit import Fit, checked, grid, ratio_spans, solve, spans
 from corpusmill.scaling.published import ChinchillaLaw
 
@@ -57,13 +57,15 @@ def fit_repetition(
     count = len(observed)
     given = {"N": parameters, "D": tokens, "U": unique}
     inputs = {name: checked(LAW, name, values, count) for name, values in given.items()}
+    repeating = inputs["D"] > inputs["U"]
     solution = solve(
         LAW,
         PARAMETERS,
         repetition_surface(inputs["N"], inputs["D"], inputs["U"], unrepeated),
         observed,
         grid(np.log(_STARTS), np.log(_STARTS)),
-        inputs=inputs,
+        inputs={name: values[repeating] for name, values in inputs.items()},
+        aparts=[Apart(inputs=("N", "D"), parameters=("R_D", "R_N"))],
         delta=delta,
         groups=groups,
         draws=draws,

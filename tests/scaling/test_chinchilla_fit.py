@@ -86,6 +86,8 @@ def test_one_model_size_is_flat_in_its_parameters_and_not_in_those_of_the_data()
         "The surface is flat: N is only ever 1e+08, so A, alpha and E cannot be told apart"
     )
     assert [name for name, estimate in fit.estimates.items() if estimate.low is None] == ["A", "E", "alpha"]
+    with pytest.raises(InputError, match=r"no constants for a budget.* N is only ever 1e\+08"):
+        fit.constants()
     assert fit.value("beta") == pytest.approx(0.3658, rel=0.1)
 
 
@@ -120,3 +122,29 @@ def test_largest_losses_are_left_out_and_named() -> None:
         fit_chinchilla(sizes, data, losses, drop_largest=12)
     with pytest.raises(InputError, match="4 points cannot tell 5 parameters"):
         fit_chinchilla(sizes, data, losses, drop_largest=8)
+
+
+@pytest.mark.parametrize("power", [1.0, 1.1])
+def test_sizes_and_tokens_that_rise_together_have_no_intervals_and_no_constants(power: float) -> None:
+    sizes = np.geomspace(6e7, 1e10, 30)
+    data = 20 * sizes**power
+    fit = fit_chinchilla(sizes, data, planted(sizes, data), draws=100)
+    assert fit.warnings[0] == (
+        "The surface is flat: N and D rise together (correlation of logarithms 1.0000), so A, B, E, alpha and beta "
+        "cannot be told apart; add runs of other D / N."
+    )
+    assert all(estimate.low is None for estimate in fit.estimates.values())
+    with pytest.raises(InputError, match=r"no constants for a budget.* N and D rise together"):
+        fit.constants()
+    assert fit.predict_interval(N=1e9, D=20 * 1e9**power).low is not None
+
+
+def test_isoflop_runs_and_runs_of_two_ratios_are_told_apart() -> None:
+    flops, way = (column.ravel() for column in np.meshgrid([1e19, 1e20, 1e21], np.geomspace(0.3, 3, 7)))
+    isoflop = np.sqrt(flops / 120) * way
+    line = np.geomspace(6e7, 1e10, 30)
+    for sizes, data in ((isoflop, flops / 6 / isoflop), (line, line * np.tile([20, 200], 15))):
+        fit = fit_chinchilla(sizes, data, planted(sizes, data), draws=100)
+        assert not any("rise together" in sentence for sentence in fit.warnings)
+        assert all(estimate.low is not None for estimate in fit.estimates.values())
+        fit.constants()

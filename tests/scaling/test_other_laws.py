@@ -48,6 +48,13 @@ def test_kaplans_law_of_both_has_the_truth_in_its_intervals() -> None:
         assert sum(estimates[name].covers(value) for estimates in found) >= 21
 
 
+def test_kaplans_law_of_both_tells_nothing_apart_where_sizes_and_tokens_rise_together() -> None:
+    sizes = np.geomspace(6e7, 1e10, 30)
+    fit = fit_kaplan_both(sizes, 20 * sizes, noisy(kaplan_formula(PLANTED, {"N": sizes, "D": 20 * sizes}), 0))
+    assert "N and D rise together (correlation of logarithms 1.0000), so N_c, D_c, alpha_N and" in fit.warnings[0]
+    assert all(estimate.low is None for estimate in fit.estimates.values())
+
+
 QUALITIES = [1.0, 0.9, 0.8, 0.75, 0.7, 0.6, 0.5]
 TOKENS, QUALITY = (column.ravel() for column in np.meshgrid(np.repeat([1e8, 1e9, 1e10], 3), QUALITIES))
 
@@ -109,3 +116,12 @@ def test_runs_that_repeat_nothing_tell_nothing_of_repetition() -> None:
     fit = fit_repetition(sizes, data, data, losses, unrepeated=MUENNIGHOFF.unrepeated, draws=100)
     assert "The surface is flat: R_D changes no loss at these points." in fit.warnings
     assert fit.estimates["R_D"].low is None
+
+
+def test_repeating_runs_of_one_ratio_do_not_tell_both_decays_apart() -> None:
+    sizes = np.geomspace(6e7, 1e10, 30)
+    ratio = np.where(20 * sizes > 1e9, 20.0, np.tile([5.0, 0.5], 15))  # runs that repeat nothing tell nothing
+    losses = np.array([MUENNIGHOFF.loss(size, each * size, 1e9) for size, each in zip(sizes, ratio, strict=True)])
+    fit = fit_repetition(sizes, ratio * sizes, np.full(30, 1e9), losses, unrepeated=MUENNIGHOFF.unrepeated)
+    assert "N and D rise together (correlation of logarithms 1.0000), so R_D and R_N cannot" in fit.warnings[0]
+    assert all(estimate.low is None for estimate in fit.estimates.values())
