@@ -247,3 +247,17 @@ def test_the_readme_shows_what_the_demo_prints(sample):
     shown = [line for line in block.splitlines() if line not in ("", "…")]
     assert len(shown) > 30
     assert not [line for line in shown if line not in ran.stdout.splitlines()], "copy what `make demo` prints"
+
+
+def test_the_sample_is_swept_and_the_readme_shows_what_came_of_it(sample):
+    folder, _ = sample
+    swept = corpusmill("sweep", "run", "sample_corpora/recipe.yaml", cwd=folder)
+    assert swept.returncode == 0, swept.stderr
+    _, _, _, block, *_ = (ROOT / "README.md").read_text().split("\n```\n")
+    shown = [line for line in block.splitlines() if line not in ("", "…")]
+    assert len(shown) > 8
+    assert not [line for line in shown if line not in swept.stdout.splitlines()], "copy what `make demo` prints"
+    page = (folder / "runs/sample/report/index.html").read_text()
+    assert "<svg" in page.partition("web, ngram")[2], "the frontier is on the run's page"
+    cells = pq.read_table(folder / "runs/sample/scaling/sweep/cells.parquet")
+    assert len(cells) == 90
