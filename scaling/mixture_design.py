@@ -3,8 +3,9 @@
 RegMix (Liu et al. 2024, "RegMix: Data Mixture as Regression for Language Model Pre-training", arXiv:2407.01492,
 section 3.1) draws mixtures from Dirichlet(concentration · prior), with concentrations from .1, which gives nearly all
 to one component, to 5, which stays near the prior. Differs from the paper: each concentration is used once; each
-mixture is the one of several draws that is farthest (Hellinger's distance) from all before it; and the prior itself
-comes first, several times, with other seeds: what these runs differ by is noise. Every mixture keeps a tenth of the
+mixture is the one of several draws that is farthest (Hellinger's distance) from all before it, so that more mixtures
+keep those of fewer; and the prior itself comes first, several times, with other seeds: what these runs differ by is
+noise. Every mixture keeps a tenth of the
 prior: without that, a component like no other has a share of 0 in some runs, and a loss there that no smooth law
 reaches from what a hundredth of it gives (docs/log.md).
 
@@ -71,27 +72,55 @@ def design(
         InputError: if the prior is none or above a cap, the caps leave nothing to choose, or a number is out of range.
     """
     check_prior(prior, caps)
-    count = default_mixtures(len(prior)) if mixtures is None else mixtures
-    if not 4 <= count <= MAX_MIXTURES:
-        raise InputError(
-            f"{count} mixtures: give 4 to {MAX_MIXTURES}; {default_mixtures(len(prior))} suit {len(prior)} components"
-        )
+    count = check_numbers(len(prior), mixtures, repeats)
     if caps.sum() < 1 + _LEAST_ROOM:
         raise InputError(
             "caps: all components together are there for the budget only just, which leaves no other mixture than the "
             "prior; lower the budget or raise max_epochs"
         )
-    if repeats < 1:
-        raise InputError(f"repeats: {repeats} runs of the prior leave nothing to compare with; give 1 or more")
     random = np.random.default_rng(seed)
     chosen = [prior]
-    concentrations = np.geomspace(*CONCENTRATIONS, count - 1)
-    for concentration in random.permutation(concentrations):
+    for concentration in concentrations(count - 1):
         drawn = draw(prior, caps, np.full(CANDIDATES, concentration), random)
         nearest = np.min([_distance(drawn, one) for one in chosen], axis=0)
         chosen.append(drawn[int(nearest.argmax())])
     shares = np.array([prior] * (repeats - 1) + chosen)
     return Design(shares, np.arange(len(shares)) < repeats)
+
+
+def check_numbers(components: int, mixtures: int | None, repeats: int) -> int:
+    """How many mixtures a design of so many components has.
+
+    Raises:
+        InputError: if a number is out of range.
+    """
+    count = default_mixtures(components) if mixtures is None else mixtures
+    if not 4 <= count <= MAX_MIXTURES:
+        raise InputError(
+            f"{count} mixtures: give 4 to {MAX_MIXTURES}; {default_mixtures(components)} suit {components} components"
+        )
+    if repeats < 1:
+        raise InputError(f"repeats: {repeats} runs of the prior leave nothing to compare with; give 1 or more")
+    return count
+
+
+def concentrations(count: int) -> Floats:
+    """Both ends of the range, its middle by logarithm, its quarters, and so on (van der Corput's sequence).
+
+    However many follow, the first are the same.
+
+    >>> concentrations(4).round(2).tolist()
+    [0.1, 5.0, 0.71, 0.27]
+    """
+    places = [0.0, 1.0, *(_mirrored(number) for number in range(1, count - 1))][:count]
+    low, high = np.log(CONCENTRATIONS)
+    return np.asarray(np.exp(low + (high - low) * np.array(places)))
+
+
+def _mirrored(number: int) -> float:
+    """A number's binary digits, turned round behind the point."""
+    digits = f"{number:b}"
+    return int(digits[::-1], 2) / (1 << len(digits))
 
 
 def draw(prior: Floats, caps: Floats, concentrations: Floats, random: np.random.Generator) -> Floats:

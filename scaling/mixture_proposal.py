@@ -11,7 +11,9 @@ bootstrap draws go down together.
 How sure it is: each bootstrap draw of the law has its own optimum. The ratios' intervals are theirs. The loss that the
 proposal is predicted to win is too good on average, since the proposal was chosen by the same fit; so the interval of
 the difference to the prior is made of what each draw's optimum claims beyond what it gives by the law that the draw
-came from (the optimism of Efron and Gong 1983, The American Statistician 37(1)), which moves it and widens it.
+came from (the optimism of Efron and Gong 1983, The American Statistician 37(1)), which moves it and widens it. Where
+the runs show that the law misses them by more than noise (`MixtureFit.miss`), intervals of losses and of differences
+are wider by that, over domains as if it missed all to the same side.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from numpy.typing import NDArray
 
 from corpusmill.documents.errors import InputError
 from corpusmill.scaling.mixture_design import CONCENTRATIONS, check_prior, draw, within_bounds
-from corpusmill.scaling.mixture_law import INTERVAL, Law, MixtureFit, interval
+from corpusmill.scaling.mixture_law import INTERVAL, Law, MixtureFit, interval, widened
 
 Floats = NDArray[np.float64]
 
@@ -120,8 +122,7 @@ def propose(
         InputError: if a number is out of its range, or the prior is above a cap or was not run.
     """
     check_prior(prior, caps)
-    if not (np.isfinite(divergence) and divergence >= 0):
-        raise InputError(f"divergence: {divergence} is no number of 0 or more; {DIVERGENCE} is usual")
+    check_divergence(divergence)
     if weights.shape != (len(fit.losses),) or not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
         raise InputError(f"weights: {weights.tolist()} are no weights, one of 0 or more for each of {len(fit.losses)}")
     weights = weights / weights.sum()
@@ -148,7 +149,7 @@ def propose(
     )
     gains = fit.draws(best) - fit.draws(prior)
     gain = fit.law(best) - fit.law(prior)
-    lows, highs = interval(gains, gain)
+    lows, highs = widened(gain, *interval(gains, gain), fit.miss)
     by_domain = {
         name: Interval(estimate=float(gain[i]), low=float(lows[i]), high=float(highs[i]))
         for i, name in enumerate(fit.losses)
@@ -162,6 +163,16 @@ def propose(
         regmix_loss=float(fit.law(regmix) @ weights),
         warnings=fit.warnings if beyond is None else (*fit.warnings, f"the proposal: {beyond}"),
     )
+
+
+def check_divergence(divergence: float) -> None:
+    """Checks a λ.
+
+    Raises:
+        InputError: if it is no number of 0 or more.
+    """
+    if not (np.isfinite(divergence) and divergence >= 0):
+        raise InputError(f"divergence: {divergence} is no number of 0 or more; {DIVERGENCE} is usual")
 
 
 def minimise(law: Law, weights: Floats, prior: Floats, divergence: float, low: Floats, high: Floats) -> Floats:
@@ -224,7 +235,7 @@ def _divergence(shares: Floats, other: Floats) -> Floats:
 
 def _loss(fit: MixtureFit, shares: Floats, weights: Floats) -> Interval:
     loss = float(fit.law(shares) @ weights)
-    low, high = interval(fit.draws(shares) @ weights, loss)
+    low, high = widened(loss, *interval(fit.draws(shares) @ weights, loss), fit.miss @ weights)
     return Interval(estimate=loss, low=float(low), high=float(high))
 
 
@@ -235,7 +246,10 @@ def _difference(fit: MixtureFit, best: Floats, drawn: Floats, prior: Floats, wei
     given = np.array([(fit.law(one) - fit.law(prior)) @ weights for one in drawn])
     optimism = claimed - given
     low, high = np.quantile(optimism, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
-    return Interval(estimate=found - float(optimism.mean()), low=found - float(high), high=found - float(low))
+    estimate = found - float(optimism.mean())
+    # The law was fitted to several runs of the prior: what it misses is the other one.
+    bounds = widened(estimate, found - float(high), found - float(low), fit.miss @ weights)
+    return Interval(estimate=estimate, low=float(bounds[0]), high=float(bounds[1]))
 
 
 def _best_of_many(law: Law, prior: Floats, caps: Floats, weights: Floats, simulated: int, seed: int) -> Floats:

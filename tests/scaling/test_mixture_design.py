@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpusmill.documents.errors import InputError
-from corpusmill.scaling.mixture_design import default_mixtures, design, draw, within
+from corpusmill.scaling.mixture_design import concentrations, default_mixtures, design, draw, within
 
 PRIOR = np.array([0.6, 0.3, 0.08, 0.02])
 FREE = np.ones(4)
@@ -27,6 +27,19 @@ def test_the_same_seed_makes_the_same_design_and_another_makes_another() -> None
     assert not np.array_equal(first, other)
 
 
+def test_more_mixtures_and_more_repeats_keep_those_of_fewer() -> None:
+    few, many = (design(PRIOR, FREE, mixtures=count, repeats=1, seed=3).shares for count in (6, 30))
+    assert np.array_equal(many[:6], few)
+    assert np.array_equal(design(PRIOR, FREE, mixtures=6, repeats=4, seed=3).shares[3:], few)
+
+
+def test_concentrations_fill_the_range_evenly_by_logarithm() -> None:
+    found = concentrations(65)
+    assert len(set(found.tolist())) == 65
+    assert np.sort(found) == pytest.approx(np.geomspace(0.1, 5, 65))
+    assert concentrations(3) == pytest.approx([0.1, 5, 0.5**0.5])
+
+
 def test_a_design_is_farther_apart_than_plain_draws() -> None:
     def closest(shares: np.ndarray) -> float:  # type: ignore[type-arg]
         roots = np.sqrt(shares)
@@ -34,8 +47,7 @@ def test_a_design_is_farther_apart_than_plain_draws() -> None:
         return float(np.median(apart.min(axis=1)))
 
     random = np.random.default_rng(0)
-    concentrations = np.geomspace(0.1, 5, 16)
-    plain = [closest(np.vstack([PRIOR, draw(PRIOR, FREE, concentrations, random)])) for _ in range(20)]
+    plain = [closest(np.vstack([PRIOR, draw(PRIOR, FREE, np.geomspace(0.1, 5, 16), random)])) for _ in range(20)]
     assert closest(design(PRIOR, FREE, repeats=1).shares) > max(plain)
 
 
