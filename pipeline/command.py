@@ -256,7 +256,7 @@ def search_for_a_mix(
         typer.echo(command.search_as_text(result))
     if out is not None and result.proposal is not None:
         command.write_recipe(loaded, result, out)
-        typer.echo(f"wrote {out}; next: corpusmill mix {out}", err=True)
+        typer.echo(command.next_step(loaded, result, out), err=True)
     raise typer.Exit(result.exit_code)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from corpusmill.documents.errors import UsageError
+from corpusmill.documents.errors import CorpusmillError, UsageError
 from corpusmill.documents.shards import atomic_text
-from corpusmill.mix.options import Ratios, Share
 from corpusmill.mix.ratios import leaves_of
 from corpusmill.pipeline.mixing import mix_options
 from corpusmill.pipeline.progress import duration
 from corpusmill.pipeline.recipe import Recipe, parse_recipe
-from corpusmill.pipeline.searching import SearchCost, SearchResult
+from corpusmill.pipeline.searching import SearchCost, SearchResult, shares_within
 from corpusmill.pipeline.summary import table
 from corpusmill.scaling.mixture_proposal import Interval
 
@@ -57,7 +57,13 @@ def search_as_text(result: SearchResult) -> str:
         ]
         for ratio in proposal.ratios
     ]
-    head = ["component", "prior", "proposed", "95 % interval", "at most", "held by", "RegMix"]
+    question = result.question
+    proposed = result.scale.of_units(proposal.shares)
+    in_units = [
+        [name, f"{prior:.2%}", f"{share:.2%}"]
+        for name, prior, share in zip(question.components, question.prior, proposed, strict=True)
+    ]
+    head = ["component (tokens)", "prior", "proposed", "95 % interval", "at most", "held by", "RegMix"]
     errors = [
         [name, f"{error:.4f}", f"{spread:.4f}", _interval(proposal.by_domain[name])]
         for name, error, spread in zip(fit.losses, fit.error, fit.spread, strict=True)
@@ -66,15 +72,19 @@ def search_as_text(result: SearchResult) -> str:
     lines = [
         table(head, rows),
         "",
+        table([f"component ({question.unit})", "prior", "proposed"], in_units),
+        "",
         table(["bits per byte on", "law's error", "spread of runs", "proposal less prior"], errors),
         "",
         f"predicted: proposal {_interval(proposal.loss)}, prior {_interval(proposal.prior_loss)} bits per byte; "
         f"RegMix's mean of the best {proposal.regmix_loss:.4f}",
-        f"predicted difference, corrected for the choice: {_judged(proposal.difference)}",
+        "predicted difference: none, the proposal is the prior"
+        if result.stays
+        else f"predicted difference, corrected for the choice: {_judged(proposal.difference)}",
         f"noise between runs of one mixture: {noise}",
     ]
     if result.confirmation is None:
-        lines.append("new runs: none of the proposal, which is the prior itself or failed")
+        lines.append(f"new runs: none, the proposal {'is the prior' if result.stays else 'or the prior failed'}")
     else:
         lines.append(f"difference in {result.cost.after} new runs: {_judged(result.confirmation)}")
     lines += ["", conclusion(result), *(f"note: {warning}" for warning in proposal.warnings)]
@@ -89,37 +99,45 @@ def conclusion(result: SearchResult) -> str:
     """One sentence on what is shown."""
     if result.proposal is None:
         return "nothing was run"
-    confirmation, predicted = result.confirmation, result.proposal.difference
     about = f"for {result.cost.proxy} trained on {result.cost.tokens:,} tokens"
-    if confirmation is None:
+    if result.confirmation is None:
         return f"That another mixture is better than the prior is not shown, {about}."
-    if confirmation.high < 0:
+    if result.verdict == "better":
         return f"The proposal is better than the prior, {about}: shown by new runs. Larger models are another question."
-    if confirmation.low > 0:
+    if result.verdict == "worse":
         return f"The proposal is worse than the prior, {about}: shown by new runs. Keep the prior."
     by_law = (
-        "the law predicts it, and new runs are too few or too noisy" if predicted.high < 0 else "not by the law either"
+        "the law predicts it, and new runs are too few or too noisy"
+        if result.proposal.difference.high < 0
+        else "not by the law either"
     )
     return f"That the proposal is better than the prior is not shown, {about}: {by_law}."
 
 
 def write_recipe(recipe: Recipe, result: SearchResult, out: Path) -> None:
-    """Writes the recipe with the proposed ratios. All else is as it was, values set on the command line included.
+    """Writes the recipe with the proposed ratios and the budget that was searched at, or what the epochs allow of it.
+    All else is as it was, values set on the command line included.
 
     Raises:
         UsageError: if the file is there already, or is not beside the recipe, whose paths are relative to its folder.
+        CorpusmillError: if new runs have shown that the proposal is worse.
     """
     check_out(recipe, out)
     if result.proposal is None:
         raise UsageError(f"{out}: nothing was proposed; run the search without --dry-run")
+    if result.verdict == "worse":
+        raise CorpusmillError(f"{out}: is not written: new runs show that the proposal is worse; keep {recipe.file}")
     options = mix_options(recipe)
     if options is None:
         raise UsageError(f"{recipe.file}: has no `mix`")
+    question = result.question
+    proposed = result.scale.of_units(result.proposal.shares)
+    budget = question.budget_for(proposed)
     shares = rounded(
-        {ratio.component: ratio.proposed.estimate for ratio in result.proposal.ratios},
-        {ratio.component: ratio.cap for ratio in result.proposal.ratios},
+        dict(zip(question.components, proposed.tolist(), strict=True)),
+        dict(zip(question.components, (question.most / budget).tolist(), strict=True)),
     )
-    given = dict(_shares(options.ratios))
+    given = {place.rpartition(".")[2]: share for place, share in shares_within(options.ratios)}
     ratios: dict[str, Any] = {}
     for leaf in leaves_of(options.ratios):
         more = {"max_epochs": leaf.max_epochs} if leaf.max_epochs is not None else {}
@@ -129,7 +147,7 @@ def write_recipe(recipe: Recipe, result: SearchResult, out: Path) -> None:
         ratios[leaf.name] = {"share": shares[leaf.name], **more} if more else shares[leaf.name]
     data = copy.deepcopy(dict(recipe.resolved))
     mix = {key: value for key, value in data["mix"].items() if key not in ("preset", "preset_sources", "ratios")}
-    data["mix"] = {"ratios": ratios, **mix}
+    data["mix"] = {"ratios": ratios, **mix, "budget": budget}
     parse_recipe(copy.deepcopy(data), recipe.folder, out.name)
     comment = [
         f"# {recipe.file} with the ratios that `corpusmill mix search` proposed.",
@@ -137,6 +155,10 @@ def write_recipe(recipe: Recipe, result: SearchResult, out: Path) -> None:
         f"# Predicted loss {_interval(result.proposal.loss)}, of the former ratios "
         f"{_interval(result.proposal.prior_loss)} bits per byte.",
     ]
+    if budget < math.floor(question.budget):
+        comment.append(
+            f"# The budget was {question.budget:,.0f} {question.unit}; at these ratios max_epochs allows less."
+        )
     atomic_text(out, "\n".join([*comment, yaml.safe_dump(data, sort_keys=False, allow_unicode=True)]))
 
 
@@ -170,12 +192,11 @@ def rounded(shares: Mapping[str, float], caps: Mapping[str, float]) -> dict[str,
     return {name: part / _PARTS for name, part in parts.items()}
 
 
-def _shares(ratios: Ratios) -> Iterator[tuple[str, Share]]:
-    for name, share in ratios.items():
-        if isinstance(share, Share):
-            yield name, share
-            if isinstance(share.of, dict):
-                yield from _shares(share.of)
+def next_step(recipe: Recipe, result: SearchResult, out: Path) -> str:
+    """What to do with the recipe that was written."""
+    if result.verdict == "better":
+        return f"wrote {out}; next: corpusmill mix {out}"
+    return f"wrote {out}, but that it is better than {recipe.file} is not shown; more --seeds or --tokens may tell"
 
 
 def _design_as_text(result: SearchResult) -> str:
@@ -184,11 +205,14 @@ def _design_as_text(result: SearchResult) -> str:
         ["prior" if prior else str(number), *(f"{share:.2%}" for share in shares)]
         for number, (shares, prior) in enumerate(zip(result.design.shares, result.design.prior, strict=True))
     ]
-    most = ["at most", *(f"{cap:.2%}" for cap in question.caps)]
-    return table(["mixture", *question.components], [most, *rows])
+    _, caps = question.bounds(result.scale)
+    most = ["at most", *(f"{cap:.2%}" for cap in caps)]
+    return table(["mixture (tokens)", *question.components], [most, *rows])
 
 
 def _interval(one: Interval) -> str:
+    if not math.isfinite(one.low) or not math.isfinite(one.high):
+        return f"{one.estimate:.4f} (no interval: one run of each)"
     return f"{one.estimate:.4f} ({one.low:.4f} to {one.high:.4f})"
 
 

@@ -38,7 +38,7 @@ def _section(data: Mapping[str, Any]) -> dict[str, Any]:
     proposal, cost = data["proposal"], data["cost"]
     return {
         "about": f"{cost['proxy']}, {cost['tokens']:,} tokens a run, {len(data['runs']):,} runs",
-        "ratios": _ratios(proposal),
+        "ratios": _ratios(data),
         "worth": _worth(data),
         "warnings": [str(warning) for warning in proposal["warnings"]],
         # scaling/drawing.py has escaped all text in it.
@@ -72,7 +72,8 @@ def observations(data: Mapping[str, Any]) -> list[Observation]:
     return found
 
 
-def _ratios(proposal: Mapping[str, Any]) -> Table:
+def _ratios(data: Mapping[str, Any]) -> Table:
+    unit, in_units = data["unit"], data["in_units"]
     held = {"cap": "no more is there", "tried": "no more was tried", None: ""}
     rows = [
         (
@@ -82,14 +83,28 @@ def _ratios(proposal: Mapping[str, Any]) -> Table:
             f"{one['proposed']['low']:.2%} to {one['proposed']['high']:.2%}",
             f"{one['cap']:.2%}",
             held[one["held_by"]],
+            f"{prior:.2%}",
+            f"{proposed:.2%}",
         )
-        for one in proposal["ratios"]
+        for one, prior, proposed in zip(
+            data["proposal"]["ratios"], in_units["prior"], in_units["proposed"], strict=True
+        )
     ]
     return Table(
         title="Proposed ratios",
-        head=("component", "prior", "proposed", "95% interval", "at most", "held by"),
+        head=(
+            "component",
+            "prior",
+            "proposed",
+            "95% interval",
+            "at most",
+            "held by",
+            "prior, units",
+            "proposed, units",
+        ),
         rows=tuple(rows),
-        note="Shares of the mix. At most: what the epochs allowed and the text there is make possible.",
+        note="Shares of the proxy's tokens, and in the last two columns of the mix's units, which a recipe has: "
+        f"{unit}. At most: what the epochs allowed and the text there is make possible.",
     )
 
 
@@ -98,7 +113,9 @@ def _worth(data: Mapping[str, Any]) -> Table:
     rows = [
         ("prior, predicted", *_told(proposal["prior_loss"]), ""),
         ("proposal, predicted", *_told(proposal["loss"]), ""),
-        ("difference, predicted", *_told(proposal["difference"]), _verdict(proposal["difference"])),
+        ("difference, predicted", "–", "–", "is the prior")
+        if data["stays"]
+        else ("difference, predicted", *_told(proposal["difference"]), _verdict(proposal["difference"])),
         ("difference, in new runs", *_told(data["confirmation"]), _verdict(data["confirmation"])),
     ]
     return Table(

@@ -5,24 +5,28 @@ scaling/search/tasks/*.json     a marker a run, with its shares and losses
 scaling/search/search.json      all runs, the law's figures and the proposal
 
 The components are the leaves of the recipe's ratios, and the prior is what its mix would have of each. A leaf that is
-divided by a column's values is one component: how it is divided stays as it is.
+divided by a column's values in their natural proportions is one component, and stays so.
+
+Ratios are shares of the mix's unit; a proxy and its law know tokens. So prior and caps become shares of tokens before
+mixtures are drawn, and the proposal becomes shares of units (scaling/mixture_scale.py).
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from corpusmill.documents.errors import CorpusmillError, InputError, RecipeError, UsageError, nearest
 from corpusmill.documents.shards import atomic_text
-from corpusmill.mix.options import MixOptions
+from corpusmill.mix.options import MixOptions, Ratios, Share
 from corpusmill.mix.ratios import leaves_of
 from corpusmill.mix.slices import cases_by_source
 from corpusmill.pipeline.executors import Executor
@@ -34,10 +38,11 @@ from corpusmill.pipeline.run import FinishedRun, Progress, finished_run
 from corpusmill.pipeline.sweep_recipe import proxies_of, sweep_options, tokenizer_of
 from corpusmill.pipeline.tasks import Counts, Outcome, Task, fingerprint
 from corpusmill.scaling.contract import Cost, Proxy
-from corpusmill.scaling.mixture_design import REPEATS, Design, design
+from corpusmill.scaling.mixture_design import REPEATS, Design, check_numbers, design
 from corpusmill.scaling.mixture_law import MixtureFit, fit_mixture_law
-from corpusmill.scaling.mixture_proposal import DIVERGENCE, Interval, Proposal, propose
-from corpusmill.scaling.mixture_runs import Trial, confirmed, run_trial, tokens_of
+from corpusmill.scaling.mixture_proposal import DIVERGENCE, Interval, Proposal, check_divergence, propose
+from corpusmill.scaling.mixture_runs import Stream, Trial, confirmed, mixed_rows, run_trial, seed_of, tokens_of
+from corpusmill.scaling.mixture_scale import Scale
 from corpusmill.scaling.ngram_proxy import NgramProxy
 from corpusmill.scaling.prepared import Prepared
 from corpusmill.scaling.sweep_options import Pool, SweepOptions
@@ -51,26 +56,42 @@ TOKENS = 2_000_000
 minutes on a core."""
 _BYTES_A_TOKEN = 3  # of text, about: for progress alone
 _SAME = 1e-3  # mixtures nearer than this, in all shares together, are not run as two
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is searched for.
+    """What is searched for, in units of the mix.
 
     components  in the order in which documents are divided among them
     prior       share of each in the recipe's mix
-    caps        the most that each can have within its `max_epochs`, at the mix's budget
+    epochs      the most passes over each
     available   units of one pass
     budget      units
     """
 
     components: tuple[str, ...]
     prior: Floats
-    caps: Floats
+    epochs: Floats
     available: Floats
     budget: float
     unit: str
     sweep: SweepOptions
+
+    @property
+    def most(self) -> Floats:
+        """Units of each component that a mix can have. The recipe's own is possible, whatever rounding says."""
+        return np.maximum(self.epochs * self.available, self.prior * self.budget)
+
+    def bounds(self, scale: Scale) -> tuple[Floats, Floats]:
+        """The prior, and the most that each component can have of the tokens of the recipe's mix: shares of tokens."""
+        prior = scale.of_tokens(self.prior)
+        caps = np.minimum(1.0, self.epochs * scale.tokens / scale.whole(self.prior, self.budget))
+        return prior, np.maximum(caps, prior)
+
+    def budget_for(self, shares: Floats) -> int:
+        """The budget, or what `most` allows at these shares of units if that is less."""
+        return math.floor(min(self.budget, float((self.most / shares).min())) + _ROUNDING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +114,7 @@ class SearchCost:
 class SearchResult:
     """What a search came to; without `proposal`, only its cost and design were asked for.
 
+    scale         what the question's units are in tokens, which design, law and proposal are of
     confirmation  proposal less prior in runs that the proposal was not chosen by
     noise         standard deviation of the loss between runs of one mixture; None from a single one
     unseen        whether the proposal repeats a component, and the proxy does not see repetition
@@ -100,6 +122,7 @@ class SearchResult:
 
     folder: Path
     question: Question
+    scale: Scale
     cost: SearchCost
     design: Design
     fit: MixtureFit | None = None
@@ -112,6 +135,19 @@ class SearchResult:
     @property
     def exit_code(self) -> int:
         return 3 if self.failed else 0
+
+    @property
+    def stays(self) -> bool:
+        """Whether the proposal is the prior."""
+        prior, _ = self.question.bounds(self.scale)
+        return self.proposal is not None and bool(np.abs(self.proposal.shares - prior).sum() <= _SAME)
+
+    @property
+    def verdict(self) -> Literal["better", "worse", "not shown"]:
+        """Of new runs, on the proposal."""
+        if self.confirmation is None or not self.confirmation.shown:
+            return "not shown"
+        return "better" if self.confirmation.high < 0 else "worse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +163,7 @@ def question_of(recipe: Recipe) -> Question:
 
     Raises:
         UsageError: if the recipe has no mix, or has not been run to its end.
-        RecipeError: if the mix has stages or one component.
+        RecipeError: if the mix has stages or one component, or divides a component otherwise than by size.
         ShortSourceError: as the mix itself.
     """
     options = mix_options(recipe)
@@ -138,6 +174,12 @@ def question_of(recipe: Recipe) -> Question:
     limits = {leaf.name: leaf.max_epochs for leaf in leaves_of(options.ratios)}
     if len(limits) < 2:
         raise RecipeError(f"{recipe.file}: mix.ratios: {', '.join(limits)} alone leaves nothing to search for")
+    for place, share in shares_within(options.ratios):
+        if share.by is not None and share.balance != "natural":
+            raise RecipeError(
+                f"{recipe.file}: mix.ratios.{place}.balance: a search has {place} by {share.by} in its natural "
+                f"proportions, not by {share.balance}; make a slice of each value that matters, or take `balance` out"
+            )
     plan = plan_mix(recipe)
     units, available = dict.fromkeys(limits, 0.0), dict.fromkeys(limits, 0.0)
     for row in plan.datasets[0].rows:
@@ -158,7 +200,7 @@ def question_of(recipe: Recipe) -> Question:
     return Question(
         components=ordered,
         prior=prior,
-        caps=np.maximum(np.minimum(1.0, most * has / budget), prior),
+        epochs=most,
         available=has,
         budget=budget,
         unit=plan.unit,
@@ -192,19 +234,23 @@ def run_search(
 
     Raises:
         UsageError: if the recipe has not been run to its end, or an option cannot be used.
+        InputError: if a number is out of its range.
     """
+    check_divergence(divergence)
+    if tokens is not None and tokens < 1:
+        raise UsageError(f"--tokens {tokens:,}: a run is of 1 token or more; leave it out for what the mix allows")
     question = question_of(recipe)
+    check_numbers(len(question.components), mixtures, seeds)
     name, chosen = _proxy(recipe, question.sweep, proxy)
     chosen.check()
-    planned = design(question.prior, question.caps, mixtures=mixtures, repeats=seeds, seed=question.sweep.seed)
     with finished_run(recipe, executor, progress, tells=False) as run:
         prepared = prepare(run.folder, run.parts, question.sweep, tokenizer_of(recipe, question.sweep), run.runner)
         if prepared is None:
             return None
-        search = _Search(run, question, prepared, name, chosen, *_size(prepared, question, tokens))
-        cost = search.cost(len(planned.shares), 2 * seeds)
-        tell(cost)
-        begun = SearchResult(folder=search.folder, question=question, cost=cost, design=planned)
+        scale = _scale(prepared, question)
+        search = _Search(run, question, prepared, name, chosen, *_size(question, scale, tokens))
+        begun = search.begun(scale, mixtures, seeds)
+        tell(begun.cost)
         return begun if dry_run else search.result(begun, seeds, divergence)
 
 
@@ -237,7 +283,9 @@ class _Search:
     def result(self, begun: SearchResult, seeds: int, divergence: float) -> SearchResult:
         """Runs the design, proposes, and runs the proposal."""
         shares, prior = begun.design.shares, begun.design.prior
-        outcomes = self.run.runner.run("search: mixtures", [self._task(one, seed) for seed, one in enumerate(shares)])
+        asked, caps = self.question.bounds(begun.scale)
+        tasks = [self._task(one, *place) for one, place in zip(shares, _places(prior), strict=True)]
+        outcomes = self.run.runner.run("search: mixtures", tasks)
         well = [
             (outcome.counts, bool(is_prior))
             for outcome, is_prior in zip(outcomes, prior, strict=True)
@@ -258,30 +306,29 @@ class _Search:
         )
         proposal = propose(
             fit,
-            self.question.prior,
-            caps=self.question.caps,
+            asked,
+            caps=caps,
             weights=weights,
             divergence=divergence,
             seed=self.question.sweep.seed,
         )
+        ended = replace(begun, fit=fit, proposal=proposal)
         after: list[Outcome] = []
-        if np.abs(proposal.shares - self.question.prior).sum() > _SAME:
+        if not ended.stays:
             again = [
-                (mixture, len(shares) + 2 * seed + side)
-                for seed in range(seeds)
-                for side, mixture in enumerate((self.question.prior, proposal.shares))
+                task
+                for number in range(seeds)
+                for task in (self._task(asked, "prior-again", number), self._task(proposal.shares, "proposal", number))
             ]
-            after = self.run.runner.run("search: the proposal", [self._task(*one) for one in again])
+            after = self.run.runner.run("search: the proposal", again)
         groups = [[_loss(counts, domains, weights) for counts, is_prior in well if is_prior]]
         groups += [[_loss(one.counts, domains, weights) for one in after[side::2] if not one.error] for side in (0, 1)]
         ended = replace(
-            begun,
-            fit=fit,
-            proposal=proposal,
+            ended,
             confirmation=confirmed(groups[1], groups[2], groups[:1]) if groups[1] and groups[2] else None,
             noise=_noise(groups),
             unseen=isinstance(self.proxy, NgramProxy)
-            and bool((proposal.shares * self.question.budget > self.question.available).any()),
+            and bool((proposal.shares * self.tokens > self.part * begun.scale.tokens).any()),
             failed=tuple(self.run.runner.failed),
         )
         ran = [counts for counts, _ in well] + [one.counts for one in after if not one.error]
@@ -289,18 +336,36 @@ class _Search:
         _tell(self.run.folder)
         return ended
 
-    def _task(self, shares: Floats, seed: int) -> Task:
-        prepared, options = self.prepared, self.prepared.options
-        trial = Trial(
+    def begun(self, scale: Scale, mixtures: int | None, seeds: int) -> SearchResult:
+        """The search before its runs.
+
+        Raises:
+            InputError: if a run would have no document.
+        """
+        prior, caps = self.question.bounds(scale)
+        planned = design(prior, caps, mixtures=mixtures, repeats=seeds, seed=self.question.sweep.seed)
+        longest = pc.max(self.prepared.documents.column("tokens")).as_py()
+        for one, place in zip(planned.shares, _places(planned.prior), strict=True):
+            if one.max() * self.tokens <= longest / 2:  # else the first document of the largest component is taken
+                mixed_rows(self.prepared.documents, self._trial(one, *place), self.prepared.options.seed)
+        cost = self.cost(len(planned.shares), 2 * seeds)
+        return SearchResult(folder=self.folder, question=self.question, scale=scale, cost=cost, design=planned)
+
+    def _trial(self, shares: Floats, stream: Stream, number: int) -> Trial:
+        return Trial(
             components=self.question.components,
             shares=tuple(shares.tolist()),
             tokens=self.tokens,
             part=self.part,
-            seed=seed,
+            seed=seed_of(stream, number),
         )
+
+    def _task(self, shares: Floats, stream: Stream, number: int) -> Task:
+        prepared, options = self.prepared, self.prepared.options
+        trial = self._trial(shares, stream, number)
         heldout = [options.domains(), options.heldout.max_tokens]
         wanted = fingerprint(LAYOUT, prepared.fingerprint, trial, self.proxy, heldout)
-        name = f"{self.name}-{seed}-{wanted}"
+        name = f"{self.name}-{stream}-{number}-{wanted}"
         return Task(
             key=f"scaling/{NAME}/{name}",
             function=f"{__name__}:{train_trial.__name__}",
@@ -325,20 +390,25 @@ def train_trial(work: TrialWork) -> Counts:
 
 
 def as_data(result: SearchResult, runs: Sequence[Mapping[str, Any]] | None = None) -> dict[str, Any]:
-    """A search as JSON data; `runs` as they ended."""
+    """A search as JSON data; `runs` as they ended. Shares are of tokens, but those `in_units`, which a recipe has."""
     question, fit = result.question, result.fit
+    prior, caps = question.bounds(result.scale)
     data: dict[str, Any] = {
         "components": list(question.components),
-        "prior": question.prior.tolist(),
-        "caps": question.caps.tolist(),
+        "prior": prior.tolist(),
+        "caps": caps.tolist(),
+        "tokens": result.scale.tokens.tolist(),
         "available": question.available.tolist(),
         "budget": question.budget,
         "unit": question.unit,
+        "in_units": {"prior": question.prior.tolist()},
         "cost": asdict(result.cost),
         "design": result.design.shares.tolist(),
         "weights": dict(question.sweep.weight_of()),
     }
     if fit is not None and result.proposal is not None:
+        proposed = result.scale.of_units(result.proposal.shares)
+        data["in_units"] |= {"proposed": proposed.tolist(), "budget": question.budget_for(proposed)}
         data |= {
             "law": {
                 "losses": list(fit.losses),
@@ -348,6 +418,7 @@ def as_data(result: SearchResult, runs: Sequence[Mapping[str, Any]] | None = Non
                 "spread": fit.spread.tolist(),
             },
             "proposal": asdict(result.proposal),
+            "stays": result.stays,
             "confirmation": None if result.confirmation is None else _finite(result.confirmation),
             "noise": result.noise,
             "repetition_unseen": result.unseen,
@@ -393,6 +464,22 @@ def _sweep(recipe: Recipe, pools: Mapping[str, Pool]) -> SweepOptions:
     return options
 
 
+def shares_within(ratios: Ratios, place: str = "") -> Iterator[tuple[str, Share]]:
+    """Each share that is a mapping, with where it stands in the ratios."""
+    for name, share in ratios.items():
+        if isinstance(share, Share):
+            yield place + name, share
+            if isinstance(share.of, dict):
+                yield from shares_within(share.of, f"{place}{name}.of.")
+
+
+def _places(prior: NDArray[np.bool_]) -> list[tuple[Stream, int]]:
+    """What each run of a design is: a repeat of the prior, or a mixture, and which."""
+    repeats = int(prior.sum())
+    streams: list[tuple[Stream, int]] = [("prior", number) for number in range(repeats)]
+    return streams + [("mixture", number) for number in range(1, len(prior) - repeats + 1)]
+
+
 def _proxy(recipe: Recipe, options: SweepOptions, name: str | None) -> tuple[str, Proxy]:
     proxies = proxies_of(options, f"{recipe.file}: sweep")
     wanted = next(iter(proxies)) if name is None else name
@@ -403,15 +490,17 @@ def _proxy(recipe: Recipe, options: SweepOptions, name: str | None) -> tuple[str
     return wanted, proxies[wanted]
 
 
-def _size(prepared: Prepared, question: Question, tokens: int | None) -> tuple[int, float]:
-    """Tokens of a run, and the part of the whole training that they are."""
+def _scale(prepared: Prepared, question: Question) -> Scale:
     has = tokens_of(prepared.documents, question.components)
     for name, count in has.items():
         if not count:
             raise InputError(f"{name}: all of its documents are held out, or have no text; lower sweep.heldout.share")
-    # Of each component the mix reads its share of the budget, in units; by what it has of these, in tokens.
-    passes = question.prior * question.budget / question.available
-    whole = max(1, int(sum(count * times for count, times in zip(has.values(), passes, strict=True))))
+    return Scale(units=question.available, tokens=np.array(list(has.values()), np.float64))
+
+
+def _size(question: Question, scale: Scale, tokens: int | None) -> tuple[int, float]:
+    """Tokens of a run, and the part of the whole training that they are."""
+    whole = max(1, int(scale.whole(question.prior, question.budget)))
     wanted = min(TOKENS, whole) if tokens is None else tokens
     if not 1 <= wanted <= whole:
         raise UsageError(f"--tokens {wanted:,}: a run is of 1 to {whole:,} tokens, which is what the mix itself has")

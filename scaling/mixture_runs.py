@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +30,19 @@ from corpusmill.scaling.prepared import Prepared
 
 NONE = -1
 """The component of documents that are in none."""
+
+Stream = Literal["prior", "mixture", "prior-again", "proposal"]
+"""What a run is of a search; those of the last two come after the proposal."""
+
+
+def seed_of(stream: Stream, number: int) -> int:
+    """The seed of a run, which no other run of a search has, however many there are of each kind.
+
+    >>> seed_of("mixture", 0), seed_of("mixture", 1)
+    (1, 5)
+    """
+    kinds = get_args(Stream)
+    return len(kinds) * number + kinds.index(stream)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,8 @@ from corpusmill.pipeline.searching import Question, SearchCost, SearchResult
 from corpusmill.scaling.mixture_design import design
 from corpusmill.scaling.mixture_law import Law, fit_mixture_law
 from corpusmill.scaling.mixture_proposal import Interval, propose
+from corpusmill.scaling.mixture_runs import confirmed
+from corpusmill.scaling.mixture_scale import Scale
 from corpusmill.scaling.sweep_options import Pool, SweepOptions
 
 PRIOR = np.array([0.7, 0.3])
@@ -33,12 +35,13 @@ def result() -> SearchResult:
         question=Question(
             components=("web", "code"),
             prior=PRIOR,
-            caps=caps,
+            epochs=np.array([4.0, 4.0]),
             available=np.array([1e6, 2e5]),
             budget=1e6,
             unit="tokens",
             sweep=SweepOptions(pools=pools, scores={}, sizes=(1.0,), proxies={"ngram": {}}),
         ),
+        scale=Scale(units=np.array([1e6, 2e5]), tokens=np.array([1e6, 2e5])),
         cost=SearchCost(proxy="small", runs=11, after=6, tokens=50_000, flops=3e12, seconds=None),
         design=made,
         fit=fit,
@@ -65,12 +68,28 @@ def test_new_runs_have_the_last_word(result: SearchResult, low: float, high: flo
 
 def test_without_new_runs_nothing_is_shown(result: SearchResult) -> None:
     assert conclusion(result).startswith("That another mixture is better than the prior is not shown")
-    assert "new runs: none of the proposal" in search_as_text(result)
+    assert "new runs: none, the proposal or the prior failed" in search_as_text(result)
+
+
+def test_nothing_is_shown_of_a_proposal_that_is_the_prior(result: SearchResult) -> None:
+    assert result.fit is not None
+    same = propose(result.fit, PRIOR, caps=np.array([1.0, 0.8]), weights=np.ones(1), divergence=1e9, simulated=1000)
+    told = search_as_text(replace(result, proposal=same))
+    assert "predicted difference: none, the proposal is the prior\n" in told
+    assert "new runs: none, the proposal is the prior\n" in told
+    assert ": shown" not in told
+
+
+def test_one_run_of_each_has_no_interval(result: SearchResult) -> None:
+    told = search_as_text(replace(result, confirmation=confirmed([1.0], [0.5]), noise=None))
+    assert "-0.5000 (no interval: one run of each): not shown\n" in told
+    assert "inf" not in told
 
 
 def test_what_ends_at_its_cap_says_so(result: SearchResult) -> None:
     told = search_as_text(confirmed_by(result, -0.2, -0.1))
-    [code] = [line for line in told.splitlines() if line.startswith("code")]
+    code, in_units = [line for line in told.splitlines() if line.startswith("code")]
+    assert len(in_units.split()) == 3
     assert "no more is there" in code or "no more was tried" in code
 
 

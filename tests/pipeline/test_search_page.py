@@ -34,6 +34,9 @@ def searched(confirmation: dict[str, float | None] | None = None) -> dict[str, A
     return {
         "components": ["web", "<b>books"],
         "prior": [0.5, 0.5],
+        "unit": "documents",
+        "in_units": {"prior": [0.9, 0.1], "proposed": [0.8, 0.2], "budget": 100},
+        "stays": False,
         "weights": {"books": 0.5, "forum": 0.5},
         "cost": {"proxy": "ngram", "runs": 3, "after": 1, "tokens": 20_000, "flops": None, "seconds": 1.0},
         "law": {"losses": ["books", "forum"], "floor": FLOOR, "slopes": SLOPES},
@@ -51,13 +54,23 @@ def test_the_page_has_the_ratios_their_worth_and_the_laws_predictions(small_run:
     (folder / "search.json").write_text(json.dumps(searched({"estimate": 0.001, "low": -0.01, "high": 0.01})))
     page = Page(write_report(tmp_path / "run").read_text())
     assert "Mixture search" in page.text
-    assert "<b>books 50.00% 70.00% 60.00% to 80.00% 100.00% no more is there" in page.text
+    assert "<b>books 50.00% 70.00% 60.00% to 80.00% 100.00% no more is there 10.00% 20.00%" in page.text
+    assert "in the last two columns of the mix's units, which a recipe has: documents." in page.text
     assert "difference, predicted -0.0200 -0.0300 to -0.0100 better" in page.text
     assert "difference, in new runs 0.0010 -0.0100 to 0.0100 not shown" in page.text
     assert "few runs" in page.text
     assert "Mixture law: predicted and observed losses" in page.text
     assert "#search" in page.targets
     assert len(page.ids) == len(set(page.ids))
+
+
+def test_a_proposal_that_is_the_prior_is_neither_better_nor_worse(tmp_path: Path) -> None:
+    folder = tmp_path / "scaling" / "search"
+    folder.mkdir(parents=True)
+    (folder / "search.json").write_text(json.dumps({**searched(), "stays": True}))
+    section = search_section(tmp_path)
+    assert section is not None
+    assert section["worth"].rows[2] == ("difference, predicted", "–", "–", "is the prior")
 
 
 def test_predictions_are_the_laws_and_the_prior_and_the_proposal_are_marked() -> None:

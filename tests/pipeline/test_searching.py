@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,17 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from corpusmill.documents.errors import InputError, RecipeError, UsageError
+from corpusmill.documents.errors import CorpusmillError, InputError, RecipeError, UsageError
 from corpusmill.pipeline.command import app
 from corpusmill.pipeline.executors import LocalExecutor
 from corpusmill.pipeline.progress import PlainProgress
 from corpusmill.pipeline.recipe import Recipe, load_recipe
 from corpusmill.pipeline.run import run_recipe
-from corpusmill.pipeline.search_command import check_out, rounded
-from corpusmill.pipeline.searching import question_of
+from corpusmill.pipeline.search_command import check_out, next_step, rounded, write_recipe
+from corpusmill.pipeline.searching import Question, SearchResult, question_of, run_search
+from corpusmill.scaling.mixture_proposal import Interval
+from corpusmill.scaling.mixture_scale import Scale
+from corpusmill.scaling.sweep_options import Pool, SweepOptions
 
 SYLLABLES = {
     "web": ["ba", "ce", "di", "fo", "gu", "la"],
@@ -103,7 +107,7 @@ def test_a_search_finds_that_held_out_languages_want_equal_shares(folder: Path) 
     assert re.search(r"search: 15 runs of [\d,]+ tokens, and 6 of the prior and the proposal, with ngram", told.stderr)
     found = json.loads(told.stdout)
     assert found["components"] == ["code", "mail", "web"]
-    assert found["prior"] == pytest.approx([0.1, 0.1, 0.8], abs=1e-3)
+    assert found["in_units"]["prior"] == pytest.approx([0.1, 0.1, 0.8], abs=1e-3)
     ratios = {ratio["component"]: ratio for ratio in found["proposal"]["ratios"]}
     assert ratios["web"]["proposed"]["estimate"] < 0.7
     assert ratios["code"]["proposed"]["estimate"] > 0.15
@@ -171,9 +175,9 @@ def test_without_a_budget_no_component_grows_that_the_mix_has_all_of(folder: Pat
     told = asked(folder, "--json", "--mixtures", "6", "--seeds", "1", "--tokens", "8000", mix=mix)
     assert told.exit_code == 0, told.output
     found = json.loads(told.stdout)
-    ratios = {ratio["component"]: ratio for ratio in found["proposal"]["ratios"]}
-    assert ratios["web"]["cap"] == pytest.approx(0.8, abs=1e-3)
-    assert ratios["web"]["proposed"]["estimate"] <= 0.8 + 1e-3
+    web = found["components"].index("web")
+    assert found["caps"][web] == pytest.approx(found["prior"][web], abs=1e-3)
+    assert found["in_units"]["budget"] * found["in_units"]["proposed"][web] <= 4 * found["available"][web] + 1
     assert found["confirmation"]["low"] is not None or found["noise"] is None
 
 
@@ -207,11 +211,31 @@ def test_slices_and_values_of_a_column_are_components_as_the_mix_has_them(folder
 
 def test_caps_are_epochs_of_what_there_is(folder: Path) -> None:
     question = question_of(loaded(folder))
-    caps = dict(zip(question.components, question.caps, strict=True))
-    has = dict(zip(question.components, question.available, strict=True))
-    assert caps["code"] == pytest.approx(min(1, 2 * has["code"] / 12_000), abs=1e-3)
-    assert caps["mail"] == pytest.approx(min(1, 4 * has["mail"] / 12_000), abs=1e-3)
-    assert np.all(question.prior <= question.caps)
+    prior, caps = question.bounds(Scale(units=question.available, tokens=3 * question.available))
+    most, has = (dict(zip(question.components, given, strict=True)) for given in (caps, question.available))
+    assert most["code"] == pytest.approx(min(1, 2 * has["code"] / 12_000), abs=1e-3)
+    assert most["mail"] == pytest.approx(min(1, 4 * has["mail"] / 12_000), abs=1e-3)
+    assert prior == pytest.approx(question.prior)
+    assert np.all(prior <= caps)
+
+
+def test_caps_in_tokens_repeat_no_component_more_than_its_epochs_whatever_its_documents_are_long() -> None:
+    question = Question(
+        components=("books", "web"),
+        prior=np.array([0.1, 0.9]),
+        epochs=np.array([2.0, 4.0]),
+        available=np.array([30.0, 900.0]),
+        budget=200.0,
+        unit="documents",
+        sweep=SweepOptions(pools={"web": Pool(sources=("web",))}, scores={}, sizes=(1.0,), proxies={"ngram": {}}),
+    )
+    scale = Scale(units=question.available, tokens=np.array([30_000.0, 90_000.0]))
+    prior, caps = question.bounds(scale)
+    assert prior == pytest.approx([20_000 / 38_000, 18_000 / 38_000])
+    assert caps == pytest.approx([1.0, 1.0])
+    proposed = scale.of_units(np.array([0.99, 0.01]))
+    assert question.budget_for(proposed) == int(60 / proposed[0]), "two passes over 30 books"
+    assert question.budget_for(question.prior) == 200
 
 
 @pytest.mark.parametrize(
@@ -221,12 +245,45 @@ def test_caps_are_epochs_of_what_there_is(folder: Path) -> None:
         (["--tokens", "900000000"], "which is what the mix itself has"),
         (["--mixtures", "2"], "2 mixtures: give 4 to"),
         (["--divergence", "-1"], "divergence: -1.0 is no number of 0 or more"),
+        (["--divergence", "nan"], "divergence: nan is no number of 0 or more"),
+        (["--seeds", "0"], "repeats: 0 runs of the prior leave nothing to compare with"),
+        (["--tokens", "0"], "a run is of 1 token or more"),
+        (["--tokens", "1"], "less than half a document of every component; raise --tokens"),
     ],
 )
 def test_options_that_cannot_be_are_refused(folder: Path, arguments: list[str], message: str) -> None:
     told = asked(folder, *arguments)
     assert told.exit_code == 2
     assert message in told.stderr
+    assert "search:" not in told.stderr, "nothing is run, and no cost told"
+
+
+def test_a_component_that_is_balanced_otherwise_than_by_size_is_refused(folder: Path) -> None:
+    ratios = {"web": {"share": 0.8, "by": "language", "balance": "temperature"}, "code": 0.2}
+    with pytest.raises(RecipeError, match=r"mix\.ratios\.web\.balance: .* not by temperature; make a slice of each"):
+        question_of(loaded(folder, mix={**MIX, "ratios": ratios}))
+    group = {"all": {"share": 0.5, "of": ratios}, "mail": 0.5}
+    with pytest.raises(RecipeError, match=r"mix\.ratios\.all\.of\.web\.balance"):
+        question_of(loaded(folder, mix={**MIX, "ratios": group}))
+
+
+def test_more_seeds_and_more_mixtures_run_what_is_new_alone(folder: Path) -> None:
+    tasks = folder / "runs" / "searched" / "scaling" / "search" / "tasks"
+
+    def names(*arguments: object) -> set[str]:
+        told = asked(folder, "--tokens", "3000", *arguments)
+        assert told.exit_code == 0, told.output
+        return {marker.name for marker in tasks.iterdir()}
+
+    def written() -> dict[str, int]:
+        return {marker.name: marker.stat().st_mtime_ns for marker in tasks.iterdir()}
+
+    before = names("--seeds", "1", "--mixtures", "5", "--divergence", "1e9")
+    kept = written()
+    more = names("--seeds", "2", "--mixtures", "6", "--divergence", "1e9") - before
+    assert sorted(name.rpartition("-")[0] for name in more) == ["ngram-mixture-5", "ngram-prior-1"]
+    now = written()
+    assert {name: now[name] for name in kept} == kept
 
 
 def test_one_component_leaves_nothing_to_search_for(folder: Path) -> None:
@@ -246,6 +303,114 @@ def test_a_component_without_documents_is_named(folder: Path) -> None:
     mix["ratios"] = {"web": 0.7, "code": 0.2, "none": 0.1}
     with pytest.raises(InputError, match="none: nothing of it would be in the mix"):
         question_of(loaded(folder, mix=mix))
+
+
+BOOKS: dict[str, Any] = {
+    "ratios": {"books": 0.1, "web": 0.9},
+    "unit": "documents",
+    "max_epochs": 4,
+    "validation": 0,
+    "split_by": "document",
+}
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose books are ten times longer than its web pages, which are the same language."""
+    folder = tmp_path_factory.mktemp("library")
+    for source, count, copies in (("books", 40, 10), ("web", 360, 1)):
+        chance = random.Random(source)
+        words = ["".join(chance.choices(SYLLABLES["web" if source == "web" else "code"], k=3)) for _ in range(60)]
+        rows = [
+            {"id": f"{source}{n}", "text": " ".join(chance.choices(words, k=40 * copies)) + "."} for n in range(count)
+        ]
+        (folder / f"{source}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with closing(LocalExecutor(2)) as executor:
+        run_recipe(load_recipe(library_recipe(folder)), executor, PlainProgress())
+    return folder
+
+
+def library_recipe(folder: Path, **mix: Any) -> Path:
+    sweep = {**SWEEP, "pools": {"web": {"sources": ["web"]}}}
+    sweep["heldout"] = {"share": 0.2, "sources": ["books", "web"], "max_tokens": 3000}
+    sources = {source: {"paths": [f"{source}.jsonl"]} for source in ("books", "web")}
+    return recipe_in(folder, sources=sources, sweep=sweep, mix={**BOOKS, **mix})
+
+
+def test_shares_of_documents_are_searched_as_shares_of_tokens_and_written_as_shares_of_documents(library: Path) -> None:
+    out = library / "better.yaml"
+    told = CliRunner().invoke(
+        app,
+        ["mix", "search", str(library_recipe(library, budget=300)), "--workers", "2", "--json", "--out", str(out)],
+    )
+    assert told.exit_code == 0, told.output
+    found = json.loads(told.stdout)
+    assert found["in_units"]["prior"] == pytest.approx([0.1, 0.9], abs=0.01)
+    assert 0.45 < found["prior"][0] < 0.6, "a tenth of the documents is half of the tokens"
+    ratios = {ratio["component"]: ratio["proposed"]["estimate"] for ratio in found["proposal"]["ratios"]}
+    assert 0.3 < ratios["books"] < 0.65, "two languages held out want equal shares of the tokens"
+    written = yaml.safe_load(out.read_text())["mix"]
+    assert written["ratios"]["books"] == pytest.approx(found["in_units"]["proposed"][0], abs=1e-5)
+    assert written["ratios"]["books"] < 0.15
+    assert written["budget"] == 300
+
+
+def test_the_recipe_of_a_mix_without_a_budget_has_the_one_that_was_searched_as_far_as_epochs_allow(
+    library: Path,
+) -> None:
+    recipe = load_recipe(library_recipe(library, ratios={"books": 0.2, "web": 0.8}, max_epochs=1))
+    question = question_of(recipe)
+    assert question.budget == pytest.approx(200, abs=1), "of 40 books"
+    told = CliRunner().invoke(
+        app,
+        [
+            "mix",
+            "search",
+            str(recipe.folder / recipe.file),
+            "--workers",
+            "2",
+            "--tokens",
+            "9000",
+            "--out",
+            str(library / "all.yaml"),
+        ],
+    )
+    assert told.exit_code == 0, told.output
+    written = yaml.safe_load((library / "all.yaml").read_text())["mix"]
+    assert written["budget"] <= question.budget
+    lowered = "# The budget was 200 documents; at these ratios" in (library / "all.yaml").read_text()
+    assert lowered == (written["budget"] < 200)
+    planned = CliRunner().invoke(app, ["mix", str(library / "all.yaml"), "--dry-run", "--json"])
+    assert planned.exit_code == 0, planned.output
+    assert json.loads(planned.stdout)["datasets"][0]["budget"] == written["budget"]
+
+
+def result_of(folder: Path, low: float, high: float) -> tuple[Recipe, SearchResult]:
+    """A search whose new runs found such an interval."""
+    recipe = loaded(folder)
+    with closing(LocalExecutor(2)) as executor:
+        result = run_search(recipe, executor, PlainProgress())
+    assert result is not None
+    return recipe, replace(result, confirmation=Interval(estimate=(low + high) / 2, low=low, high=high))
+
+
+def test_a_proposal_that_is_worse_is_not_written(folder: Path) -> None:
+    recipe, result = result_of(folder, 0.1, 0.2)
+    with pytest.raises(CorpusmillError, match=r"worse\.yaml: is not written: .* keep recipe.yaml") as refused:
+        write_recipe(recipe, result, folder / "worse.yaml")
+    assert refused.value.exit_code == 1
+    assert not (folder / "worse.yaml").exists()
+
+
+def test_what_is_not_shown_is_written_and_says_so(folder: Path) -> None:
+    recipe, result = result_of(folder, -0.1, 0.2)
+    out = folder / "perhaps.yaml"
+    write_recipe(recipe, result, out)
+    assert "is not shown" in out.read_text().splitlines()[1]
+    assert "is not shown; more --seeds or --tokens may tell" in next_step(recipe, result, out)
+    assert next_step(recipe, replace(result, confirmation=Interval(estimate=-2.0, low=-3.0, high=-1.0)), out) == (
+        f"wrote {out}; next: corpusmill mix {out}"
+    )
 
 
 def test_rounded_shares_sum_to_one_and_keep_their_caps() -> None:
