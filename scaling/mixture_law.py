@@ -14,7 +14,10 @@ Differs from the paper: the paper minimises Huber's loss from many starts. Here
   distribution. Cross-validation chooses its width: the widest that is as good as the best, for all that the runs can
   tell, since a narrow one bends the law;
 - intervals come from the wild bootstrap (Wu 1986, Annals of Statistics 14(4)): the mixtures stay, and each run's
-  residuals, divided by 1 − its leverage, change their sign or not, those of all losses together.
+  residuals, divided by 1 − its leverage, change their sign or not, those of all losses together;
+- where runs of one mixture show how large noise is, a test of lack of fit (Montgomery, Peck and Vining, "Introduction
+  to Linear Regression Analysis", section 4.5) asks whether the law misses unseen runs by more than that. If so, it
+  warns, and what it misses by widens intervals of predictions: a bootstrap knows only of laws of this form.
 
 All fits of one call (starts, folds, draws) go down together by Levenberg and Marquardt's method, as arrays.
 """
@@ -27,6 +30,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import f as fisher
 from scipy.stats import norm
 from scipy.stats import t as student
 
@@ -99,6 +103,9 @@ class MixtureFit:
     """That cross-validation chose of `WIDTHS`, for each loss."""
     error: Floats
     """Cross-validated root mean square error of each loss."""
+    miss: Floats
+    """Standard deviation of what the law misses unseen runs by beyond noise, for each loss; 0 where runs of one mixture
+    do not show that it does, or there are none."""
     spread: Floats
     """Standard deviation of each loss over the runs: what the law is to be better than."""
     warnings: tuple[str, ...] = field(default=())
@@ -121,7 +128,7 @@ class MixtureFit:
                         "the law shall be followed beyond them (outside=True)"
                     )
         loss = self.law.at(wanted)
-        low, high = interval(self.draws.at(wanted), loss)
+        low, high = widened(loss, *interval(self.draws.at(wanted), loss), self.miss)
         return Prediction(loss=loss, low=low, high=high)
 
     def outside(self, mixture: Floats) -> str | None:
@@ -147,6 +154,18 @@ def interval(draws: Floats, estimate: ArrayLike, share: float = INTERVAL) -> tup
     is the estimate: what refits of noisier data are off by together is no news of the estimate."""
     low, middle, high = np.quantile(draws, [(1 - share) / 2, 0.5, (1 + share) / 2], axis=0)
     return np.asarray(estimate + low - middle), np.asarray(estimate + high - middle)
+
+
+def widened(estimate: ArrayLike, low: ArrayLike, high: ArrayLike, miss: ArrayLike) -> tuple[Floats, Floats]:
+    """The bounds of an interval to which an error of the standard deviation `miss` is added.
+
+    >>> low, high = widened(1.0, 0.997, 1.0, 0.004 / 1.96)
+    >>> low.round(4).tolist(), high.round(4).tolist()
+    (0.995, 1.004)
+    """
+    more = float(norm.ppf((1 + INTERVAL) / 2)) * np.asarray(miss, np.float64)
+    below, above = np.subtract(estimate, low), np.subtract(high, estimate)
+    return np.asarray(estimate - np.hypot(below, more)), np.asarray(estimate + np.hypot(above, more))
 
 
 def checked_shares(shares: ArrayLike, components: Sequence[str], tolerance: float = SUM_TOLERANCE) -> Floats:
@@ -207,6 +226,7 @@ def fit_mixture_law(
     law = Law(floor=fitted.theta[:, -1], slopes=fitted.theta[:, :-1])
     bootstrapped = _bootstrap(given, fitted, targets, width**-2.0, draws, random)
     error = np.sqrt(((observed - validated) ** 2).mean(axis=0))
+    differ, miss = _lack_of_fit(given, observed, error)
     return MixtureFit(
         components=tuple(components),
         losses=tuple(names),
@@ -218,8 +238,17 @@ def fit_mixture_law(
         scale=fitted.scale,
         width=width,
         error=error,
+        miss=miss,
         spread=observed.std(axis=0),
-        warnings=tuple(_warnings(different, components, names, width, error, observed)),
+        warnings=(
+            *_warnings(different, components, names, width, error, observed),
+            *(
+                f"{name}: the law misses unseen runs by {error[place]:.4g} where runs of one mixture differ by "
+                f"{differ[place]:.4g}: its predictions are rough, and their intervals are widened by that"
+                for place, name in enumerate(names)
+                if miss[place]
+            ),
+        ),
     )
 
 
@@ -259,6 +288,30 @@ def _warnings(
                 f"by {of_mean:.4g}: that the mixture matters for this loss is not shown"
             )
     return found
+
+
+def _lack_of_fit(shares: Floats, observed: Floats, error: Floats) -> tuple[Floats, Floats]:
+    """Of each loss, the standard deviation of runs of one mixture, and what the law misses by beyond that where a test
+    shows it.
+
+    The test is of the cross-validated error, which for a law that fits, with p parameters, is √(n / (n − p)) of noise.
+    """
+    runs, losses = observed.shape
+    mixtures: list[list[int]] = []
+    for run, mixture in enumerate(shares):
+        same = [of_one for of_one in mixtures if np.abs(shares[of_one[0]] - mixture).max() <= _EDGE]
+        if same:
+            same[0].append(run)
+        else:
+            mixtures.append([run])
+    free = runs - len(mixtures)
+    parameters = shares.shape[1] + 1
+    left = len(mixtures) - parameters
+    if free < 1 or left < 1:
+        return np.zeros(losses), np.zeros(losses)
+    within = sum(((observed[one] - observed[one].mean(axis=0)) ** 2).sum(axis=0) for one in mixtures) / free
+    most = within * float(fisher.ppf(INTERVAL, left, free)) * runs / (runs - parameters)
+    return np.sqrt(within), np.where(error**2 > most, np.sqrt(np.maximum(error**2 - within, 0.0)), 0.0)
 
 
 def _chosen_widths(shares: Floats, observed: Floats, random: np.random.Generator) -> tuple[Floats, Floats]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,51 @@ def test_intervals_of_predictions_hold_the_planted_loss_about_as_often_as_they_s
         truth = TRUTH.at(wanted)
         held.append((predicted.low <= truth) & (truth <= predicted.high))
     assert 0.88 <= np.mean(held) <= 0.995
+
+
+def bent(shares: Floats) -> Floats:
+    """Losses that no law of exponentials gives: they rise ever more steeply where a component runs out."""
+    affinity = np.array([[0.9, 0.05, 0.3, 0.1], [0.02, 0.9, 0.05, 0.1]])
+    return np.asarray(1 + (shares @ affinity.T + 0.02) ** -0.5)
+
+
+def with_repeats(noise: float, seed: int, of: Callable[[Floats], Floats]) -> tuple[Floats, Floats]:
+    random = np.random.default_rng(seed)
+    shares = np.concatenate([np.tile([0.4, 0.2, 0.3, 0.1], (3, 1)), random.dirichlet(np.full(4, 0.7), 16)])
+    shares[:3] += [[0.0, 0.0, 0.0, 0.0], [0.001, -0.001, 0.0, 0.0], [0.0, 0.0, 0.001, -0.001]]  # whole documents
+    return shares, of(shares) + random.normal(0, noise, (len(shares), 2))
+
+
+def test_where_the_law_misses_by_more_than_runs_of_one_mixture_differ_it_says_so_and_intervals_are_wider() -> None:
+    missed, held, narrow = [], [], []
+    for seed in range(10):
+        shares, losses = with_repeats(0.002, seed, bent)
+        fit = fitted(shares, losses)
+        missed.append(fit.miss > 0)
+        for name, miss, error in zip(LOSSES, fit.miss, fit.error, strict=True):
+            says = f"{name}: the law misses unseen runs by {error:.4g} where runs of one mixture differ by"
+            assert any(warning.startswith(says) for warning in fit.warnings) == (miss > 0)
+        unseen = np.random.default_rng(100 + seed).dirichlet(np.full(4, 2.0), 20)
+        truth = bent(unseen)
+        predicted, alone = (
+            fit.predict(unseen, outside=True),
+            replace(fit, miss=np.zeros(2)).predict(unseen, outside=True),
+        )
+        held.append((predicted.low <= truth) & (truth <= predicted.high))
+        narrow.append((alone.low <= truth) & (truth <= alone.high))
+    assert np.mean(missed) >= 0.85
+    assert np.mean(held) >= 0.9
+    assert np.mean(narrow) <= 0.75
+
+
+def test_a_law_that_fits_as_well_as_noise_lets_it_is_seldom_said_to_miss() -> None:
+    missed = [fitted(*with_repeats(0.01, seed, TRUTH.at), draws=2).miss > 0 for seed in range(40)]
+    assert np.mean(missed) <= 0.15
+
+
+def test_without_runs_of_one_mixture_no_miss_is_claimed() -> None:
+    shares, losses = with_repeats(0.002, 0, bent)
+    assert not fitted(shares[2:], losses[2:]).miss.any()
 
 
 def test_a_run_gone_wrong_counts_little() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -97,6 +98,20 @@ def test_a_better_mixture_is_found_and_said_to_be_better() -> None:
     assert proposal.difference.low <= gain <= proposal.difference.high
     assert proposal.loss.estimate < proposal.prior_loss.estimate
     assert proposal.regmix_loss < proposal.prior_loss.estimate
+
+
+def test_what_the_law_misses_widens_the_intervals_of_losses_and_of_differences() -> None:
+    fit, sure = searched(TRUTH)
+    rough = propose(replace(fit, miss=np.array([0.1, 0.3])), PRIOR, caps=FREE, weights=np.ones(2), simulated=4000)
+    assert sure.difference.shown
+    assert not rough.difference.shown
+    for name in ("loss", "prior_loss", "difference"):
+        narrow, wide = getattr(sure, name), getattr(rough, name)
+        assert wide.estimate == narrow.estimate
+        assert wide.high - wide.low == pytest.approx(2 * 1.96 * 0.2, rel=0.01)
+    for name, miss in (("prose", 0.1), ("source", 0.3)):
+        wide = rough.by_domain[name]
+        assert wide.high - wide.low == pytest.approx(2 * 1.96 * miss, rel=0.02)
 
 
 def test_where_the_mixture_does_not_matter_nothing_is_shown() -> None:
