@@ -76,7 +76,7 @@ def fit_repetition(
         theta = np.log([[values["R_D"], values["R_N"]]])
         columns = [column.ravel() for column in np.broadcast_arrays(at["N"], at["D"], at["U"])]
         logarithms, _ = repetition_surface(columns[0], columns[1], columns[2], unrepeated)(theta)
-        return np.exp(logarithms[0]).reshape(np.broadcast_shapes(*(column.shape for column in at.values())))
+        return np.asarray(np.exp(logarithms[0]).reshape(np.broadcast_shapes(*(column.shape for column in at.values()))))
 
     return Fit(
         law=LAW,
