@@ -219,9 +219,11 @@ def fit_mixture_law(
         raise InputError(
             f"mixtures: {different} different ones show no law; run at least {4 * len(components) + 1} of them"
         )
-    width, validated = _chosen_widths(given, observed, random)
     targets = np.ascontiguousarray(observed.T)
-    fitted = fit_all(given, targets, np.ones_like(targets), width**-2.0, starts(given, targets, width**-2.0))
+    # Of a narrow width, descents can end beside the optimum that this one leads to: the fit starts as those that chose.
+    start = starts(given, targets, np.ones(len(targets)))
+    width, validated = _chosen_widths(given, observed, start, random)
+    fitted = fit_all(given, targets, np.ones_like(targets), width**-2.0, start)
     residuals = observed - fitted.predicted.T
     law = Law(floor=fitted.theta[:, -1], slopes=fitted.theta[:, :-1])
     bootstrapped = _bootstrap(given, fitted, targets, width**-2.0, draws, random)
@@ -314,14 +316,15 @@ def _lack_of_fit(shares: Floats, observed: Floats, error: Floats) -> tuple[Float
     return np.sqrt(within), np.where(error**2 > most, np.sqrt(np.maximum(error**2 - within, 0.0)), 0.0)
 
 
-def _chosen_widths(shares: Floats, observed: Floats, random: np.random.Generator) -> tuple[Floats, Floats]:
+def _chosen_widths(
+    shares: Floats, observed: Floats, start: Floats, random: np.random.Generator
+) -> tuple[Floats, Floats]:
     """The width with the least error on runs left out, for each loss, and the predictions of these runs
     float64[runs, losses]."""
     runs, losses = observed.shape
     folds = min(FOLDS, runs)
     fold = random.permutation(np.arange(runs) % folds)
     widths, targets = np.array(WIDTHS), observed.T
-    start = starts(shares, targets, np.ones(losses))
     # Fits by width, fold and loss.
     weights = np.repeat((fold[None, :] != np.arange(folds)[:, None]).astype(np.float64), losses, axis=0)
     weights = np.tile(weights, (len(widths), 1))

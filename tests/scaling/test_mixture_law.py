@@ -54,6 +54,16 @@ def test_intervals_of_predictions_hold_the_planted_loss_about_as_often_as_they_s
     assert 0.88 <= np.mean(held) <= 0.995
 
 
+def test_the_law_that_cross_validation_found_is_the_one_that_is_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    # With a width as narrow as this, a descent from elsewhere ends at a law without a floor that is off by 8.
+    monkeypatch.setattr("corpusmill.scaling.mixture_law.WIDTHS", (0.1,))
+    steep = Law(floor=np.array([1.03]), slopes=np.array([[-1.26, 0.13, -1.04, 2.67]]))
+    shares, losses = planted(noise=0.0025, runs=19, seed=1, truth=steep)
+    fit = fit_mixture_law(shares, losses, components=NAMES, names=["prose"], draws=2)
+    assert fit.error[0] < 0.02
+    assert np.abs(fit.residuals).max() < 0.02
+
+
 def bent(shares: Floats) -> Floats:
     """Losses that no law of exponentials gives: they rise ever more steeply where a component runs out."""
     affinity = np.array([[0.9, 0.05, 0.3, 0.1], [0.02, 0.9, 0.05, 0.1]])
