@@ -326,7 +326,9 @@ def build(out_dir: str | Path) -> list[Path]:
     paths = []
     for name, records in files.items():
         path = out_dir / name
-        path.write_bytes(b"".join(records))
+        content = b"".join(records)
+        if not path.exists() or path.read_bytes() != content:  # an unchanged file keeps its time, and a run its tasks
+            path.write_bytes(content)
         paths.append(path)
     return paths
 
