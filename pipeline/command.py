@@ -73,6 +73,7 @@ Overrides = Annotated[
 Runs = Annotated[
     Path | None, typer.Option(help="Where runs are written, instead of the recipe's `runs`.", metavar="FOLDER")
 ]
+Workers = Annotated[int | None, typer.Option(help="Processes; default: one for each core.", metavar="NUMBER")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 CommentsFile = Annotated[Path, typer.Option("--csv", help="Judged comments, a CSV file with a header.")]
 TextColumn = Annotated[str, typer.Option(help="The column of the comments.")]
@@ -125,9 +126,7 @@ def answering(command: Command) -> Command:
 @answering
 def run(
     recipe: RecipeFile,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes; default: one for each core.", metavar="NUMBER")
-    ] = None,
+    workers: Workers = None,
     overrides: Overrides = None,
     runs: Runs = None,
     as_json: AsJson = False,
@@ -163,9 +162,7 @@ def mix(
     resume: Annotated[
         bool, typer.Option(help="Go on with what an interrupted mix left, or count and write everything anew.")
     ] = True,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes; default: one for each core.", metavar="NUMBER")
-    ] = None,
+    workers: Workers = None,
     overrides: Overrides = None,
     runs: Runs = None,
     as_json: AsJson = False,
@@ -216,9 +213,7 @@ def search_for_a_mix(
     divergence: Annotated[
         float, typer.Option(help="What moving away from the prior must gain, in bits per byte a nat.", metavar="NUMBER")
     ] = 0.05,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes; default: one for each core.", metavar="NUMBER")
-    ] = None,
+    workers: Workers = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only prepare, and show the mixtures and the cost.")
     ] = False,
@@ -272,9 +267,7 @@ def run_a_sweep(
     recipe: RecipeFile,
     file: SweepFile = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only prepare, and tell what the grid costs.")] = False,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes; default: one for each core.", metavar="NUMBER")
-    ] = None,
+    workers: Workers = None,
     overrides: Overrides = None,
     runs: Runs = None,
     as_json: AsJson = False,
@@ -641,9 +634,7 @@ def export(
     ] = None,
     split: Annotated[list[str] | None, typer.Option(help="Only this split. Repeatable.", metavar="NAME")] = None,
     by: Annotated[Parting | None, typer.Option(help="Keep sources or components apart, with their weights.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes; default: one for each core.", metavar="NUMBER")
-    ] = None,
+    workers: Workers = None,
     eos: Annotated[
         str | None, typer.Option(help="The token that ends a document; default: the tokenizer's own.", metavar="TOKEN")
     ] = None,
