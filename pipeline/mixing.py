@@ -572,7 +572,7 @@ def sketch(work: Sketching) -> Counts:
 
 
 def group(work: Grouping) -> Counts:
-    """A task: near-duplicates among all documents of the mix."""
+    """A task: near-duplicates among all documents of the sketches."""
     return find_groups(work.sketches, work.out, work.workspace).as_dict()
 
 

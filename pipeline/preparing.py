@@ -23,12 +23,12 @@ import pyarrow.parquet as pq
 
 from corpusmill.documents.errors import InputError
 from corpusmill.documents.shards import read_batches, write_table
-from corpusmill.mix.groups import find_groups, look_up, sketch_part
+from corpusmill.mix.groups import look_up
 from corpusmill.mix.keys import KEYS, TRAIN, below, id_hashes, keyed, splits_of
 from corpusmill.mix.tokenizer_samples import Corpus
 from corpusmill.mix.tokenizer_training import TokenizerOptions, train
 from corpusmill.mix.tokens import END_OF_TEXT, load_tokens
-from corpusmill.pipeline.mixing import Part, Parts, Runner, all_well
+from corpusmill.pipeline.mixing import Grouping, Part, Parts, Runner, Sketching, all_well, group, sketch
 from corpusmill.pipeline.tasks import Counts, Task, fingerprint
 from corpusmill.scaling.encoded import encode_part
 from corpusmill.scaling.prepared import EncodedPart, Prepared, write_documents
@@ -38,19 +38,6 @@ LAYOUT = 1
 _BATCH_ROWS = 1024
 _SAMPLE = pa.schema([pa.field("text", pa.string()), pa.field("source", pa.string())])
 _FERTILITY_BYTES = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Sketching:
-    part: Path
-    out: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Grouping:
-    sketches: tuple[Path, ...]
-    out: Path
-    workspace: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +236,7 @@ class Preparation:
     ) -> Task:
         return Task(
             key=f"scaling/{name}",
-            function=f"{__name__}:{function.__name__}",
+            function=f"{function.__module__}:{function.__name__}",
             arguments=arguments,
             outputs=outputs,
             marker=self._shared / "tasks" / f"{name.replace('/', '-')}.json",
@@ -285,15 +272,6 @@ def prepare(
     if not all_well(runner.run("scaling: documents", [listing])):
         return None
     return work.prepared(grouping, encoding, listing)
-
-
-def sketch(work: Sketching) -> Counts:
-    sketch_part(work.part, work.out)
-    return {}
-
-
-def group(work: Grouping) -> Counts:
-    return find_groups(work.sketches, work.out, work.workspace).as_dict()
 
 
 def train_vocabulary(work: Vocabulary) -> Counts:
