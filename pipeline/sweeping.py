@@ -263,7 +263,7 @@ def write_results(grid: Grid, ended: Sequence[Outcome], content_hash: str) -> No
     write_table(grid.folder / "cells.parquet", table.to_batches(), table.schema)
     sweep = {
         "name": options.name,
-        "options": json.loads(json.dumps(asdict(options))),
+        "options": asdict(options),
         "fingerprint": grid.prepared.fingerprint,
         "run": content_hash,
         "vocab_size": grid.prepared.vocab_size,
