@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from corpusmill.documents.errors import CorpusmillError
 from corpusmill.scaling.contract import ALL, CELLS, LOSS, RANDOM, Proxy, Trained, Training
@@ -96,21 +98,8 @@ def run_cell(prepared: Prepared, cell: Cell, proxy: Proxy, folder: Path) -> dict
     options = prepared.options
     keep: Keep = options.scores[cell.score].keep if cell.score not in (ALL, RANDOM) else "high"
     selected = select(prepared.documents, cell, keep, options.seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    training = Training(
-        train=prepared.take(selected.rows),
-        heldout=prepared.heldout(),
-        tokens=options.train_tokens(selected.pool_tokens, selected.kept_tokens),
-        vocab_size=prepared.vocab_size,
-        eos_id=prepared.eos_id,
-        tokenizer=prepared.tokenizer,
-        seed=cell.seed,
-        folder=folder,
-    )
-    trained = proxy.run(training)
-    if not any(folder.iterdir()):
-        folder.rmdir()
-    losses = checked_losses(trained, options.domains())
+    tokens = options.train_tokens(selected.pool_tokens, selected.kept_tokens)
+    trained, losses = trained_on(prepared, selected.rows, tokens, cell.seed, proxy, folder)
     return {
         "pool": cell.pool,
         "score": cell.score,
@@ -131,7 +120,36 @@ def run_cell(prepared: Prepared, cell: Cell, proxy: Proxy, folder: Path) -> dict
     }
 
 
-def checked_losses(trained: Trained, domains: Sequence[str]) -> dict[str, float]:
+def trained_on(
+    prepared: Prepared, rows: NDArray[np.int64], tokens: int, seed: int, proxy: Proxy, folder: Path
+) -> tuple[Trained, dict[str, float]]:
+    """A proxy trained on these rows of the table of documents, and its loss on each held-out domain.
+
+    Args:
+        folder: where the proxy may leave files; it is there only if it does.
+
+    Raises:
+        ProxyError: if a loss is missing or no number.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    trained = proxy.run(
+        Training(
+            train=prepared.take(rows),
+            heldout=prepared.heldout(),
+            tokens=tokens,
+            vocab_size=prepared.vocab_size,
+            eos_id=prepared.eos_id,
+            tokenizer=prepared.tokenizer,
+            seed=seed,
+            folder=folder,
+        )
+    )
+    if not any(folder.iterdir()):
+        folder.rmdir()
+    return trained, _checked_losses(trained, prepared.options.domains())
+
+
+def _checked_losses(trained: Trained, domains: Sequence[str]) -> dict[str, float]:
     """The loss of each domain.
 
     Raises:

@@ -21,8 +21,8 @@ from scipy.stats import t as student
 
 from corpusmill.documents.errors import InputError
 from corpusmill.mix.keys import TRAIN, keyed
-from corpusmill.scaling.cells import checked_losses
-from corpusmill.scaling.contract import Proxy, Training
+from corpusmill.scaling.cells import trained_on
+from corpusmill.scaling.contract import Proxy
 from corpusmill.scaling.mixture_law import INTERVAL
 from corpusmill.scaling.mixture_proposal import Interval
 from corpusmill.scaling.pools import POOL
@@ -137,26 +137,11 @@ def run_trial(prepared: Prepared, trial: Trial, proxy: Proxy, folder: Path) -> d
         ProxyError: if a loss is missing or no number.
     """
     began = time.monotonic()
-    options = prepared.options
-    rows, achieved = mixed_rows(prepared.documents, trial, options.seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    trained = proxy.run(
-        Training(
-            train=prepared.take(rows),
-            heldout=prepared.heldout(),
-            tokens=int(achieved.sum()),
-            vocab_size=prepared.vocab_size,
-            eos_id=prepared.eos_id,
-            tokenizer=prepared.tokenizer,
-            seed=trial.seed,
-            folder=folder,
-        )
-    )
-    if not any(folder.iterdir()):
-        folder.rmdir()
+    rows, achieved = mixed_rows(prepared.documents, trial, prepared.options.seed)
+    trained, losses = trained_on(prepared, rows, int(achieved.sum()), trial.seed, proxy, folder)
     return {
         "shares": (achieved / achieved.sum()).tolist(),
-        "losses": checked_losses(trained, options.domains()),
+        "losses": losses,
         "train_tokens": trained.train_tokens,
         "seed": trial.seed,
         "seconds": time.monotonic() - began,
