@@ -41,7 +41,16 @@ from corpusmill.scaling.contract import Cost, Proxy
 from corpusmill.scaling.mixture_design import REPEATS, Design, check_numbers, design
 from corpusmill.scaling.mixture_law import MixtureFit, fit_mixture_law
 from corpusmill.scaling.mixture_proposal import DIVERGENCE, Interval, Proposal, check_divergence, propose
-from corpusmill.scaling.mixture_runs import Stream, Trial, confirmed, mixed_rows, run_trial, seed_of, tokens_of
+from corpusmill.scaling.mixture_runs import (
+    Stream,
+    Trial,
+    confirmed,
+    mixed_rows,
+    pooled_variance,
+    run_trial,
+    seed_of,
+    tokens_of,
+)
 from corpusmill.scaling.mixture_scale import Scale
 from corpusmill.scaling.ngram_proxy import NgramProxy
 from corpusmill.scaling.prepared import Prepared
@@ -512,10 +521,8 @@ def _loss(counts: Mapping[str, Any], domains: Sequence[str], weights: Floats) ->
 
 
 def _noise(groups: Sequence[Sequence[float]]) -> float | None:
-    free = sum(len(group) - 1 for group in groups if group)
-    if not free:
-        return None
-    return math.sqrt(sum(float(((np.array(group) - np.mean(group)) ** 2).sum()) for group in groups if group) / free)
+    variance, free = pooled_variance(groups)
+    return math.sqrt(variance) if free else None
 
 
 def _error(outcomes: Sequence[Outcome]) -> str:

@@ -165,10 +165,19 @@ def confirmed(prior: Sequence[float], proposal: Sequence[float], others: Sequenc
     """
     groups = [np.asarray(group, np.float64) for group in (prior, proposal, *others)]
     difference = float(groups[1].mean() - groups[0].mean())
-    free = sum(len(group) - 1 for group in groups if len(group))
+    variance, free = pooled_variance(groups)
     if not free:
         return Interval(estimate=difference, low=-math.inf, high=math.inf)
-    variance = sum(float(((group - group.mean()) ** 2).sum()) for group in groups if len(group)) / free
     error = math.sqrt(variance * (1 / len(groups[0]) + 1 / len(groups[1])))
     reach = float(student.ppf((1 + INTERVAL) / 2, free)) * error
     return Interval(estimate=difference, low=difference - reach, high=difference + reach)
+
+
+def pooled_variance(groups: Sequence[Sequence[float] | NDArray[np.float64]]) -> tuple[float, int]:
+    """One variance for all groups of runs, each about its own mean, and its degrees of freedom; 0 and 0 where no group
+    has two runs."""
+    given = [np.asarray(group, np.float64) for group in groups if len(group)]
+    free = sum(len(group) - 1 for group in given)
+    if not free:
+        return 0.0, 0
+    return sum(float(((group - group.mean()) ** 2).sum()) for group in given) / free, free
