@@ -1,4 +1,4 @@
-"""What `corpusmill budget` does: its options as a question to scaling/budget.py, and the answer as data."""
+"""What `corpusmill budget` does: its options as a question to scaling/planning/budget.py, and the answer as data."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 
 from corpusmill.documents.errors import InputError, UsageError, nearest
 from corpusmill.mix.manifest import MANIFEST
-from corpusmill.scaling.amounts import amount, read_amount, read_range
-from corpusmill.scaling.budget import MAX_EPOCHS, Ask, Kind, Plan, solve, solve_range
-from corpusmill.scaling.hardware import PUE, UTILISATION, Rental, find_accelerator
-from corpusmill.scaling.pruned import PanelBudget, panel_budgets, read_analyses
-from corpusmill.scaling.published import BESIROGLU, HOFFMANN, LAWS, ChinchillaLaw
+from corpusmill.scaling.planning.amounts import amount, read_amount, read_range
+from corpusmill.scaling.planning.budget import MAX_EPOCHS, Ask, Kind, Plan, solve, solve_range
+from corpusmill.scaling.planning.hardware import PUE, UTILISATION, Rental, find_accelerator
+from corpusmill.scaling.planning.pruned import PanelBudget, panel_budgets, read_analyses
+from corpusmill.scaling.planning.published import BESIROGLU, HOFFMANN, LAWS, ChinchillaLaw
 
 BOTH = "both"
 TOKEN_UNITS = ("tokens", "estimated_tokens")

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 from corpusmill.mix.quality_law import LANGUAGE_MODEL
 from corpusmill.pipeline.budget_command import Told
 from corpusmill.pipeline.summary import table
-from corpusmill.scaling import inference_aware, pruned
-from corpusmill.scaling.amounts import amount
-from corpusmill.scaling.budget import PENALTY_SOURCE, QUALITY_SOURCE, Ask, Kind, Plan, Supply, Verdict
-from corpusmill.scaling.hardware import Rental
-from corpusmill.scaling.pruned import PanelBudget, Pruned
-from corpusmill.scaling.repeated import MUENNIGHOFF
+from corpusmill.scaling.planning import inference_aware, pruned
+from corpusmill.scaling.planning.amounts import amount
+from corpusmill.scaling.planning.budget import PENALTY_SOURCE, QUALITY_SOURCE, Ask, Kind, Plan, Supply, Verdict
+from corpusmill.scaling.planning.hardware import Rental
+from corpusmill.scaling.planning.pruned import PanelBudget, Pruned
+from corpusmill.scaling.planning.repeated import MUENNIGHOFF
 
 WIDTH = 100
 _FAR = 10.0

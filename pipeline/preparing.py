@@ -71,13 +71,11 @@ class Preparation:
     Args:
         folder: of the run.
         parts: its curated parts, of all sources that the sweep looks at.
-        tokenizer: a tokenizer.json to use; None: one is trained.
     """
 
     folder: Path
     parts: Parts
     options: SweepOptions
-    tokenizer: Path | None
 
     def sketching(self) -> list[Task]:
         return [
@@ -106,10 +104,8 @@ class Preparation:
             sum(task.size for task in sketching),
         )
 
-    def vocabulary(self, grouping: Task) -> Task | None:
-        """The task that trains a tokenizer; None where one is given."""
-        if self.tokenizer is not None:
-            return None
+    def vocabulary(self, grouping: Task) -> Task:
+        """The task that trains a tokenizer, which is the first of its outputs."""
         options = self.options
         pooled = {source for pool in options.pools.values() for source in pool.sources}
         parts = [(source, part) for source, part in self._parts() if source in pooled]
@@ -139,14 +135,8 @@ class Preparation:
             min(text_bytes, options.tokenizer.sample_bytes),
         )
 
-    def encoding(self, vocabulary: Task | None) -> list[Task]:
-        """The tasks that make token ids, in the order of the parts."""
-        if vocabulary is not None:
-            tokenizer, made = vocabulary.arguments.out / "tokenizer.json", vocabulary.fingerprint
-        elif self.tokenizer is not None:
-            tokenizer, made = self.tokenizer, load_tokens(str(self.tokenizer)).fingerprint
-        else:
-            raise InputError("a tokenizer is neither given nor trained")
+    def encoding(self, tokenizer: Path, made: str) -> list[Task]:
+        """The tasks that make token ids, in the order of the parts; `made` is the fingerprint of the tokenizer."""
         tasks = []
         for source, part in self._parts():
             folder = self._shared / f"encoded-{made[:16]}" / source
@@ -250,22 +240,28 @@ def prepare(
 ) -> Prepared | None:
     """Makes what a sweep trains on, or finds it made; None if a task failed.
 
+    Args:
+        tokenizer: a tokenizer.json to use; None: one is trained.
+
     Raises:
         InputError: if a document of a pool has no score, a held-out set overlaps, or a source has no documents.
     """
     for source in options.sources():
         if not parts.get(source):
             raise InputError(f"sweep: the source {source} has no curated documents; look at the run's report")
-    work = Preparation(folder, parts, options, tokenizer)
+    work = Preparation(folder, parts, options)
     sketching = work.sketching()
     grouping = work.grouping(sketching)
-    vocabulary = work.vocabulary(grouping)
     for title, tasks in (("near-duplicates", sketching), ("groups", [grouping])):
         if not all_well(runner.run(f"scaling: {title}", tasks)):
             return None
-    if vocabulary is not None and not all_well(runner.run("scaling: tokenizer", [vocabulary])):
-        return None
-    encoding = work.encoding(vocabulary)
+    if tokenizer is None:
+        vocabulary = work.vocabulary(grouping)
+        if not all_well(runner.run("scaling: tokenizer", [vocabulary])):
+            return None
+        encoding = work.encoding(vocabulary.outputs[0], vocabulary.fingerprint)
+    else:
+        encoding = work.encoding(tokenizer, load_tokens(str(tokenizer)).fingerprint)
     if not all_well(runner.run("scaling: encode", encoding)):
         return None
     listing = work.listing(grouping, encoding)

@@ -20,7 +20,7 @@ from corpusmill.pipeline.progress import duration
 from corpusmill.pipeline.recipe import Recipe, parse_recipe
 from corpusmill.pipeline.searching import SearchCost, SearchResult, shares_within
 from corpusmill.pipeline.summary import table
-from corpusmill.scaling.mixture_proposal import Interval
+from corpusmill.scaling.mixtures.proposal import Interval
 
 _PARTS = 100_000
 """Shares are written to five decimals."""

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from corpusmill.documents.errors import DamagedRunError
 from corpusmill.pipeline.sweep_page import read_object
 from corpusmill.pipeline.sweep_tables import Table
-from corpusmill.scaling.fit_plots import Observation, predictions
+from corpusmill.scaling.plots.fit_plots import Observation, predictions
 
 _MEND = "`corpusmill mix search` makes it anew"
 _SAME = 0.005
@@ -41,7 +41,7 @@ def _section(data: Mapping[str, Any]) -> dict[str, Any]:
         "ratios": _ratios(data),
         "worth": _worth(data),
         "warnings": [str(warning) for warning in proposal["warnings"]],
-        # scaling/drawing.py has escaped all text in it.
+        # scaling/plots/drawing.py has escaped all text in it.
         "plot": Markup(predictions(observations(data), title="Mixture law: predicted and observed losses")),
     }
 
@@ -49,7 +49,7 @@ def _section(data: Mapping[str, Any]) -> dict[str, Any]:
 def observations(data: Mapping[str, Any]) -> list[Observation]:
     """Predicted and observed loss of each run: the weighted mean over the domains. Runs of the prior and of the
     proposal are marked; the law was not fitted to those of the proposal."""
-    from corpusmill.scaling.mixture_law import Law  # scipy takes a second, and most runs have no search
+    from corpusmill.scaling.mixtures.law import Law  # scipy takes a second, and most runs have no search
 
     names, law = data["law"]["losses"], data["law"]
     fitted = Law(floor=np.array(law["floor"]), slopes=np.array(law["slopes"]))

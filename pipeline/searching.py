@@ -8,7 +8,7 @@ The components are the leaves of the recipe's ratios, and the prior is what its 
 divided by a column's values in their natural proportions is one component, and stays so.
 
 Ratios are shares of the mix's unit; a proxy and its law know tokens. So prior and caps become shares of tokens before
-mixtures are drawn, and the proposal becomes shares of units (scaling/mixture_scale.py).
+mixtures are drawn, and the proposal becomes shares of units (scaling/mixtures/scale.py).
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from corpusmill.pipeline.run import FinishedRun, Progress, finished_run
 from corpusmill.pipeline.sweep_recipe import proxies_of, sweep_options, tokenizer_of
 from corpusmill.pipeline.tasks import Counts, Outcome, Task, fingerprint
 from corpusmill.scaling.contract import Cost, Proxy
-from corpusmill.scaling.mixture_design import REPEATS, Design, check_numbers, design
-from corpusmill.scaling.mixture_law import MixtureFit, fit_mixture_law
-from corpusmill.scaling.mixture_proposal import DIVERGENCE, Interval, Proposal, check_divergence, propose
-from corpusmill.scaling.mixture_runs import (
+from corpusmill.scaling.mixtures.design import REPEATS, Design, check_numbers, design
+from corpusmill.scaling.mixtures.law import MixtureFit, fit_mixture_law
+from corpusmill.scaling.mixtures.proposal import DIVERGENCE, Interval, Proposal, check_divergence, propose
+from corpusmill.scaling.mixtures.runs import (
     Stream,
     Trial,
     confirmed,
@@ -51,9 +51,9 @@ from corpusmill.scaling.mixture_runs import (
     seed_of,
     tokens_of,
 )
-from corpusmill.scaling.mixture_scale import Scale
-from corpusmill.scaling.ngram_proxy import NgramProxy
+from corpusmill.scaling.mixtures.scale import Scale
 from corpusmill.scaling.prepared import Prepared
+from corpusmill.scaling.proxies.ngram_proxy import NgramProxy
 from corpusmill.scaling.sweep_options import Pool, SweepOptions
 
 Floats = NDArray[np.float64]

@@ -1,9 +1,9 @@
 """The part of the run's page that tells of its sweeps, made from their files alone.
 
 So whoever writes the run's page (`corpusmill run`, `mix`, `sweep run`, `sweep report`) writes what its sweeps have
-shown into it as well. Read are analysis.json (scaling/analysis.py has its shape), sweep.json (pipeline/sweeping.py),
-cells.parquet (scaling/contract.py), and the loss curves and logs that proxies left. Trainers of others write some of
-these, and any can be damaged: then the page says so in the sweep's place, and all else stands.
+shown into it as well. Read are analysis.json (scaling/frontier/analysis.py has its shape), sweep.json
+(pipeline/sweeping.py), cells.parquet (scaling/contract.py), and the loss curves and logs that proxies left. Trainers of
+others write some of these, and any can be damaged: then the page says so in the sweep's place, and all else stands.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _sentences(found: Sequence[object]) -> list[str]:
 
 
 def _inline(plots: Plots) -> dict[str, Markup]:
-    """As markup: scaling/drawing.py has escaped all text in them."""
+    """As markup: scaling/plots/drawing.py has escaped all text in them."""
     return {name: Markup(svg) for name, svg in plots.items()}
 
 
@@ -177,7 +177,7 @@ def _is_count(told: object) -> bool:
 
 
 def _first_event(path: Path) -> str:
-    """The first line of a log (scaling/training_events.py) in words; empty where the proxy keeps none."""
+    """The first line of a log (scaling/proxies/training_events.py) in words; empty where the proxy keeps none."""
     try:
         with path.open() as stream:
             event = json.loads(stream.readline(_LINE))

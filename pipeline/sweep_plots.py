@@ -23,11 +23,11 @@ import pyarrow.parquet as pq
 
 from corpusmill.documents.errors import DamagedRunError
 from corpusmill.documents.shards import atomic_text
-from corpusmill.scaling.axes import short, thinned
 from corpusmill.scaling.contract import ALL, RANDOM
-from corpusmill.scaling.fit_plots import MOST_CURVES, WHOLE, Curve, loss_curves, residuals
-from corpusmill.scaling.layers import Point
-from corpusmill.scaling.plots import fractions, frontier
+from corpusmill.scaling.plots.axes import short, thinned
+from corpusmill.scaling.plots.fit_plots import MOST_CURVES, WHOLE, Curve, loss_curves, residuals
+from corpusmill.scaling.plots.layers import Point
+from corpusmill.scaling.plots.sweep_plots import fractions, frontier
 
 _FEWEST_FOR_A_FLOOR = 8
 """Cells: a fit of three numbers to fewer says little of any."""
@@ -96,7 +96,7 @@ def _above_floor(panel: Mapping[str, Any]) -> str | None:
 
     The floor is fitted to the cells that keep everything or keep by chance, and its interval must leave out zero.
     """
-    from corpusmill.scaling.power_law import fit_power_law  # scipy takes a second, and most runs have no sweep
+    from corpusmill.scaling.laws.power_law import fit_power_law  # scipy takes a second, and most runs have no sweep
 
     cells = [cell for cell in panel["cells"] if cell["score"] in (ALL, RANDOM)]
     if len(cells) < _FEWEST_FOR_A_FLOOR:

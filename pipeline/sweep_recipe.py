@@ -12,7 +12,7 @@ from corpusmill.mix.slices import CURATED, LEDGER, Case, check_cases
 from corpusmill.pipeline.recipe import NAME, Recipe, build, read_yaml
 from corpusmill.scaling.contract import Proxy
 from corpusmill.scaling.prepared import SIZES
-from corpusmill.scaling.proxies import proxy_class
+from corpusmill.scaling.proxies.kinds import proxy_class
 from corpusmill.scaling.sweep_options import SweepOptions
 
 _TAKEN = ("shared", "search", "workspace")  # folders of `scaling` beside its sweeps'

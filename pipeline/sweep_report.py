@@ -1,6 +1,6 @@
 """A sweep's results: the analysis of its cells, its plots, the run's page, and the text on the terminal.
 
-scaling/<sweep>/analysis.json   scaling/analysis.py has its shape
+scaling/<sweep>/analysis.json   scaling/frontier/analysis.py has its shape
 scaling/<sweep>/plots/*.svg     pipeline/sweep_plots.py has their names
 report/index.html               of the run; pipeline/sweep_page.py is the sweep's part
 """
@@ -36,8 +36,8 @@ from corpusmill.pipeline.sweep_page import (
 from corpusmill.pipeline.sweep_plots import plots_of, write_plots
 from corpusmill.pipeline.sweep_recipe import sweep_options
 from corpusmill.pipeline.sweeping import collect_results
-from corpusmill.scaling.analysis import AnalysisOptions, Asked, analyse
-from corpusmill.scaling.axes import short
+from corpusmill.scaling.frontier.analysis import AnalysisOptions, Asked, analyse
+from corpusmill.scaling.plots.axes import short
 from corpusmill.scaling.sweep_options import SweepOptions
 
 

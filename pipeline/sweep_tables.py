@@ -1,7 +1,7 @@
 """The tables of a sweep, as text in cells: for the page and for the terminal.
 
-All are made of `Analysis.as_dict()` (scaling/analysis.py has its shape), but for the cost, which is of the cells.
-Differences that are not shown read "not shown", and not as a number that somebody may take for one.
+All are made of `Analysis.as_dict()` (scaling/frontier/analysis.py has its shape), but for the cost, which is of the
+cells. Differences that are not shown read "not shown", and not as a number that somebody may take for one.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpusmill.pipeline.progress import duration
-from corpusmill.scaling.axes import short
 from corpusmill.scaling.contract import ALL, RANDOM
+from corpusmill.scaling.plots.axes import short
 
 Data = Mapping[str, Any]
 _NONE = "–"

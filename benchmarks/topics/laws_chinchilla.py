@@ -16,8 +16,8 @@ import time
 import numpy as np
 from harness import Benchmark, table
 
-from corpusmill.scaling.chinchilla_fit import ChinchillaFit, fit_chinchilla
-from corpusmill.scaling.power_law import fit_power_law
+from corpusmill.scaling.laws.chinchilla_fit import ChinchillaFit, fit_chinchilla
+from corpusmill.scaling.laws.power_law import fit_power_law
 
 # Facts: the plain Huber optimum on the 240 points, and the 95 % intervals of 4,000 bootstrap draws by Besiroglu et al.
 _OPTIMUM = {"A": 477.84, "B": 2143.9, "E": 1.8172, "alpha": 0.3473, "beta": 0.3672}

@@ -26,15 +26,15 @@ import numpy as np
 from harness import Benchmark, table
 from planted_sweeps import PlantedSweep, nothing, peaked
 
-from corpusmill.scaling.analysed import Panel
-from corpusmill.scaling.analysis import CONFIDENCE, AnalysisOptions, analyse
-from corpusmill.scaling.best_fraction import effects, is_better
 from corpusmill.scaling.contract import RANDOM
-from corpusmill.scaling.fit import Estimate
-from corpusmill.scaling.frontier import envelope
-from corpusmill.scaling.grid import Grid, grids
-from corpusmill.scaling.seed_noise import measured_noise
-from corpusmill.scaling.slopes import Piece, least_squares_slope
+from corpusmill.scaling.frontier.analysed import Panel
+from corpusmill.scaling.frontier.analysis import CONFIDENCE, AnalysisOptions, analyse
+from corpusmill.scaling.frontier.best_fraction import effects, is_better
+from corpusmill.scaling.frontier.frontier import envelope
+from corpusmill.scaling.frontier.grid import Grid, grids
+from corpusmill.scaling.frontier.seed_noise import measured_noise
+from corpusmill.scaling.frontier.slopes import Piece, least_squares_slope
+from corpusmill.scaling.laws.fit import Estimate
 
 EFFECTS = PlantedSweep(
     scores={

@@ -24,9 +24,9 @@ from harness import Benchmark, table
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from corpusmill.scaling.mixture_design import design
-from corpusmill.scaling.mixture_law import Law, fit_mixture_law
-from corpusmill.scaling.mixture_proposal import propose
+from corpusmill.scaling.mixtures.design import design
+from corpusmill.scaling.mixtures.law import Law, fit_mixture_law
+from corpusmill.scaling.mixtures.proposal import propose
 
 Floats = NDArray[np.float64]
 

@@ -36,7 +36,7 @@ from corpusmill.filters.ngram_kernels import ABSENT, RESERVED
 from corpusmill.filters.ngram_model import LanguageModel, write_arpa
 from corpusmill.mix.tokens import load_tokens
 from corpusmill.scaling.contract import Tokens, Training
-from corpusmill.scaling.ngram_proxy import NgramProxy
+from corpusmill.scaling.proxies.ngram_proxy import NgramProxy
 
 PEER = Path(__file__).resolve().parents[1] / "peer_kenlm.py"
 VOCABULARY = 4096

@@ -29,8 +29,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from corpusmill.mix.tokens import load_tokens
 from corpusmill.scaling.contract import Tokens, Training
-from corpusmill.scaling.transformer import Transformer
-from corpusmill.scaling.transformer_proxy import TransformerProxy
+from corpusmill.scaling.proxies.transformer import Transformer
+from corpusmill.scaling.proxies.transformer_proxy import TransformerProxy
 
 VOCABULARY = 2048
 CONTEXT, BATCH = 256, 2048

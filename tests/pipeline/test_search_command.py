@@ -10,11 +10,11 @@ import pytest
 
 from corpusmill.pipeline.search_command import conclusion, cost_as_text, search_as_text
 from corpusmill.pipeline.searching import Question, SearchCost, SearchResult
-from corpusmill.scaling.mixture_design import design
-from corpusmill.scaling.mixture_law import Law, fit_mixture_law
-from corpusmill.scaling.mixture_proposal import Interval, propose
-from corpusmill.scaling.mixture_runs import confirmed
-from corpusmill.scaling.mixture_scale import Scale
+from corpusmill.scaling.mixtures.design import design
+from corpusmill.scaling.mixtures.law import Law, fit_mixture_law
+from corpusmill.scaling.mixtures.proposal import Interval, propose
+from corpusmill.scaling.mixtures.runs import confirmed
+from corpusmill.scaling.mixtures.scale import Scale
 from corpusmill.scaling.sweep_options import Pool, SweepOptions
 
 PRIOR = np.array([0.7, 0.3])

@@ -24,8 +24,8 @@ from corpusmill.pipeline.recipe import Recipe, load_recipe
 from corpusmill.pipeline.run import run_recipe
 from corpusmill.pipeline.search_command import check_out, next_step, rounded, write_recipe
 from corpusmill.pipeline.searching import Question, SearchResult, question_of, run_search
-from corpusmill.scaling.mixture_proposal import Interval
-from corpusmill.scaling.mixture_scale import Scale
+from corpusmill.scaling.mixtures.proposal import Interval
+from corpusmill.scaling.mixtures.scale import Scale
 from corpusmill.scaling.sweep_options import Pool, SweepOptions
 
 SYLLABLES = {

@@ -1,0 +1,1 @@
+"""Fits of scaling laws, with intervals, residuals and a word on what the data cannot tell."""

@@ -1,0 +1,1 @@
+"""Which mixture of sources to train on: designs, the mixture law, proposals, and the runs behind them."""

@@ -1,0 +1,1 @@
+"""What a training run needs and costs: published laws, inference, repetition, hardware, the budget."""

@@ -1,0 +1,1 @@
+"""Small models that stand for a large one: n-gram tables, transformers, and any trainer behind a command."""
