@@ -373,7 +373,7 @@ class _Search:
         prepared, options = self.prepared, self.prepared.options
         trial = self._trial(shares, stream, number)
         heldout = [options.domains(), options.heldout.max_tokens]
-        wanted = fingerprint(LAYOUT, prepared.fingerprint, trial, self.proxy, heldout)
+        wanted = fingerprint(LAYOUT, prepared.fingerprint, trial, self.proxy.identity(), heldout)
         name = f"{self.name}-{stream}-{number}-{wanted}"
         return Task(
             key=f"scaling/{NAME}/{name}",

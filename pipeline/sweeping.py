@@ -119,7 +119,7 @@ class Grid:
             [options.pools[cell.pool], options.scores.get(cell.score)],
             [domains, options.heldout.max_tokens],
             regime,
-            proxy,
+            proxy.identity(),
         )
         name = f"{cell.proxy}-{cell.pool}-{cell.size}-{cell.score}-{cell.fraction:g}-{cell.seed}-{wanted}"
         return Task(

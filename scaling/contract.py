@@ -138,5 +138,9 @@ class Proxy(Protocol):
     def cost(self, tokens: int, vocab_size: int) -> Cost:
         """Of one training run on one worker."""
 
+    def identity(self) -> Any:
+        """What its losses depend on: the options as they come out on this machine, without those that change no loss;
+        as a dataclass or JSON data. Runs of proxies with the same identity are taken for one another."""
+
     def check(self) -> None:
         """Raises InputError with the mend if it cannot run here: a package is missing, a command is not found."""

@@ -21,7 +21,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from corpusmill.documents.errors import InputError, RecipeError, nearest
 from corpusmill.documents.printable import printable_line
@@ -95,6 +95,10 @@ class CommandProxy:
         if not self.keep:
             _remove(dataset)
         return replace(trained, told={**trained.told, "command_seconds": seconds})
+
+    def identity(self) -> dict[str, Any]:
+        """The command; what lies behind it, nobody sees."""
+        return {"command": self.command}
 
     def cost(self, tokens: int, vocab_size: int) -> Cost:
         """Nobody knows."""

@@ -101,6 +101,10 @@ class NgramProxy:
         """Seconds as one machine had them, whatever the vocabulary; floating-point operations mean nothing here."""
         return Cost(seconds=_SECONDS_EACH + tokens * _SECONDS[self.order], flops=None)
 
+    def identity(self) -> NgramProxy:
+        """All that it is."""
+        return self
+
     def check(self) -> None:
         """It runs everywhere."""
 

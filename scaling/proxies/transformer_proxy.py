@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Literal, get_args
+from importlib.metadata import version
+from typing import Any, Literal, get_args
 
 from corpusmill.documents.errors import InputError, RecipeError, nearest
 from corpusmill.scaling.contract import Cost, Trained, Training
@@ -33,6 +34,7 @@ LEARNING_RATES: dict[Optimizer, dict[Size, float]] = {
 wider models with AdamW, the author's .02 with Muon."""
 BATCH_TOKENS: dict[Size, int] = {"0.3M": 2048, "1M": 2048, "4M": 4096, "15M": 16_384, "60M": 32_768}
 """In a step. Small, as the runs of proxies are short: 500,000 tokens are 244 steps of 2,048."""
+_HARMLESS = ("checkpoint_every", "keep_checkpoint", "peak_flops")  # options that no loss depends on
 _LEAST_CONTEXT, _MOST_CONTEXT = 8, 1 << 16
 
 
@@ -105,6 +107,25 @@ class TransformerProxy:
         return SHAPES[self.size]
 
     @property
+    def device_here(self) -> Literal["cpu", "cuda"]:
+        """What `device` comes to on this machine."""
+        if self.device == "auto":
+            return "cuda" if _gpu_is_here() else "cpu"
+        return self.device
+
+    @property
+    def dtype_here(self) -> Literal["float32", "bfloat16"]:
+        """What `dtype` comes to on this machine."""
+        if self.dtype == "auto":
+            return "bfloat16" if self.device_here == "cuda" else "float32"
+        return self.dtype
+
+    @property
+    def compiled_here(self) -> bool:
+        """What `compile` comes to on this machine."""
+        return self.device_here == "cuda" if self.compile == "auto" else self.compile
+
+    @property
     def rows(self) -> int:
         """In a batch."""
         return max((self.batch_tokens or BATCH_TOKENS[self.size]) // self.context, 1)
@@ -139,6 +160,21 @@ class TransformerProxy:
         flops = tokens * self.shape.flops_per_token(vocab_size, self.context)
         return Cost(seconds=tokens / _tokens_per_second(self, vocab_size), flops=flops)
 
+    def identity(self) -> dict[str, Any]:
+        """Its options with what `auto` and the defaults come to here: a GPU's losses are no CPU's, least of all in
+        another precision."""
+        options = {key: value for key, value in asdict(self).items() if key not in _HARMLESS}
+        return {
+            **options,
+            "shape": asdict(self.shape),
+            "batch_tokens": self.rows * self.context,
+            "learning_rate": self.rate,
+            "adamw_rate": self.adamw_rate,
+            "device": self.device_here,
+            "dtype": self.dtype_here,
+            "compile": self.compiled_here,
+        }
+
     def check(self) -> None:
         """Looks whether it can run here.
 
@@ -149,14 +185,19 @@ class TransformerProxy:
             raise InputError(
                 'proxy transformer: torch is not installed; `pip install "corpusmill[proxy]"`, or use an n-gram proxy'
             )
-        if self.device == "cuda":
-            import torch
+        if self.device == "cuda" and not _gpu_is_here():
+            raise InputError(
+                "proxy transformer: device: cuda: torch finds no GPU here; use `auto` or `cpu`, or install a build of "
+                f"torch for it (this is {version('torch')})"
+            )
 
-            if not torch.cuda.is_available():
-                raise InputError(
-                    "proxy transformer: device: cuda: torch finds no GPU here; use `auto` or `cpu`, or install a build "
-                    f"of torch for it (this is {torch.__version__})"
-                )
+
+def _gpu_is_here() -> bool:
+    if importlib.util.find_spec("torch") is None:  # `sweep status` asks, and runs nothing
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 @lru_cache(maxsize=64)

@@ -46,7 +46,6 @@ CURVE = pa.schema(
         pa.field("gradient_norm", pa.float64(), nullable=False),
     ]
 )
-_HARMLESS = ("checkpoint_every", "keep_checkpoint", "peak_flops")  # options that no loss depends on
 _TIMED_SECONDS = 1.5
 _MOST_TIMED = 20
 
@@ -54,7 +53,7 @@ _MOST_TIMED = 20
 def run(options: TransformerProxy, training: Training) -> Trained:
     """As TransformerProxy.run."""
     _check(training)
-    device = _device(options)
+    device = torch.device(options.device_here)
     begun = time.perf_counter()
     with _threads(options.threads):
         trainer = Trainer(options, training, device)
@@ -118,10 +117,7 @@ class Trainer:
         self._bad = 0  # steps without a finite loss and gradient, in a row
         self._identity = ""
         if options.checkpoint_every is not None:
-            told = {key: value for key, value in asdict(options).items() if key not in _HARMLESS}
-            self._identity = checkpoints.identity(
-                {**told, "device": device.type, "shape": asdict(options.shape)}, training
-            )
+            self._identity = checkpoints.identity(options.identity(), training)
             self._resume()
         self._watch = SpikeWatch(options.spike_deviations, (row[2] for row in self.curve))
         self._forward = _Forward(self.model, options, device)
@@ -156,14 +152,14 @@ class Trainer:
         # Of tokens and ends of documents: what the machine does, not what is learnt from.
         full = self.options.rows * self.options.context
         speed = full / median(self.seconds) if self.seconds else None
-        peak = self.options.peak_flops or _peak(self.device, _dtype(self.options, self.device))
+        peak = self.options.peak_flops or _peak(self.device, _dtype(self.options))
         kinds = [event.kind for event in self.events]
         return {
             "steps": self.stream.steps,
             "tokens_per_second": speed,
             "model_flop_utilisation": speed * flops_per_token / peak if speed and peak else None,
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu",
-            "dtype": str(_dtype(self.options, self.device)).removeprefix("torch."),
+            "dtype": self.options.dtype_here,
             "learning_rate": self.options.rate,
             "batch_tokens": full,
             "last_loss": self._watch.median,
@@ -278,10 +274,10 @@ class _Forward:
     def __init__(self, model: Transformer, options: TransformerProxy, device: torch.device, *, eager: bool = False):
         self._model = model
         self._rows = options.rows
-        self._dtype = _dtype(options, device)
+        self._dtype = _dtype(options)
         self._device = device
-        wanted = device.type == "cuda" if options.compile == "auto" else options.compile
-        self._whole: Any = torch.compile(token_losses, dynamic=False) if wanted and not eager else token_losses
+        compiled = options.compiled_here and not eager
+        self._whole: Any = torch.compile(token_losses, dynamic=False) if compiled else token_losses
 
     def __call__(self, inputs: Tensor, targets: Tensor) -> Tensor:
         # Another shape would be compiled anew, for one step.
@@ -293,7 +289,7 @@ class _Forward:
 
 def tokens_per_second(options: TransformerProxy, vocab_size: int) -> float:
     """By a few steps on random tokens, not compiled."""
-    device = _device(options)
+    device = torch.device(options.device_here)
     with _threads(options.threads):
         model, made = _made(options, vocab_size, 0, device)
         forward = _Forward(model, options, device, eager=True)
@@ -320,16 +316,8 @@ def _made(
     return model, optimizers.made_for(model, options.optimizer, options.rate, options.adamw_rate, options.weight_decay)
 
 
-def _device(options: TransformerProxy) -> torch.device:
-    if options.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(options.device)
-
-
-def _dtype(options: TransformerProxy, device: torch.device) -> torch.dtype:
-    if options.dtype == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    return torch.bfloat16 if options.dtype == "bfloat16" else torch.float32
+def _dtype(options: TransformerProxy) -> torch.dtype:
+    return torch.bfloat16 if options.dtype_here == "bfloat16" else torch.float32
 
 
 def _peak(device: torch.device, dtype: torch.dtype) -> float | None:

@@ -55,6 +55,11 @@ def test_the_trainer_of_the_page_on_proxies_reads_texts_and_its_losses_are_read(
     assert sorted(path.name for path in training.folder.iterdir()) == ["losses.json", "stderr.txt", "stdout.txt"]
 
 
+def test_how_long_a_command_may_take_makes_it_no_other() -> None:
+    ours, slower = (CommandProxy(command="a {dataset} {out}", timeout=timeout, keep=True) for timeout in (None, 60))
+    assert ours.identity() == slower.identity() != CommandProxy(command="b {dataset} {out}").identity()
+
+
 def test_what_the_page_on_proxies_shows_of_losses_is_read(tmp_path: Path) -> None:
     [shown] = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     found = losses(tmp_path, shown)

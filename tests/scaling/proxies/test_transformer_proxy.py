@@ -332,6 +332,25 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     proxy_of(device="auto").check()
 
 
+def test_runs_are_taken_for_one_another_where_nothing_differs_that_losses_depend_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    default = TransformerProxy(size="1M")
+    same = TransformerProxy(
+        size="1M", device="cpu", dtype="float32", compile=False, learning_rate=3e-3, peak_flops=1e12
+    )
+    assert default.identity() == same.identity()
+    for other in ({"threads": 2}, {"dtype": "bfloat16"}, {"optimizer": "muon"}, {"clip": 0.5}, {"size": "0.3M"}):
+        assert TransformerProxy(**{"size": "1M", **other}).identity() != default.identity()
+    on_cpu = default.identity()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    on_gpu = default.identity()
+    assert (on_gpu["device"], on_gpu["dtype"], on_gpu["compile"]) == ("cuda", "bfloat16", True)
+    assert on_gpu != on_cpu
+    assert json.loads(json.dumps(on_gpu)) == on_gpu
+
+
 def test_without_torch_the_extra_is_named_and_nothing_else_asks_for_it() -> None:
     script = """
 from importlib.machinery import PathFinder
