@@ -111,12 +111,20 @@ def _ranked(
 
 def _prefix(tokens: NDArray[np.int64], wanted: float) -> int:
     """How many of the first documents come nearest to `wanted` tokens: one at least."""
-    ends = np.cumsum(tokens)
+    return max(1, nearest_prefix(np.cumsum(tokens), wanted))
+
+
+def nearest_prefix(ends: NDArray[np.int64], wanted: float) -> int:
+    """How many of the first documents come nearest to `wanted` tokens, the fewer where two are as near.
+
+    Args:
+        ends: tokens up to the end of each document.
+    """
     place = int(np.searchsorted(ends, wanted))
     if place >= len(ends):
         return len(ends)
     before = int(ends[place - 1]) if place else 0
-    return max(1, place if wanted - before < ends[place] - wanted else place + 1)
+    return place if wanted - before <= ends[place] - wanted else place + 1
 
 
 def heldout_rows(documents: pa.Table, options: SweepOptions) -> dict[str, NDArray[np.int64]]:

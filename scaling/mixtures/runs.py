@@ -25,7 +25,7 @@ from corpusmill.scaling.cells import trained_on
 from corpusmill.scaling.contract import Proxy
 from corpusmill.scaling.mixtures.law import INTERVAL
 from corpusmill.scaling.mixtures.proposal import Interval
-from corpusmill.scaling.pools import POOL
+from corpusmill.scaling.pools import POOL, nearest_prefix
 from corpusmill.scaling.prepared import Prepared
 
 NONE = -1
@@ -102,10 +102,10 @@ def mixed_rows(documents: pa.Table, trial: Trial, seed: int) -> tuple[NDArray[np
             if share > 0:
                 raise InputError(f"{name}: has no token to train on; raise its documents or take it out of the mix")
             continue
-        rows = rows[: max(1 + int(np.flatnonzero(ends)[0]), _nearest(ends, trial.part * ends[-1]))]
+        rows = rows[: max(1 + int(np.flatnonzero(ends)[0]), nearest_prefix(ends, trial.part * ends[-1]))]
         ends = ends[: len(rows)]
         passes, rest = divmod(wanted, int(ends[-1]))
-        counts = [len(rows)] * int(passes) + [_nearest(ends, rest)]
+        counts = [len(rows)] * int(passes) + [nearest_prefix(ends, rest)]
         for copy, count in enumerate(counts):
             if count:
                 taken.append(rows[:count])
@@ -115,15 +115,6 @@ def mixed_rows(documents: pa.Table, trial: Trial, seed: int) -> tuple[NDArray[np
         raise InputError(f"{trial.tokens} tokens are less than half a document of every component; raise --tokens")
     order = np.argsort(np.concatenate(keys), kind="stable")
     return np.concatenate(taken)[order], achieved
-
-
-def _nearest(ends: NDArray[np.int64], wanted: float) -> int:
-    """How many of the first documents come nearest to `wanted` tokens."""
-    place = int(np.searchsorted(ends, wanted))
-    if place >= len(ends):
-        return len(ends)
-    before = int(ends[place - 1]) if place else 0
-    return place if wanted - before <= ends[place] - wanted else place + 1
 
 
 def run_trial(prepared: Prepared, trial: Trial, proxy: Proxy, folder: Path) -> dict[str, Any]:
