@@ -6,6 +6,7 @@ import dataclasses
 import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -71,15 +72,30 @@ def recipe_stages(manifest: Mapping[str, Any], run: Path, source: str) -> tuple[
     )
 
 
+class Ledgers:
+    """Ledgers to be asked in SQL, on one database for all questions: to make one takes longer than most answers."""
+
+    def __init__(self) -> None:
+        self._base = duckdb.connect(config={"memory_limit": _MEMORY})
+
+    def rows(self, ledger: Path, query: str, **parameters: Any) -> list[dict[str, Any]]:
+        """The rows that a query finds in a source's `ledger`; none if it has no file yet."""
+        files = sorted(str(path) for path in ledger.glob("part-*.parquet"))
+        if not files:
+            return []
+        self._base.execute(f"create or replace view ledger as select * from read_parquet({_quoted(files)})")
+        answer = self._base.execute(query, parameters)
+        names = [column[0] for column in answer.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+
+    def close(self) -> None:
+        self._base.close()
+
+
 def ledger_rows(ledger: Path, query: str, **parameters: Any) -> list[dict[str, Any]]:
-    """The rows that a query finds in a source's `ledger`; none if it has no file yet."""
-    files = sorted(str(path) for path in ledger.glob("part-*.parquet"))
-    if not files:
-        return []
-    with duckdb.connect(config={"memory_limit": _MEMORY}) as base:
-        base.execute(f"create view ledger as select * from read_parquet({_quoted(files)})")
-        found: list[dict[str, Any]] = base.sql(query, params=parameters).to_arrow_table().to_pylist()
-    return found
+    """What `Ledgers.rows` answers, for who asks once."""
+    with closing(Ledgers()) as ledgers:
+        return ledgers.rows(ledger, query, **parameters)
 
 
 def _quoted(names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from corpusmill.filters.contract import Filter, Rule
-from corpusmill.pipeline.explain import in_force, ledger_rows
+from corpusmill.pipeline.explain import Ledgers, in_force
 from corpusmill.pipeline.recipe import StageSpec
 
 BINS = 40
@@ -55,10 +55,13 @@ class Histogram:
         return math.log10(1 + max(value, 0.0)) if self.logarithmic else value
 
 
-def histograms(ledger: Path, specs: Sequence[StageSpec], dropped: Mapping[str, Mapping[str, int]]) -> list[Histogram]:
+def histograms(
+    ledgers: Ledgers, ledger: Path, specs: Sequence[StageSpec], dropped: Mapping[str, Mapping[str, int]]
+) -> list[Histogram]:
     """The histograms of a source.
 
     Args:
+        ledgers: who is asked.
         ledger: the folder of its merged ledger.
         specs: its stages.
         dropped: for each stage, documents by reason.
@@ -68,11 +71,11 @@ def histograms(ledger: Path, specs: Sequence[StageSpec], dropped: Mapping[str, M
         return []
     columns = [f'"{stage}.{measure}"' for stage, measure, _ in wanted]
     highest = ", ".join(f"max({column}) as m{index}" for index, column in enumerate(columns))
-    ends = ledger_rows(ledger, f"select {highest} from ledger")
+    ends = ledgers.rows(ledger, f"select {highest} from ledger")
     if not ends:
         return []
     return [
-        _histogram(ledger, column, *chosen, float(end))
+        _histogram(ledgers, ledger, column, *chosen, float(end))
         for column, chosen, end in zip(columns, wanted, ends[0].values(), strict=True)
         if end is not None
     ]
@@ -96,7 +99,13 @@ def _chosen(spec: StageSpec, dropped: Mapping[str, int]) -> Iterator[tuple[str, 
 
 
 def _histogram(
-    ledger: Path, column: str, stage: str, measure: str, bounds: tuple[tuple[str, float], ...], highest: float
+    ledgers: Ledgers,
+    ledger: Path,
+    column: str,
+    stage: str,
+    measure: str,
+    bounds: tuple[tuple[str, float], ...],
+    highest: float,
 ) -> Histogram:
     highest = max(highest, *(value for _, value in bounds))
     logarithmic = highest > LINEAR_UP_TO
@@ -104,7 +113,7 @@ def _histogram(
         highest = 1.0 if highest <= 1 else math.ceil(highest)
     scaled, end = (f"log10(1 + {column})", math.log10(1 + highest)) if logarithmic else (column, highest)
     beyond = " or ".join(f"{column} {'<' if kind == 'at_least' else '>'} {value!r}" for kind, value in bounds)
-    rows = ledger_rows(
+    rows = ledgers.rows(
         ledger,
         f"select least(greatest(cast(floor({scaled} / {end!r} * {BINS}) as integer), 0), {BINS - 1}) as bin, "
         f"count(*) as documents, count(*) filter (where {beyond}) as broken "

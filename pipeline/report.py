@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from corpusmill.documents.shards import atomic_text
-from corpusmill.pipeline.explain import ledger_rows, number, recipe_stages
+from corpusmill.pipeline.explain import Ledgers, number, recipe_stages
 from corpusmill.pipeline.histograms import Histogram, bars, histograms
 from corpusmill.pipeline.run import read_manifest
 from corpusmill.pipeline.samples import SAMPLES_PER_REASON, read_samples
@@ -52,7 +53,8 @@ def render(manifest: Mapping[str, Any], folder: Path) -> str:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {"count": count, "size": size, "shown": shown, "number": number}
-    sources = [_source(name, source, manifest, folder) for name, source in manifest["sources"].items()]
+    with closing(Ledgers()) as ledgers:
+        sources = [_source(name, source, manifest, folder, ledgers) for name, source in manifest["sources"].items()]
     return environment.get_template("report.html").render(
         manifest=manifest,
         folder=folder,
@@ -86,16 +88,18 @@ def _dataset(dataset: Mapping[str, Any]) -> dict[str, Any]:
     return {**dataset, "losses": parts, "train": splits["train"], **held}
 
 
-def _source(name: str, source: Mapping[str, Any], manifest: Mapping[str, Any], run: Path) -> dict[str, Any]:
-    ledger = run / name / "ledger"
+def _source(
+    name: str, source: Mapping[str, Any], manifest: Mapping[str, Any], run: Path, ledgers: Ledgers
+) -> dict[str, Any]:
+    specs = recipe_stages(manifest, run, name)
     dropped = {stage["stage"]: stage["dropped"] for stage in source["stages"]}
     return {
         **source,
         "name": name,
         "stages": [_stage(stage, max(source["records"], 1)) for stage in source["stages"]],
         "silent": [f"{stage}/{reason}" for stage, reasons in dropped.items() for reason, n in reasons.items() if not n],
-        "charts": [_chart(histogram) for histogram in histograms(ledger, recipe_stages(manifest, run, name), dropped)],
-        **_samples(run / name, source["stages"]),
+        "charts": [_chart(histogram) for histogram in histograms(ledgers, run / name / "ledger", specs, dropped)],
+        **_samples(run / name, source["stages"], ledgers),
     }
 
 
@@ -134,16 +138,16 @@ def _chart(histogram: Histogram) -> dict[str, Any]:
     }
 
 
-def _samples(source: Path, stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _samples(source: Path, stages: Sequence[Mapping[str, Any]], ledgers: Ledgers) -> dict[str, Any]:
     """Samples of what each reason dropped and of what was kept, with what the ledger says of each. Those of parts that
     failed in a later phase are left out: they have no ledger yet."""
     samples = read_samples(sorted(source.glob("phase-*/samples/part-*.parquet")))
-    known = _rows_of(source / "ledger", [sample["id"] for group in samples.values() for sample in group])
+    known = _rows_of(ledgers, source / "ledger", [sample["id"] for group in samples.values() for sample in group])
     found = {
         key: [{**known[sample["id"]], **sample} for sample in group if sample["id"] in known]
         for key, group in samples.items()
     }
-    found |= _unreadable(source / "ledger")
+    found |= _unreadable(ledgers, source / "ledger")
     groups = [
         {"stage": stage["stage"], "reason": reason, "count": n, "samples": found[stage["stage"], reason]}
         for stage in stages
@@ -153,16 +157,16 @@ def _samples(source: Path, stages: Sequence[Mapping[str, Any]]) -> dict[str, Any
     return {"dropped_samples": groups, "kept_samples": found.get((None, None), [])}
 
 
-def _rows_of(ledger: Path, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+def _rows_of(ledgers: Ledgers, ledger: Path, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """The ledger's rows of these documents, by id."""
     query = 'select id, url, file, "offset", detail, kept_id, similarity from ledger where id in (select unnest($ids))'
-    return {row["id"]: row for row in ledger_rows(ledger, query, ids=list(ids))}
+    return {row["id"]: row for row in ledgers.rows(ledger, query, ids=list(ids))}
 
 
-def _unreadable(ledger: Path) -> dict[tuple[str | None, str | None], list[dict[str, Any]]]:
+def _unreadable(ledgers: Ledgers, ledger: Path) -> dict[tuple[str | None, str | None], list[dict[str, Any]]]:
     """For each reason of reading and extraction, the records with the smallest ids: a random sample, as ids are
     hashes."""
-    rows = ledger_rows(
+    rows = ledgers.rows(
         ledger,
         'select stage, reason, id, url, file, "offset", detail, kept_id, similarity from ledger '
         f"where stage in {_UNREADABLE} "

@@ -79,8 +79,9 @@ def read_samples(paths: Iterable[Path]) -> dict[tuple[str | None, str | None], l
     """The samples of several parts: for each (stage, reason), those with the smallest ids."""
     together: dict[tuple[str | None, str | None], list[dict[str, Any]]] = {}
     for path in paths:
-        for sample in pq.read_table(path).to_pylist():
-            together.setdefault((sample["stage"], sample["reason"]), []).append(sample)
+        with pq.ParquetFile(path) as file:
+            for sample in file.read().to_pylist():
+                together.setdefault((sample["stage"], sample["reason"]), []).append(sample)
     for samples in together.values():
         samples.sort(key=lambda sample: sample["id"])
         del samples[SAMPLES_PER_REASON:]

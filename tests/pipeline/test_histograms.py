@@ -1,16 +1,24 @@
+from contextlib import closing
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from corpusmill.pipeline.explain import recipe_stages
+from corpusmill.pipeline.explain import Ledgers, recipe_stages
 from corpusmill.pipeline.histograms import BINS, Histogram, bars, histograms
 
 
 @pytest.fixture(scope="module")
-def drawn(small_run):
+def ledgers():
+    with closing(Ledgers()) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def drawn(small_run, ledgers):
     specs = recipe_stages(small_run.manifest, small_run.folder, "posts")
     dropped = {stage["stage"]: stage["dropped"] for stage in small_run.manifest["sources"]["posts"]["stages"]}
-    return histograms(small_run.folder / "posts/ledger", specs, dropped)
+    return histograms(ledgers, small_run.folder / "posts/ledger", specs, dropped)
 
 
 def test_measures_of_rules_that_dropped_something_are_shown(drawn):
@@ -38,8 +46,8 @@ def test_a_share_is_drawn_from_0_to_1():
     assert (high["tall"], high["gone"], high["documents"]) == (90, 0, 7)
 
 
-def test_a_source_without_filters_or_ledger_has_none(small_run, tmp_path):
+def test_a_source_without_filters_or_ledger_has_none(small_run, ledgers, tmp_path):
     notes = recipe_stages(small_run.manifest, small_run.folder, "notes")
-    assert histograms(small_run.folder / "notes/ledger", notes, {}) == []
+    assert histograms(ledgers, small_run.folder / "notes/ledger", notes, {}) == []
     posts = recipe_stages(small_run.manifest, small_run.folder, "posts")
-    assert histograms(tmp_path, posts, {"gopher_quality": {"too_few_words": 1}}) == []
+    assert histograms(ledgers, tmp_path, posts, {"gopher_quality": {"too_few_words": 1}}) == []
