@@ -12,27 +12,21 @@ The same texts and the same seed give the same bytes, in whatever order and batc
 
 from __future__ import annotations
 
-import glob
-import io
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix, vstack
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from corpusmill.documents.batch import TextBatch, without_surrogates
+from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.errors import InputError
-from corpusmill.documents.shards import read_batches
 from corpusmill.filters.quality_model import MAX_BITS, MIN_BITS, QualityModel, feature_rows, scratch
 
 _BATCH_CHARACTERS = 4_000_000
@@ -261,103 +255,3 @@ def reliability(scores: NDArray[np.float64], labels: NDArray[np.int8]) -> tuple[
         for part in range(_RELIABILITY_BINS)
         if (inside := bins == part).any()
     )
-
-
-_TEXT_SUFFIXES = (".txt", ".md")
-_JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
-_SUFFIXES = (*_TEXT_SUFFIXES, *_JSON_SUFFIXES, ".parquet")
-
-
-def training_texts(paths: Sequence[str], *, field: str = "text") -> Iterator[pa.StringArray]:
-    """Batches of the texts in files: JSON lines (plain, .gz or .zst), Parquet, or text files that are a document each.
-
-    Args:
-        paths: files, folders (all files of those kinds below) and globs.
-        field: the key or column that holds the text.
-
-    Raises:
-        InputError: if a path is missing, of another kind, or does not hold what its name says.
-    """
-    waiting: list[str] = []
-    size = 0
-    for file in [file for path in paths for file in _files(path)]:
-        for text in _texts(file, field):
-            waiting.append(text)
-            size += len(text)
-            if size >= _BATCH_CHARACTERS:
-                yield pa.array(waiting, pa.string())
-                waiting, size = [], 0
-    if waiting:
-        yield pa.array(waiting, pa.string())
-
-
-def _kind(path: Path) -> str:
-    """The suffix that tells how a file is read, without .gz or .zst; empty if none does."""
-    name = path.name.lower()
-    name = name.removesuffix(".gz").removesuffix(".zst") if not name.endswith(".parquet.gz") else ""
-    return next((suffix for suffix in _SUFFIXES if name.endswith(suffix)), "")
-
-
-def _files(path: str) -> list[Path]:
-    found = [Path(path)] if Path(path).exists() else sorted(map(Path, glob.glob(path, recursive=True)))
-    if not found:
-        raise InputError(f"{path}: there is no such file, folder or glob of training texts")
-    files = []
-    for entry in found:
-        if entry.is_dir():
-            files += sorted(file for file in entry.rglob("*") if file.is_file() and _kind(file))
-        elif _kind(entry):
-            files.append(entry)
-        else:
-            raise InputError(
-                f"{entry}: training texts are read from {', '.join(_SUFFIXES)} (also .gz and .zst), not from this"
-            )
-    if not files:
-        raise InputError(f"{path}: holds no training texts; they are {', '.join(_SUFFIXES)} files (also .gz and .zst)")
-    return files
-
-
-def _texts(path: Path, field: str) -> Iterator[str]:
-    kind = _kind(path)
-    try:
-        if kind == ".parquet":
-            yield from _parquet_texts(path, field)
-        else:
-            # Unlike zstandard's own reader, Arrow's says so when a stream ends early.
-            with io.BufferedReader(pa.input_stream(str(path), compression="detect")) as stream:
-                if kind in _TEXT_SUFFIXES:
-                    yield stream.read().decode()
-                else:
-                    yield from _json_texts(path, stream, field)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is no UTF-8 ({error}); convert it") from error
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path}: cannot be read to its end ({error}); restore it or leave it out") from error
-
-
-def _json_texts(path: Path, stream: IO[bytes], field: str) -> Iterator[str]:
-    for number, line in enumerate(stream, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except UnicodeDecodeError:
-            raise  # of the whole file
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}: line {number} is no JSON ({error}); one object stands on each line") from error
-        text = row.get(field) if isinstance(row, dict) else None
-        if not isinstance(text, str):
-            raise InputError(f'{path}: line {number} has no string "{field}"; name the field that holds the text')
-        yield without_surrogates(text)
-
-
-def _parquet_texts(path: Path, field: str) -> Iterator[str]:
-    with pq.ParquetFile(path) as file:
-        columns = file.schema_arrow
-        index = columns.get_field_index(field)
-        if index < 0 or columns.field(index).type not in (pa.string(), pa.large_string()):
-            raise InputError(
-                f'{path}: has no string column "{field}", but {", ".join(columns.names)}; name the right one'
-            )
-        for batch in read_batches(file, 1024, [field]):
-            yield from (text for text in batch.column(0).to_pylist() if text is not None)

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from corpusmill.documents import segmentation
 from corpusmill.documents.batch import text_buffers
 from corpusmill.documents.errors import InputError, nearest
-from corpusmill.filters.quality_training import training_texts
+from corpusmill.filters.training_texts import training_texts
 from corpusmill.mix.keys import KEYS, below, keyed
 
 HELD_OUT_SHARE = 0.02

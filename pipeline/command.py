@@ -681,7 +681,7 @@ def train_quality(
 ) -> None:
     """Train the quality classifier and say how well it tells held-out texts apart."""
     from corpusmill.filters.quality_training import train_quality as fit
-    from corpusmill.filters.quality_training import training_texts
+    from corpusmill.filters.training_texts import training_texts
     from corpusmill.pipeline.summary import reliability_table
 
     if (out.suffix == ".npz") != (engine is Engine.SKLEARN):
@@ -721,9 +721,9 @@ def train_toxicity(
     as_json: AsJson = False,
 ) -> None:
     """Train the toxicity classifier, and say how well it tells comments apart that it has not seen."""
-    from corpusmill.filters.quality_training import training_texts
     from corpusmill.filters.toxicity_training import read_comments
     from corpusmill.filters.toxicity_training import train_toxicity as fit
+    from corpusmill.filters.training_texts import training_texts
 
     labels = label_columns or ["toxic"]
     comments = read_comments(csv, text_column=text_column, label_columns=labels, positive_value=positive_value)
@@ -883,7 +883,7 @@ def train_perplexity(
     from corpusmill.filters.ngram_model import write_arpa
     from corpusmill.filters.perplexity_training import pruning
     from corpusmill.filters.perplexity_training import train_perplexity as fit
-    from corpusmill.filters.quality_training import training_texts
+    from corpusmill.filters.training_texts import training_texts
 
     with fit(
         training_texts(texts, field=field),

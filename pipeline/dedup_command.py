@@ -16,7 +16,7 @@ from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.codepoints import PUNCTUATION
 from corpusmill.documents.errors import InputError, UsageError
 from corpusmill.documents.printable import printable_line
-from corpusmill.filters.quality_training import training_texts
+from corpusmill.filters.training_texts import training_texts
 
 _TABLES = (".jsonl", ".ndjson", ".json", ".parquet")
 _SHOWN = 60  # characters of a text

@@ -40,7 +40,8 @@ from corpusmill.documents.shards import atomic_text, sha256_of
 from corpusmill.filters.fasttext_model import FastTextModel
 from corpusmill.filters.quality import DEFAULT_PATH
 from corpusmill.filters.quality_model import QualityModel
-from corpusmill.filters.quality_training import reliability, train_quality, training_texts
+from corpusmill.filters.quality_training import reliability, train_quality
+from corpusmill.filters.training_texts import training_texts
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / "tools" / "train_default_quality.py"

@@ -33,7 +33,6 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 
 from corpusmill.documents.batch import TextBatch
-from corpusmill.filters.quality_training import training_texts
 from corpusmill.filters.toxicity import Toxicity
 from corpusmill.filters.toxicity_model import ToxicityModel
 from corpusmill.filters.toxicity_training import (
@@ -46,6 +45,7 @@ from corpusmill.filters.toxicity_training import (
     read_comments,
     train_toxicity,
 )
+from corpusmill.filters.training_texts import training_texts
 
 _THRESHOLDS = (0.5, 0.7, 0.9)
 
