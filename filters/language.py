@@ -15,10 +15,10 @@ script. Labels that are written alike are one language, whose probabilities are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -116,7 +116,7 @@ class Language(Filter):
             self._check(tuple(langid.LANGUAGES), RecipeError)
 
     def prepare(self) -> None:
-        self._check(self._labels, InputError, "language.")
+        self._check(langid.check_model() if self.model is None else self._labels, InputError, "language.")
 
     def files(self) -> Sequence[Path]:
         return (Path(self.model),) if self.model is not None else (langid.MODEL_PATH,)
@@ -140,7 +140,7 @@ class Language(Filter):
 
     def languages(self, labels: Sequence[str]) -> Languages:
         """The languages that a model with these labels tells apart, by `codes` and `merge`."""
-        codes = [self._merged(code) for code in self._own(labels)]
+        codes = [self._merged(code) for code in _own(tuple(labels))]
         if self.codes == "iso639_1":
             codes = [replace(code, script=None) for code in codes]
         distinct = {code: place for place, code in enumerate(dict.fromkeys(codes))}
@@ -164,11 +164,6 @@ class Language(Filter):
         """A worker process loads the model itself."""
         return {key: value for key, value in self.__dict__.items() if key not in ("_labels", "_languages", "_fasttext")}
 
-    def _own(self, labels: Iterable[str]) -> list[Code]:
-        """What the model's labels mean. One that calls English "en" calls Alemannic "als", as Wikipedia does."""
-        aliases = WIKIPEDIA if "en" in labels else None
-        return [parsed(label, aliases) for label in labels]
-
     def _merged(self, code: Code) -> Code:
         if self.merge == MACROLANGUAGES:
             return macrolanguage_of(code)
@@ -184,7 +179,7 @@ class Language(Filter):
         Raises:
             UsageError: (`error`) naming the first that does not, and what may have been meant.
         """
-        own = self._own(labels)
+        own = _own(labels)
         members = (
             [member for group in self.merge.values() for member in group] if isinstance(self.merge, Mapping) else []
         )
@@ -226,6 +221,13 @@ class Language(Filter):
         pairs, indices = np.unique(places * _SCRIPTS + scripts.main_scripts(batch), return_inverse=True)
         written = [in_script(codes[pair // _SCRIPTS], names[pair % _SCRIPTS]).written("iso639_3") for pair in pairs]
         return pa.array(written, pa.string()).take(pa.array(indices))
+
+
+@lru_cache(maxsize=8)
+def _own(labels: tuple[str, ...]) -> list[Code]:
+    """What a model's labels mean. One that calls English "en" calls Alemannic "als", as Wikipedia does."""
+    aliases = WIKIPEDIA if "en" in labels else None
+    return [parsed(label, aliases) for label in labels]
 
 
 def in_script(code: Code, script: str) -> Code:

@@ -136,21 +136,36 @@ def test_an_option_that_cannot_be_used_is_refused(options: dict[str, Any], messa
     assert str(refused.value).startswith(message)
 
 
+def install(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    """Has the file at `path` be the one that py3langid ships."""
+    monkeypatch.setattr(langid, "MODEL_PATH", path)
+    monkeypatch.setattr(langid, "model", lambda: langid.read_model(path))
+
+
 def test_a_language_that_the_installed_model_lacks_is_refused_before_work_starts(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(langid.LANGUAGES, "tlh", "Klingon")
-    stage = Language(keep=("tlh",))
-    with pytest.raises(InputError, match='keep: "tlh" is no language of this model'):
-        stage.prepare()
+    (tmp_path / "model.npz.xz").write_bytes(packed(arrays_of_a_model()))
+    install(monkeypatch, tmp_path / "model.npz.xz")
+    Language(keep=("de",)).prepare()
+    with pytest.raises(InputError, match='keep: "fr" is no language of this model'):
+        Language(keep=("fr",)).prepare()
 
 
 def test_a_model_that_cannot_be_read_is_found_before_work_starts(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(langid, "model", lambda: langid.read_model(tmp_path / "model.npz.xz"))
+    install(monkeypatch, tmp_path / "model.npz.xz")
     with pytest.raises(InputError, match="the language model is missing"):
         Language().prepare()
+    (tmp_path / "model.npz.xz").write_bytes(b"no model")
+    with pytest.raises(InputError, match="no language model of py3langid 0.4"):
+        Language().prepare()
+
+
+def test_the_model_that_is_known_is_not_unpacked_to_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(langid, "model")
+    assert set(langid.check_model()) == set(langid.LANGUAGES)
 
 
 def test_the_listed_languages_are_those_of_the_model() -> None:
