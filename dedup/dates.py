@@ -30,7 +30,7 @@ _PATTERNS = (
     rf"^\s*(?:[A-Za-z]{{3,9}},?\s+)?(?P<day>\d{{1,2}})[\s-](?P<name>[A-Za-z]{{3}})[a-z]*[\s-](?P<year>\d{{4}})"
     rf"(?:\s+{_TIME})?(?:\D|$)",
 )
-_MONTHS = pa.array(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"])
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _FIRST_YEAR = 1000
 _HIGHEST = {"hour": 24, "minute": 59, "second": 60}  # midnight may be 24:00, and a leap second is 60
 
@@ -55,7 +55,7 @@ def seconds(dates: pa.StringArray) -> pa.Int64Array:
 def _moments(parts: dict[str, pa.StringArray], count: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Seconds since 1970, and where there is such a day and time."""
     if "name" in parts:
-        month = pc.fill_null(pc.index_in(pc.utf8_lower(parts["name"]), value_set=_MONTHS), -1).to_numpy() + 1
+        month = pc.fill_null(pc.index_in(pc.utf8_lower(parts["name"]), value_set=pa.array(_MONTHS)), -1).to_numpy() + 1
     else:
         month = _numbers(parts["month"], 1)
     year, day = _numbers(parts["year"], -1), _numbers(parts["day"], 1)

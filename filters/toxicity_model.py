@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from corpusmill.documents.batch import TextBatch
 from corpusmill.documents.codepoints import CLASSES, FOLD
 from corpusmill.documents.compiled import frozen
 from corpusmill.filters import toxicity_kernels as kernels
 from corpusmill.filters.quality_model import QualityModel
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 _SIGN_BITS = 20
 
@@ -76,6 +78,8 @@ def _sign() -> str:
 
 def feature_matrix(batch: TextBatch, bounds: NDArray[np.int32], bits: int) -> csr_matrix:
     """The features of each range of words, each 1: uint8[ranges, 2^bits]."""
+    from scipy.sparse import csr_matrix  # in 0.2 s, which who only looks words up need not wait for
+
     row_ends = np.empty(len(bounds) - 1, np.int64)
     columns = np.empty(4 * len(batch.words.starts) + batch.n_bytes, np.int32)
     kernels.range_features(*_inputs(batch), bounds, bits, *_scratch(batch, bounds, bits), row_ends, columns)
