@@ -21,7 +21,6 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 Floats = NDArray[np.float64]
 
@@ -237,6 +236,8 @@ def polish(
 def _lbfgs(
     surface: Surface, observed: Floats, start: Floats, bounds: Bounds, delta: float, weights: Floats
 ) -> tuple[Floats, float]:
+    from scipy.optimize import minimize  # a quarter of a second, which runs of a search would wait for
+
     def objective(theta: Floats) -> tuple[float, Floats]:
         value, gradient = objective_and_gradient(surface, observed, theta, delta=delta, weights=weights)
         return value * scale, gradient * scale

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm as normal
-from scipy.stats import t as student
+from scipy.special import ndtri as normal_quantile
+from scipy.special import stdtrit as student_quantile
 
 from corpusmill.scaling.laws.descent import Bounds, Floats, Surface, descend
 
@@ -105,7 +105,7 @@ def simulate(
     predicted, _ = surface(optimum[None])
     variance = float(weights @ (predicted[0] - observed) ** 2) / free
     tail = 0.5 + LEVEL / 2
-    size = np.sqrt(variance / weights) * float(student.ppf(tail, free) / normal.ppf(tail))
+    size = np.sqrt(variance / weights) * float(student_quantile(free, tail) / normal_quantile(tail))
     noise = np.random.default_rng(seed).standard_normal((draws, len(observed)))
     starts = np.tile(optimum, (draws, 1))
     descent = descend(surface, predicted[0] + size * noise, starts, bounds, weights=weights, steps=60, tolerance=1e-5)
@@ -125,7 +125,7 @@ def profile(
     predicted, derivatives = surface(optimum[None])
     residuals = predicted[0] - observed
     least = max(float(weights @ residuals**2), _EXACT * len(observed))
-    rise = least * float(student.ppf(0.5 + LEVEL / 2, free)) ** 2 / free
+    rise = least * float(student_quantile(free, 0.5 + LEVEL / 2)) ** 2 / free
     held = np.repeat(np.arange(count), 2)
     lanes = np.arange(2 * count)
     side = np.tile([-1.0, 1.0], count)

@@ -30,9 +30,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import f as fisher
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import fdtri as fisher_quantile
+from scipy.special import ndtri as normal_quantile
+from scipy.special import stdtrit as student_quantile
 
 from corpusmill.documents.errors import InputError
 from corpusmill.scaling.mixtures.descent import EXPONENT, HUBER, MAD, Fitted, fit_all, leverages, starts
@@ -163,7 +163,7 @@ def widened(estimate: ArrayLike, low: ArrayLike, high: ArrayLike, miss: ArrayLik
     >>> low.round(4).tolist(), high.round(4).tolist()
     (0.995, 1.004)
     """
-    more = float(norm.ppf((1 + INTERVAL) / 2)) * np.asarray(miss, np.float64)
+    more = float(normal_quantile((1 + INTERVAL) / 2)) * np.asarray(miss, np.float64)
     below, above = np.subtract(estimate, low), np.subtract(high, estimate)
     return np.asarray(estimate - np.hypot(below, more)), np.asarray(estimate + np.hypot(above, more))
 
@@ -312,7 +312,7 @@ def _lack_of_fit(shares: Floats, observed: Floats, error: Floats) -> tuple[Float
     if free < 1 or left < 1:
         return np.zeros(losses), np.zeros(losses)
     within = sum(((observed[one] - observed[one].mean(axis=0)) ** 2).sum(axis=0) for one in mixtures) / free
-    most = within * float(fisher.ppf(INTERVAL, left, free)) * runs / (runs - parameters)
+    most = within * float(fisher_quantile(left, free, INTERVAL)) * runs / (runs - parameters)
     return np.sqrt(within), np.where(error**2 > most, np.sqrt(np.maximum(error**2 - within, 0.0)), 0.0)
 
 
@@ -353,7 +353,7 @@ def _bootstrap(
     leverage = leverages(shares, fitted, ridge)
     free = max(1, runs - shares.shape[1] - 1)
     # So few runs say less of the noise than a normal distribution would have it.
-    wider = float(student.ppf((1 + INTERVAL) / 2, free) / norm.ppf((1 + INTERVAL) / 2))
+    wider = float(student_quantile(free, (1 + INTERVAL) / 2) / normal_quantile((1 + INTERVAL) / 2))
     residuals = wider * (targets - fitted.predicted) / (1 - np.minimum(leverage, _LEVERAGE))
     signs = random.choice(np.array([-1.0, 1.0]), (draws, 1, runs))
     again = (fitted.predicted[None] + signs * residuals[None]).reshape(draws * losses, runs)

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit as student_quantile
 
 from corpusmill.documents.errors import InputError
 from corpusmill.mix.keys import TRAIN, keyed
@@ -160,7 +160,7 @@ def confirmed(prior: Sequence[float], proposal: Sequence[float], others: Sequenc
     if not free:
         return Interval(estimate=difference, low=-math.inf, high=math.inf)
     error = math.sqrt(variance * (1 / len(groups[0]) + 1 / len(groups[1])))
-    reach = float(student.ppf((1 + INTERVAL) / 2, free)) * error
+    reach = float(student_quantile(free, (1 + INTERVAL) / 2)) * error
     return Interval(estimate=difference, low=difference - reach, high=difference + reach)
 
 
