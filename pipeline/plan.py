@@ -91,6 +91,17 @@ class SourcePlan:
         """Bytes of input."""
         return sum(split.size for split in self.splits)
 
+    def prepare(self) -> None:
+        """Loads and checks the models and lists of its stages, so that no task is begun for nothing.
+
+        Raises:
+            RecipeError, InputError: for whatever would stop the run later.
+        """
+        if self.origin.extraction is not None:
+            self.origin.extraction.prepare()
+        for spec in self.stages():
+            spec.build().prepare()
+
     def documents(self, phase: int, part: int) -> Path:
         last = phase == len(self.phases) - 1
         folder = self.folder / "curated" if last else self.folder / self.phases[phase].name / "documents"
@@ -382,7 +393,11 @@ def plan_sources(recipe: Recipe, run: Path, *, prepare: bool = True) -> tuple[So
     Raises:
         RecipeError, InputError: for whatever would stop the run later.
     """
-    return _ordered([_plan_source(recipe, spec, run / spec.name, prepare) for spec in recipe.sources], run)
+    plans = _ordered([_plan_source(recipe, spec, run / spec.name) for spec in recipe.sources], run)
+    if prepare:
+        for plan in plans:
+            plan.prepare()
+    return plans
 
 
 def _ordered(plans: Sequence[SourcePlan], run: Path) -> tuple[SourcePlan, ...]:
@@ -559,18 +574,13 @@ def _same_stage(
     )
 
 
-def _plan_source(recipe: Recipe, spec: SourceSpec, folder: Path, prepare: bool) -> SourcePlan:
+def _plan_source(recipe: Recipe, spec: SourceSpec, folder: Path) -> SourcePlan:
     reader_class, files = _inputs(recipe, spec)
     reader = build(reader_class, spec.read, f"{spec.place}.read")
     extraction = build(Extraction, spec.extract, f"{spec.place}.extract") if reader.kind in _EXTRACTED else None
     if spec.extract and extraction is None:
         raise RecipeError(f"{spec.place}.extract: {reader.kind} files hold text already; take this key out")
     stages = [_seeded(stage, recipe) for stage in spec.stages]
-    if prepare:
-        if extraction is not None:
-            extraction.prepare()
-        for stage in stages:
-            stage.build().prepare()
     splits = tuple(reader.splits(files, recipe.split_bytes or automatic_split(files)))
     return SourcePlan(
         name=spec.name,

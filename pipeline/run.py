@@ -87,7 +87,10 @@ def run_recipe(recipe: Recipe, executor: Executor, progress: Progress) -> RunRes
     """
     folder = recipe.runs / recipe.name
     options = mix_options(recipe)
-    plans = plan_sources(recipe, folder)
+    plans = plan_sources(recipe, folder, prepare=False)
+    if not _is_done(recipe, plans):  # where nothing is left to do, no model and no list has to be read
+        for plan in plans:
+            plan.prepare()
     with _locked(folder), _leaving_nothing_partial(folder, executor):
         remove_partial_files(folder)
         _remove_gone_sources(folder, plans)
@@ -136,12 +139,8 @@ def curated_parts(recipe: Recipe) -> tuple[Parts, dict[str, Any]]:
         InputError: if a model or list that it was run with is gone.
     """
     folder = recipe.runs / recipe.name
-    done = _Done(recipe)
     try:
-        plans = plan_sources(recipe, folder, prepare=False)
-        sources = [_Progressing(plan, {}, None, [], []) for plan in plans]
-        _Phases(sources, done).run()
-        _merge_ledgers(sources, done)
+        sources = _ended(recipe, plan_sources(recipe, folder, prepare=False))
         manifest = run_manifest(recipe, [(s.plan, s.maps, s.barriers) for s in sources], [])
     except FileNotFoundError as error:
         raise InputError(
@@ -150,6 +149,28 @@ def curated_parts(recipe: Recipe) -> tuple[Parts, dict[str, Any]]:
         ) from error
     manifest["content_hash"] = _content_hash(sources)
     return _curated(sources), manifest
+
+
+def _ended(recipe: Recipe, plans: Sequence[SourcePlan]) -> list[_Progressing]:
+    """The sources of a run that has ended, by what its tasks have left.
+
+    Raises:
+        UsageError: if it has not ended.
+        FileNotFoundError: if a model or list that it was run with is gone.
+    """
+    sources = [_Progressing(plan, {}, None, [], []) for plan in plans]
+    done = _Done(recipe)
+    _Phases(sources, done).run()
+    _merge_ledgers(sources, done)
+    return sources
+
+
+def _is_done(recipe: Recipe, plans: Sequence[SourcePlan]) -> bool:
+    try:
+        _ended(recipe, plans)
+    except (UsageError, OSError):
+        return False
+    return True
 
 
 def mix_recipe(
@@ -220,6 +241,9 @@ class _Runs(Protocol):
     def run(self, title: str, tasks: Sequence[Task]) -> list[Outcome]:
         """Outcomes in the order of `tasks`."""
 
+    def decided(self, steps: Path) -> None:
+        """Barriers have been decided whose steps are in this folder."""
+
 
 class _Done:
     """Takes the place of a runner where everything has been done."""
@@ -239,6 +263,9 @@ class _Done:
                 )
             outcomes.append(Outcome(task, counts, reused=True))
         return outcomes
+
+    def decided(self, steps: Path) -> None:
+        """Whoever only looks leaves them: another run may be writing them anew."""
 
 
 class Runner:
@@ -281,6 +308,10 @@ class Runner:
             outcome.task.forget()
         self.failed += failed
         return [done[task.key] for task in tasks]
+
+    def decided(self, steps: Path) -> None:
+        """Removes the steps: nobody reads them any more."""
+        shutil.rmtree(steps, ignore_errors=True)
 
 
 class _Phases:
@@ -350,7 +381,7 @@ class _Phases:
             source.barrier = ended.get(task.key) if task is not None else None
             if source.barrier is not None and source.barrier.error is None:
                 self._decided[place] = source.barrier
-                shutil.rmtree(source.plan.steps_folder(place[1]), ignore_errors=True)
+                self._runner.decided(source.plan.steps_folder(place[1]))
             elif task is not None:
                 self._fail(source)
             source.barriers.append(source.barrier)

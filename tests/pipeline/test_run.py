@@ -11,9 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from corpusmill.documents.errors import InputError
+from corpusmill.filters.gopher_quality import GopherQuality
 from corpusmill.pipeline.executors import Executor, Watch
 from corpusmill.pipeline.recipe import load_recipe
-from corpusmill.pipeline.run import RunResult, run_recipe
+from corpusmill.pipeline.run import RunResult, curated_parts, run_recipe
 from corpusmill.pipeline.tasks import Outcome, Runnable
 
 
@@ -64,3 +66,28 @@ def test_what_an_older_recipe_made_of_a_part_goes_when_the_part_fails(run, faili
     assert rows(source / "ledger") == {"phase-1/exact_dedup": 0}.get(failing, 6)
     assert run([STRICT, "exact_dedup"]).exit_code == 0
     assert rows(source / "ledger") == 9
+
+
+def test_a_run_that_has_all_behind_it_reads_no_model_and_one_that_has_not_reads_it_before_it_removes_anything(
+    run, monkeypatch
+):
+    first = run([STRICT, "exact_dedup"])
+    before = {path: path.stat().st_mtime_ns for path in (first.folder / "web").rglob("*.*")}
+
+    def gone(stage: GopherQuality) -> None:
+        raise InputError(f"min_words {stage.min_words}: its model is gone")
+
+    monkeypatch.setattr(GopherQuality, "prepare", gone)
+    assert run([STRICT, "exact_dedup"]).manifest == first.manifest
+    with pytest.raises(InputError, match="min_words 999: its model is gone"):
+        run([{"gopher_quality": {"min_words": 999}}])
+    assert {path: path.stat().st_mtime_ns for path in (first.folder / "web").rglob("*.*")} == before
+
+
+def test_who_only_looks_at_what_is_done_leaves_what_another_run_may_be_writing(run, tmp_path):
+    steps = run(["exact_dedup"]).folder / "web/phase-1/steps"
+    (steps / "exact_dedup").mkdir(parents=True)
+    curated_parts(load_recipe(tmp_path / "recipe.yaml"))
+    assert steps.exists()
+    run(["exact_dedup"])
+    assert not steps.exists()
