@@ -142,7 +142,7 @@ class Language(Filter):
         """The languages that a model with these labels tells apart, by `codes` and `merge`."""
         codes = [self._merged(code) for code in _own(tuple(labels))]
         if self.codes == "iso639_1":
-            codes = [replace(code, script=None) for code in codes]
+            codes = [Code(code.language) for code in codes]
         distinct = {code: place for place, code in enumerate(dict.fromkeys(codes))}
         return Languages(tuple(distinct), frozen(np.array([distinct[code] for code in codes], np.int32)))
 

@@ -159,7 +159,7 @@ def test_a_model_that_cannot_be_read_is_found_before_work_starts(
     with pytest.raises(InputError, match="the language model is missing"):
         Language().prepare()
     (tmp_path / "model.npz.xz").write_bytes(b"no model")
-    with pytest.raises(InputError, match="no language model of py3langid 0.4"):
+    with pytest.raises(InputError, match=r"no language model of py3langid 0\.4"):
         Language().prepare()
 
 
