@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,14 @@ def sentences(chance: random.Random, count: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workers() -> Iterator[LocalExecutor]:
+    """Two processes for all sweeps here: to start them takes longer than to sweep."""
+    with closing(LocalExecutor(2)) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, workers: LocalExecutor) -> Path:
     """A run of two sources that has ended."""
     chance = random.Random(11)
     folder = tmp_path_factory.mktemp("swept")
@@ -58,8 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     notes.append({"id": "copied", "text": web[0]["text"]})
     for name, rows in (("web", web), ("notes", notes)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with closing(LocalExecutor(2)) as executor:
-        ended = run_recipe(recipe_in(folder, {}), executor, PlainProgress())
+    ended = run_recipe(recipe_in(folder, {}), workers, PlainProgress())
     kept = {name: source["documents_out"] for name, source in ended.manifest["sources"].items()}
     assert kept == {"web": 150, "notes": 41}
     return folder
@@ -85,17 +92,34 @@ def recipe_in(folder: Path, sweep: Mapping[str, Any]) -> Recipe:
     return load_recipe(path)
 
 
-def sweep_in(folder: Path, workers: int = 2, **changes: Any) -> SweepResult:
-    with closing(LocalExecutor(workers)) as executor:
-        result = run_sweep(recipe_in(folder, changes), executor, PlainProgress())
+def sweep_in(folder: Path, workers: LocalExecutor, **changes: Any) -> SweepResult:
+    result = run_sweep(recipe_in(folder, changes), workers, PlainProgress())
     assert result is not None
     return result
 
 
-def test_a_sweep_gives_a_row_for_every_cell(folder: Path) -> None:
-    result = sweep_in(folder)
-    assert result.exit_code == 0
-    table = pq.read_table(result.folder / "cells.parquet")
+@pytest.fixture(scope="module")
+def swept(folder: Path, workers: LocalExecutor) -> SweepResult:
+    """The sweep of `SWEEP`, which has ended."""
+    return sweep_in(folder, workers)
+
+
+@pytest.fixture
+def copied(folder: Path, workers: LocalExecutor, swept: SweepResult) -> Callable[[str], Path]:
+    """Makes another sweep, which has ended as `swept` did, and of which no cell was trained again."""
+
+    def copy(name: str) -> Path:
+        shutil.copytree(swept.folder, swept.folder.parent / name)
+        prepared = run_sweep(recipe_in(folder, {"name": name}), workers, PlainProgress(), dry_run=True)
+        assert prepared is not None
+        return prepared.folder
+
+    return copy
+
+
+def test_a_sweep_gives_a_row_for_every_cell(swept: SweepResult) -> None:
+    assert swept.exit_code == 0
+    table = pq.read_table(swept.folder / "cells.parquet")
     rows = table.to_pylist()
     sizes = sorted(set(table["size"].to_pylist()))
     assert sizes[0] == 4000
@@ -115,31 +139,30 @@ def test_a_sweep_gives_a_row_for_every_cell(folder: Path) -> None:
         assert 0.5 < row["loss"] < 8
     everything = {(row["size"], row["seed"]): row["loss"] for row in rows if row["score"] == "all"}
     assert all(everything[sizes[1], seed] < everything[sizes[0], seed] for seed in (0, 1)), "more data, less loss"
-    told = json.loads((result.folder / "sweep.json").read_text())
+    told = json.loads((swept.folder / "sweep.json").read_text())
     assert told["asked"] == len(told["cells"]) == 12
     assert told["domains"] == {"web": 0.5, "notes": 0.5}
 
 
-def test_longer_documents_are_what_the_score_keeps(folder: Path) -> None:
-    rows = pq.read_table(sweep_in(folder).folder / "cells.parquet").to_pylist()
+def test_longer_documents_are_what_the_score_keeps(swept: SweepResult) -> None:
+    rows = pq.read_table(swept.folder / "cells.parquet").to_pylist()
     documents = {(row["score"], row["size"], row["seed"]): row["kept_documents"] for row in rows}
     for (score, size, seed), count in documents.items():
         if score == "length":
             assert count < documents["random", size, seed] < documents["all", size, seed]
 
 
-def test_a_second_run_trains_nothing(folder: Path) -> None:
-    first = sweep_in(folder)
-    markers = {path: path.stat().st_mtime_ns for path in (first.folder / "tasks").glob("*.json")}
+def test_a_second_run_trains_nothing(folder: Path, workers: LocalExecutor, swept: SweepResult) -> None:
+    markers = {path: path.stat().st_mtime_ns for path in (swept.folder / "tasks").glob("*.json")}
     assert len(markers) == 12
-    sweep_in(folder)
+    sweep_in(folder, workers)
     assert {path: path.stat().st_mtime_ns for path in markers} == markers
     assert "ngram: 12 of 12 cells done" in status_as_text(sweep_status(recipe_in(folder, {})))
 
 
-def test_only_what_changed_is_run_again(folder: Path) -> None:
-    first = sweep_in(folder, name="changing")
-    gone = sorted((first.folder / "tasks").glob("*.json"))[0]
+def test_only_what_changed_is_run_again(folder: Path, workers: LocalExecutor, copied: Callable[[str], Path]) -> None:
+    gone, *kept = sorted((copied("changing") / "tasks").glob("*.json"))
+    written = [path.stat().st_mtime_ns for path in kept]
     gone.unlink()
 
     def status(**changes: Any) -> SweepStatus:
@@ -151,16 +174,18 @@ def test_only_what_changed_is_run_again(folder: Path) -> None:
     assert status(proxies={"ngram": {"order": 2}}).cells == {"ngram": (0, 12)}
     assert status(proxies={"ngram": {"order": 2}}).others == 11
     assert status(heldout={**SWEEP["heldout"], "share": 0.3}).missing == "scaling: tokenizer"
-    sweep_in(folder, name="changing")
+    sweep_in(folder, workers, name="changing")
     assert gone.exists()
+    assert [path.stat().st_mtime_ns for path in kept] == written
 
 
-def test_another_score_or_weight_trains_no_cell_again(folder: Path) -> None:
-    sweep_in(folder, name="growing")
-    before = losses_in(folder / "runs/swept/scaling/growing")
+def test_another_score_or_weight_trains_no_cell_again(
+    folder: Path, workers: LocalExecutor, copied: Callable[[str], Path]
+) -> None:
+    before = losses_in(copied("growing"))
     more = {"length": {"measure": "gopher_quality.words"}, "tokens": {"measure": "tokens", "keep": "low"}}
     weights = {**SWEEP["heldout"], "weights": {"notes": 3, "web": 1}}
-    result = sweep_in(folder, name="growing", scores=more, heldout=weights)
+    result = sweep_in(folder, workers, name="growing", scores=more, heldout=weights)
     trained = {path.stem.split("-")[3] for path in (result.folder / "tasks").glob("*.json")}
     assert trained == {"all", "length", "random", "tokens"}
     assert len(list((result.folder / "tasks").glob("*.json"))) == 16
@@ -172,7 +197,7 @@ def test_another_score_or_weight_trains_no_cell_again(folder: Path) -> None:
     # The first recipe finds its own cells again.
     again = sweep_status(recipe_in(folder, {"name": "growing"}))
     assert again.cells in ({"ngram": (12, 12)}, {}), "prepared, or its table of documents has to be written again"
-    sweep_in(folder, name="growing")
+    sweep_in(folder, workers, name="growing")
     assert len(list((result.folder / "tasks").glob("*.json"))) == 16
 
 
@@ -181,26 +206,28 @@ def losses_in(folder: Path) -> list[tuple[Any, ...]]:
     return [(row["score"], row["fraction"], row["size"], row["seed"], row["loss.web"]) for row in rows]
 
 
-def test_what_is_done_of_a_stopped_sweep_can_be_collected(folder: Path) -> None:
-    result = sweep_in(folder, name="stopped")
+def test_what_is_done_of_a_stopped_sweep_can_be_collected(folder: Path, copied: Callable[[str], Path]) -> None:
+    stopped = copied("stopped")
     for path in ("cells.parquet", "sweep.json"):
-        (result.folder / path).unlink()
-    for marker in sorted((result.folder / "tasks").glob("*.json"))[:5]:
+        (stopped / path).unlink()
+    for marker in sorted((stopped / "tasks").glob("*.json"))[:5]:
         marker.unlink()
     assert report_sweep(recipe_in(folder, {"name": "stopped"})).analysis["panels"]
-    assert len(pq.read_table(result.folder / "cells.parquet")) == 7
-    told = json.loads((result.folder / "sweep.json").read_text())
+    assert len(pq.read_table(stopped / "cells.parquet")) == 7
+    told = json.loads((stopped / "sweep.json").read_text())
     assert (told["asked"], len(told["cells"])) == (12, 7)
     assert told["grid"]["seeds"] == [0, 1]
     assert told["grid"]["treatments"] == [["all", 1.0], ["length", 0.5], ["random", 0.5]]
     assert told["grid"]["pool_tokens"]["web"] > max(told["grid"]["sizes"])
 
 
-def test_a_sweep_without_a_cell_that_ended_well_leaves_no_older_results(folder: Path) -> None:
+def test_a_sweep_without_a_cell_that_ended_well_leaves_no_older_results(
+    folder: Path, workers: LocalExecutor, copied: Callable[[str], Path]
+) -> None:
     calls = folder / "calls"
     failing = {"ngram": {"kind": "command", "command": f"sh -c 'echo x >> {calls}; exit 3' {{dataset}} {{out}}"}}
-    sweep_in(folder, name="failing")
-    result = sweep_in(folder, name="failing", proxies=failing)
+    copied("failing")
+    result = sweep_in(folder, workers, name="failing", proxies=failing)
     assert result.exit_code == 3
     assert len(result.failed) == 12
     assert calls.read_text().count("x") == 12, "what refuses is not tried twice"
@@ -209,20 +236,19 @@ def test_a_sweep_without_a_cell_that_ended_well_leaves_no_older_results(folder: 
     )
 
 
-def test_any_number_of_workers_gives_the_same_losses(folder: Path) -> None:
-    def losses(workers: int) -> list[tuple[Any, ...]]:
-        result = sweep_in(folder, workers, name=f"by_{workers}")
+def test_any_number_of_workers_gives_the_same_losses(folder: Path, swept: SweepResult) -> None:
+    def losses(result: SweepResult) -> list[tuple[Any, ...]]:
         rows = pq.read_table(result.folder / "cells.parquet").to_pylist()
         return [tuple(value for key, value in row.items() if key != "seconds") for row in rows]
 
-    assert losses(1) == losses(3)
+    with closing(LocalExecutor(1)) as alone:
+        assert losses(sweep_in(folder, alone, name="alone")) == losses(swept)
 
 
-def test_the_cost_is_told_before_a_cell_is_run(folder: Path) -> None:
-    with closing(LocalExecutor(1)) as executor:
-        seen: list[Any] = []
-        recipe = recipe_in(folder, {"name": "dry"})
-        result = run_sweep(recipe, executor, PlainProgress(), dry_run=True, tell=seen.extend)
+def test_the_cost_is_told_before_a_cell_is_run(folder: Path, workers: LocalExecutor) -> None:
+    seen: list[Any] = []
+    recipe = recipe_in(folder, {"name": "dry"})
+    result = run_sweep(recipe, workers, PlainProgress(), dry_run=True, tell=seen.extend)
     assert result is not None
     assert not result.ran
     [cost] = seen
@@ -230,9 +256,8 @@ def test_the_cost_is_told_before_a_cell_is_run(folder: Path) -> None:
     assert not (result.folder / "tasks").exists()
 
 
-def test_no_document_is_both_held_out_and_trained_on(folder: Path) -> None:
-    result = sweep_in(folder)
-    documents = pq.read_table(result.folder / "documents.parquet")
+def test_no_document_is_both_held_out_and_trained_on(folder: Path, swept: SweepResult) -> None:
+    documents = pq.read_table(swept.folder / "documents.parquet")
     held = documents.filter(pc.equal(documents["split"], 2))
     assert 20 <= len(held) <= 60
     # "copied" has the text of w0: they are of one cluster, and so of one side.
@@ -270,31 +295,30 @@ def test_no_document_is_both_held_out_and_trained_on(folder: Path) -> None:
     ],
 )
 def test_what_cannot_be_swept_is_refused(
-    folder: Path, changes: dict[str, Any], error: type[Exception], message: str
+    folder: Path, workers: LocalExecutor, changes: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        sweep_in(folder, 1, name="refused", **changes)
+        sweep_in(folder, workers, name="refused", **changes)
 
 
-def test_a_run_that_has_not_ended_is_not_swept(folder: Path, tmp_path: Path) -> None:
+def test_a_run_that_has_not_ended_is_not_swept(folder: Path, workers: LocalExecutor, tmp_path: Path) -> None:
     for name in ("web", "notes"):
         (tmp_path / f"{name}.jsonl").write_text((folder / f"{name}.jsonl").read_text())
     with pytest.raises(UsageError, match="first `corpusmill run"):
-        sweep_in(tmp_path, 1)
+        sweep_in(tmp_path, workers)
 
 
-def test_a_recipe_without_a_sweep_says_so(folder: Path) -> None:
+def test_a_recipe_without_a_sweep_says_so(folder: Path, workers: LocalExecutor) -> None:
     path = folder / "plain.yaml"
     path.write_text(yaml.safe_dump({"name": "swept", "sources": {"web": {"paths": ["web.jsonl"]}}}))
-    with closing(LocalExecutor(1)) as executor, pytest.raises(RecipeError, match="has no `sweep`; name pools"):
-        run_sweep(load_recipe(path), executor, PlainProgress())
+    with pytest.raises(RecipeError, match="has no `sweep`; name pools"):
+        run_sweep(load_recipe(path), workers, PlainProgress())
 
 
-def test_a_sweep_may_stand_in_a_file_of_its_own(folder: Path) -> None:
+def test_a_sweep_may_stand_in_a_file_of_its_own(folder: Path, workers: LocalExecutor) -> None:
     path = folder / "other.yaml"
     path.write_text(yaml.safe_dump({**SWEEP, "sizes": [0.5, 1.0]}))
-    with closing(LocalExecutor(2)) as executor:
-        result = run_sweep(recipe_in(folder, {}), executor, PlainProgress(), file=path)
+    result = run_sweep(recipe_in(folder, {}), workers, PlainProgress(), file=path)
     assert result is not None
     assert result.folder.name == "other"
     assert len(pq.read_table(result.folder / "cells.parquet")) == 12
