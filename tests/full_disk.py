@@ -25,7 +25,7 @@ from corpusmill.pipeline.progress import PlainProgress
 from corpusmill.pipeline.recipe import load_recipe
 from corpusmill.pipeline.run import run_recipe
 
-STEP = 900_000
+STEP = 1_200_000
 
 
 def leave(room: int, disk: Path) -> None:
