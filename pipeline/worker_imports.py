@@ -1,9 +1,25 @@
-"""What the fork server imports once, so that each worker does not: the heavy libraries, and nothing that starts
-threads."""
+"""What the fork server does once, so that each worker does not: the heavy imports, and what libraries put off until they
+are first used, together 1 s of a worker's time. Nothing of it starts threads of ours."""
+
+import gc
 
 import duckdb  # noqa: F401
-import numba  # noqa: F401
-import pyarrow.parquet  # noqa: F401
+import pyarrow as pa
+import pyarrow.parquet
 
 import corpusmill.documents.batch
-import corpusmill.documents.shards  # noqa: F401
+import corpusmill.documents.shards
+import corpusmill.pipeline.barriers
+import corpusmill.pipeline.command  # a worker runs the command's script again, as far as its imports
+import corpusmill.pipeline.phases  # noqa: F401
+from corpusmill.documents.compiled import kernel
+
+
+@kernel
+def _first() -> int:
+    return 0
+
+
+_first()  # numba imports scipy and sets up its tables when it meets the first kernel
+pa.array([0])  # pyarrow imports pandas, where that is installed, when it makes the first array
+gc.freeze()  # all of this stays, so no worker has to look through it, or gets copies of the pages for that
