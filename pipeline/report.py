@@ -9,13 +9,14 @@ address.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from corpusmill.documents.shards import atomic_text
@@ -48,14 +49,9 @@ def write_report(folder: Path) -> Path:
 
 def render(manifest: Mapping[str, Any], folder: Path) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("corpusmill.pipeline", "templates"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"count": count, "size": size, "shown": shown, "number": number}
     with closing(Ledgers()) as ledgers:
         sources = [_source(name, source, manifest, folder, ledgers) for name, source in manifest["sources"].items()]
-    return environment.get_template("report.html").render(
+    return _template().render(
         manifest=manifest,
         folder=folder,
         sources=sources,
@@ -65,6 +61,16 @@ def render(manifest: Mapping[str, Any], folder: Path) -> str:
         counted=counted,
         share=share,
     )
+
+
+@functools.cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("corpusmill.pipeline", "templates"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"count": count, "size": size, "shown": shown, "number": number}
+    return environment.get_template("report.html")
 
 
 def shown(text: object, characters: int = _SHOWN_CHARACTERS) -> Markup:
