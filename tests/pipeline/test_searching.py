@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -79,14 +79,19 @@ def recipe_in(folder: Path, **changes: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workers() -> Iterator[LocalExecutor]:
+    with closing(LocalExecutor(2)) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, workers: LocalExecutor) -> Path:
     """A run that has ended."""
     folder = tmp_path_factory.mktemp("searched")
     for source, count in (("web", 120), ("code", 80), ("mail", 80)):
         rows = "".join(json.dumps(row) + "\n" for row in texts(source, count))
         (folder / f"{source}.jsonl").write_text(rows)
-    with closing(LocalExecutor(2)) as executor:
-        run_recipe(load_recipe(recipe_in(folder)), executor, PlainProgress())
+    run_recipe(load_recipe(recipe_in(folder)), workers, PlainProgress())
     return folder
 
 
@@ -101,9 +106,15 @@ def loaded(folder: Path, **changes: Any) -> Recipe:
     return load_recipe(recipe_in(folder, **changes))
 
 
-def test_a_search_finds_that_held_out_languages_want_equal_shares(folder: Path) -> None:
+@pytest.fixture(scope="module")
+def told(folder: Path) -> Result:
+    """What the command tells machines of a search that has ended."""
     told = asked(folder, "--json")
     assert told.exit_code == 0, told.output
+    return told
+
+
+def test_a_search_finds_that_held_out_languages_want_equal_shares(folder: Path, told: Result) -> None:
     assert re.search(r"search: 15 runs of [\d,]+ tokens, and 6 of the prior and the proposal, with ngram", told.stderr)
     found = json.loads(told.stdout)
     assert found["components"] == ["code", "mail", "web"]
@@ -124,13 +135,12 @@ def test_a_search_finds_that_held_out_languages_want_equal_shares(folder: Path) 
     assert "Mixture law: predicted and observed losses" in page
 
 
-def test_a_search_goes_on_where_it_was_and_is_the_same_again(folder: Path) -> None:
-    first = asked(folder, "--json")
+def test_a_search_goes_on_where_it_was_and_is_the_same_again(folder: Path, told: Result) -> None:
     markers = sorted((folder / "runs" / "searched" / "scaling" / "search" / "tasks").iterdir())
     written = [marker.stat().st_mtime_ns for marker in markers]
     markers[0].unlink()
     again = asked(folder, "--json")
-    assert again.stdout == first.stdout
+    assert again.stdout == told.stdout
     assert [marker.stat().st_mtime_ns for marker in markers[1:]] == written[1:]
     assert markers[0].exists()
 
@@ -315,7 +325,7 @@ BOOKS: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def library(tmp_path_factory: pytest.TempPathFactory, workers: LocalExecutor) -> Path:
     """A run whose books are ten times longer than its web pages, which are the same language."""
     folder = tmp_path_factory.mktemp("library")
     for source, count, copies in (("books", 40, 10), ("web", 360, 1)):
@@ -325,8 +335,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"id": f"{source}{n}", "text": " ".join(chance.choices(words, k=40 * copies)) + "."} for n in range(count)
         ]
         (folder / f"{source}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with closing(LocalExecutor(2)) as executor:
-        run_recipe(load_recipe(library_recipe(folder)), executor, PlainProgress())
+    run_recipe(load_recipe(library_recipe(folder)), workers, PlainProgress())
     return folder
 
 
@@ -385,32 +394,35 @@ def test_the_recipe_of_a_mix_without_a_budget_has_the_one_that_was_searched_as_f
     assert json.loads(planned.stdout)["datasets"][0]["budget"] == written["budget"]
 
 
-def result_of(folder: Path, low: float, high: float) -> tuple[Recipe, SearchResult]:
-    """A search whose new runs found such an interval."""
+@pytest.fixture(scope="module")
+def ended(folder: Path, workers: LocalExecutor) -> tuple[Recipe, SearchResult]:
+    """A search that has ended, with its recipe."""
     recipe = loaded(folder)
-    with closing(LocalExecutor(2)) as executor:
-        result = run_search(recipe, executor, PlainProgress())
+    result = run_search(recipe, workers, PlainProgress())
     assert result is not None
-    return recipe, replace(result, confirmation=Interval(estimate=(low + high) / 2, low=low, high=high))
+    return recipe, result
 
 
-def test_a_proposal_that_is_worse_is_not_written(folder: Path) -> None:
-    recipe, result = result_of(folder, 0.1, 0.2)
+def shown(result: SearchResult, low: float, high: float) -> SearchResult:
+    """The same search, whose new runs found such an interval."""
+    return replace(result, confirmation=Interval(estimate=(low + high) / 2, low=low, high=high))
+
+
+def test_a_proposal_that_is_worse_is_not_written(folder: Path, ended: tuple[Recipe, SearchResult]) -> None:
+    recipe, result = ended
     with pytest.raises(CorpusmillError, match=r"worse\.yaml: is not written: .* keep recipe.yaml") as refused:
-        write_recipe(recipe, result, folder / "worse.yaml")
+        write_recipe(recipe, shown(result, 0.1, 0.2), folder / "worse.yaml")
     assert refused.value.exit_code == 1
     assert not (folder / "worse.yaml").exists()
 
 
-def test_what_is_not_shown_is_written_and_says_so(folder: Path) -> None:
-    recipe, result = result_of(folder, -0.1, 0.2)
+def test_what_is_not_shown_is_written_and_says_so(folder: Path, ended: tuple[Recipe, SearchResult]) -> None:
+    recipe, result = ended[0], shown(ended[1], -0.1, 0.2)
     out = folder / "perhaps.yaml"
     write_recipe(recipe, result, out)
     assert "is not shown" in out.read_text().splitlines()[1]
     assert "is not shown; more --seeds or --tokens may tell" in next_step(recipe, result, out)
-    assert next_step(recipe, replace(result, confirmation=Interval(estimate=-2.0, low=-3.0, high=-1.0)), out) == (
-        f"wrote {out}; next: corpusmill mix {out}"
-    )
+    assert next_step(recipe, shown(result, -3.0, -1.0), out) == f"wrote {out}; next: corpusmill mix {out}"
 
 
 def test_rounded_shares_sum_to_one_and_keep_their_caps() -> None:
