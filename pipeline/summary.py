@@ -352,9 +352,16 @@ def _filled(label: str, text: str, width: int) -> list[str]:
 def status_as_data(recipe: Recipe) -> dict[str, Any]:
     """For each source and phase, how many tasks are done. Tasks whose inputs are not there yet count as left."""
     folder = recipe.runs / recipe.name
-    sources = _statuses(plan_sources(recipe, folder))
+    plans = plan_sources(recipe, folder, prepare=False)
+    try:
+        sources = _statuses(plans)
+    except FileNotFoundError:  # a model or list; the stage that needs it says which, and what to do
+        _prepare(plans)
+        raise
     rows = [row for of_source in sources.values() for row in of_source]
     tasks, done = sum(row["tasks"] for row in rows), sum(row["done"] for row in rows)
+    if done < tasks:  # those that are done had their models; those that are left would fail for want of them
+        _prepare(plans)
     manifest = _manifest(folder)
     ended = manifest is not None and manifest["recipe_hash"] == fingerprint(recipe.resolved) and done == tasks
     return {
@@ -366,6 +373,11 @@ def status_as_data(recipe: Recipe) -> dict[str, Any]:
         "sources": sources,
         "dataset": bool(ended and manifest and "mix" in manifest) if recipe.mix is not None else None,
     }
+
+
+def _prepare(plans: Sequence[SourcePlan]) -> None:
+    for plan in plans:
+        plan.prepare()
 
 
 def _manifest(folder: Path) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from corpusmill.filters.gopher_quality import GopherQuality
 from corpusmill.pipeline.executors import Executor, Watch
 from corpusmill.pipeline.recipe import load_recipe
 from corpusmill.pipeline.run import RunResult, curated_parts, run_recipe
+from corpusmill.pipeline.summary import status_as_data
 from corpusmill.pipeline.tasks import Outcome, Runnable
 
 
@@ -69,7 +70,7 @@ def test_what_an_older_recipe_made_of_a_part_goes_when_the_part_fails(run, faili
 
 
 def test_a_run_that_has_all_behind_it_reads_no_model_and_one_that_has_not_reads_it_before_it_removes_anything(
-    run, monkeypatch
+    run, monkeypatch, tmp_path
 ):
     first = run([STRICT, "exact_dedup"])
     before = {path: path.stat().st_mtime_ns for path in (first.folder / "web").rglob("*.*")}
@@ -79,8 +80,11 @@ def test_a_run_that_has_all_behind_it_reads_no_model_and_one_that_has_not_reads_
 
     monkeypatch.setattr(GopherQuality, "prepare", gone)
     assert run([STRICT, "exact_dedup"]).manifest == first.manifest
+    assert status_as_data(load_recipe(tmp_path / "recipe.yaml"))["state"] == "finished"
     with pytest.raises(InputError, match="min_words 999: its model is gone"):
         run([{"gopher_quality": {"min_words": 999}}])
+    with pytest.raises(InputError, match="min_words 999: its model is gone"):
+        status_as_data(load_recipe(tmp_path / "recipe.yaml"))
     assert {path: path.stat().st_mtime_ns for path in (first.folder / "web").rglob("*.*")} == before
 
 
