@@ -1,5 +1,5 @@
-"""What the fork server does once, so that each worker does not: the heavy imports, and what libraries put off until they
-are first used, together 1 s of a worker's time. Nothing of it starts threads of ours."""
+"""What the fork server does once, so that each worker does not: the heavy imports, and what libraries put off until
+they are first used, together 1 s of a worker's time. Nothing of it starts threads of ours."""
 
 import gc
 
