@@ -128,9 +128,9 @@ def test_ids_are_the_librarys_on_any_text(files: list[str], texts: list[str]) ->
 @pytest.mark.realdata
 def test_ids_are_the_librarys_on_real_texts_of_many_languages(files: list[str], realdata: Path) -> None:
     folder = realdata / "langid" / "lingua_testdata_75lang" / "sentences"
-    texts = [path.read_text(encoding="utf-8")[:4000] for path in sorted(folder.glob("*.txt"))]
+    texts = [path.read_text(encoding="utf-8")[:1500] for path in sorted(folder.glob("*.txt"))]
     assert len(texts) > 70
-    code = [path.read_text() for path in sorted(Path(tokens_module.__file__).parent.glob("*.py"))]
+    code = [path.read_text() for path in sorted(Path(tokens_module.__file__).parent.glob("*.py"))[::4]]
     for path in files:
         assert lists(loaded(path), texts + code) == expected(path, texts + code), path
 
