@@ -18,6 +18,7 @@ from corpusmill.mix.ratios import leaves_of
 from corpusmill.pipeline.mixing import mix_options
 from corpusmill.pipeline.progress import duration
 from corpusmill.pipeline.recipe import Recipe, parse_recipe
+from corpusmill.pipeline.search_page import HELD, ratio_interval
 from corpusmill.pipeline.searching import SearchCost, SearchResult, shares_within
 from corpusmill.pipeline.summary import table
 from corpusmill.scaling.mixtures.proposal import Interval
@@ -50,9 +51,9 @@ def search_as_text(result: SearchResult) -> str:
             ratio.component,
             f"{ratio.prior:.2%}",
             f"{ratio.proposed.estimate:.2%}",
-            f"{ratio.proposed.low:.2%} to {ratio.proposed.high:.2%}",
+            ratio_interval(ratio.proposed.low, ratio.proposed.high, ratio.held_by),
             f"{ratio.cap:.2%}",
-            {"cap": "no more is there", "tried": "no more was tried", None: ""}[ratio.held_by],
+            HELD[ratio.held_by],
             f"{ratio.regmix:.2%}",
         ]
         for ratio in proposal.ratios
@@ -120,11 +121,16 @@ def write_recipe(recipe: Recipe, result: SearchResult, out: Path) -> None:
 
     Raises:
         UsageError: if the file is there already, or is not beside the recipe, whose paths are relative to its folder.
-        CorpusmillError: if new runs have shown that the proposal is worse.
+        CorpusmillError: if the proposal is the mixture that the recipe has, or new runs have shown that it is worse.
     """
     check_out(recipe, out)
     if result.proposal is None:
         raise UsageError(f"{out}: nothing was proposed; run the search without --dry-run")
+    if result.stays:
+        raise CorpusmillError(
+            f"{out}: is not written: the proposal is the mixture that {recipe.file} has; keep that, or give the search "
+            "more --mixtures or --seeds"
+        )
     if result.verdict == "worse":
         raise CorpusmillError(f"{out}: is not written: new runs show that the proposal is worse; keep {recipe.file}")
     options = mix_options(recipe)

@@ -21,6 +21,20 @@ _SAME = 0.005
 """Shares nearer than this are one mixture: a run has whole documents, so never quite the shares that were asked for."""
 
 
+HELD = {"cap": "no more is there", "tried": "no more was tried", "least": "no less was tried", None: ""}
+"""What is said of what holds a proposed ratio."""
+
+
+def ratio_interval(low: float, high: float, held_by: str | None) -> str:
+    """The interval of a proposed ratio. Where every draw of the law ends at the bound that holds it, there is none.
+
+    >>> ratio_interval(0.2, 0.31, "least"), ratio_interval(0.2, 0.2, "least")
+    ('20.00% to 31.00%', 'all at the bound')
+    """
+    lowest, highest = f"{low:.2%}", f"{high:.2%}"
+    return "all at the bound" if held_by is not None and lowest == highest else f"{lowest} to {highest}"
+
+
 def search_section(run: Path) -> dict[str, Any] | None:
     """What the page shows of a mixture search, or why it cannot be shown; None where there was none."""
     path = run / "scaling" / "search" / "search.json"
@@ -74,15 +88,14 @@ def observations(data: Mapping[str, Any]) -> list[Observation]:
 
 def _ratios(data: Mapping[str, Any]) -> Table:
     unit, in_units = data["unit"], data["in_units"]
-    held = {"cap": "no more is there", "tried": "no more was tried", None: ""}
     rows = [
         (
             one["component"],
             f"{one['prior']:.2%}",
             f"{one['proposed']['estimate']:.2%}",
-            f"{one['proposed']['low']:.2%} to {one['proposed']['high']:.2%}",
+            ratio_interval(one["proposed"]["low"], one["proposed"]["high"], one["held_by"]),
             f"{one['cap']:.2%}",
-            held[one["held_by"]],
+            HELD[one["held_by"]],
             f"{prior:.2%}",
             f"{proposed:.2%}",
         )

@@ -64,7 +64,6 @@ TOKENS = 2_000_000
 """Of a run, unless the mix itself has less: an n-gram model takes a second, a transformer of a million parameters some
 minutes on a core."""
 _BYTES_A_TOKEN = 3  # of text, about: for progress alone
-_SAME = 1e-3  # mixtures nearer than this, in all shares together, are not run as two
 _ROUNDING = 1e-6
 
 
@@ -148,8 +147,7 @@ class SearchResult:
     @property
     def stays(self) -> bool:
         """Whether the proposal is the prior."""
-        prior, _ = self.question.bounds(self.scale)
-        return self.proposal is not None and bool(np.abs(self.proposal.shares - prior).sum() <= _SAME)
+        return self.proposal is not None and self.proposal.stays
 
     @property
     def verdict(self) -> Literal["better", "worse", "not shown"]:

@@ -18,7 +18,7 @@ are wider by that, over domains as if it missed all to the same side.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,10 @@ GAP = 1e-6
 SIMULATED, BEST = 100_000, 128
 """RegMix: draws, and how many of the best are averaged."""
 
-_NEAR = 0.1  # a run of the prior is made of whole documents
+NEAR = 0.1
+"""Of the tokens in all: so far from the prior, at most, its runs may be, which are made of whole documents."""
+SAME = 1e-3
+"""Mixtures nearer than this, in all shares together, are one."""
 _STEPS = 5000
 _CHECKED = 20  # steps between looks at the gap
 _CHUNK = 4096
@@ -63,7 +66,8 @@ class Ratio:
     prior     its share now
     proposed  its share in the proposal, with the interval that the draws of the law give
     cap       the most that it could have
-    held_by   `cap` or `tried` where the proposal ends at the most that there is, or that was tried
+    held_by   `cap`, `tried` or `least` where the proposal ends at the most that there is, at the most that was tried,
+              or at the least
     regmix    its share by RegMix's way
     """
 
@@ -98,6 +102,11 @@ class Proposal:
     def shares(self) -> Floats:
         return np.array([ratio.proposed.estimate for ratio in self.ratios])
 
+    @property
+    def stays(self) -> bool:
+        """Whether it is the prior."""
+        return sum(abs(ratio.proposed.estimate - ratio.prior) for ratio in self.ratios) <= SAME
+
 
 def propose(
     fit: MixtureFit,
@@ -127,7 +136,7 @@ def propose(
         raise InputError(f"weights: {weights.tolist()} are no weights, one of 0 or more for each of {len(fit.losses)}")
     weights = weights / weights.sum()
     away = float(np.abs(fit.shares - prior).sum(axis=1).min())
-    if away > _NEAR:
+    if away > NEAR:
         raise InputError(f"prior: the nearest run differs by {away:.1%} of the tokens; let the prior be among the runs")
     tried = fit.shares.max(axis=0)
     low, high = np.minimum(fit.shares.min(axis=0), prior), np.maximum(np.minimum(caps, tried), prior)
@@ -135,14 +144,13 @@ def propose(
     drawn = minimise(fit.draws, weights, prior, divergence, low, high)
     shares_low, shares_high = (np.clip(bound, low, high) for bound in interval(drawn, best))
     regmix = _best_of_many(fit.law, prior, np.minimum(caps, high), weights, simulated, seed)
-    beyond = fit.outside(best)
     ratios = tuple(
         Ratio(
             component=name,
             prior=float(prior[j]),
             proposed=Interval(estimate=float(best[j]), low=float(shares_low[j]), high=float(shares_high[j])),
             cap=float(min(caps[j], 1.0)),
-            held_by=_held_by(float(best[j]), float(caps[j]), float(tried[j])),
+            held_by=_held_by(float(best[j]), float(caps[j]), float(tried[j]), float(low[j])),
             regmix=float(regmix[j]),
         )
         for j, name in enumerate(fit.components)
@@ -154,15 +162,17 @@ def propose(
         name: Interval(estimate=float(gain[i]), low=float(lows[i]), high=float(highs[i]))
         for i, name in enumerate(fit.losses)
     }
-    return Proposal(
+    proposal = Proposal(
         ratios=ratios,
         loss=_loss(fit, best, weights),
         prior_loss=_loss(fit, prior, weights),
         difference=_difference(fit, best, drawn, prior, weights),
         by_domain=by_domain,
         regmix_loss=float(fit.law(regmix) @ weights),
-        warnings=fit.warnings if beyond is None else (*fit.warnings, f"the proposal: {beyond}"),
+        warnings=fit.warnings,
     )
+    beyond = None if proposal.stays else fit.outside(best)
+    return proposal if beyond is None else replace(proposal, warnings=(*fit.warnings, f"the proposal: {beyond}"))
 
 
 def check_divergence(divergence: float) -> None:
@@ -267,8 +277,10 @@ def _best_of_many(law: Law, prior: Floats, caps: Floats, weights: Floats, simula
     return np.asarray(np.concatenate(drawn)[order].mean(axis=0))
 
 
-def _held_by(share: float, cap: float, tried: float) -> str | None:
+def _held_by(share: float, cap: float, most: float, least: float) -> str | None:
     edge = 1e-4
     if share >= cap - edge:
         return "cap"
-    return "tried" if share >= tried - edge else None
+    if share >= most - edge:
+        return "tried"
+    return "least" if share <= least + edge else None

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from corpusmill.pipeline.search_command import conclusion, cost_as_text, search_as_text
+from corpusmill.documents.errors import CorpusmillError
+from corpusmill.pipeline.recipe import load_recipe
+from corpusmill.pipeline.search_command import conclusion, cost_as_text, search_as_text, write_recipe
 from corpusmill.pipeline.searching import Question, SearchCost, SearchResult
 from corpusmill.scaling.mixtures.design import design
 from corpusmill.scaling.mixtures.law import Law, fit_mixture_law
@@ -80,6 +82,17 @@ def test_nothing_is_shown_of_a_proposal_that_is_the_prior(result: SearchResult) 
     assert ": shown" not in told
 
 
+def test_the_recipe_of_a_proposal_that_is_the_prior_is_not_written(result: SearchResult, tmp_path: Path) -> None:
+    assert result.fit is not None
+    (tmp_path / "r.yaml").write_text("name: r\nsources: {web: {paths: [web.jsonl]}}\n")
+    same = propose(result.fit, PRIOR, caps=np.array([1.0, 0.8]), weights=np.ones(1), divergence=1e9, simulated=1000)
+    with pytest.raises(CorpusmillError, match=r"is not written: the proposal is the mixture that r\.yaml has; keep that"):
+        CorpusmillError, match=r"new\.yaml: is not written: the proposal is the mixture that r\.yaml has"
+    ):
+        write_recipe(load_recipe(tmp_path / "r.yaml"), replace(result, proposal=same), tmp_path / "new.yaml")
+    assert not (tmp_path / "new.yaml").exists()
+
+
 def test_one_run_of_each_has_no_interval(result: SearchResult) -> None:
     told = search_as_text(replace(result, confirmation=confirmed([1.0], [0.5]), noise=None))
     assert "-0.5000 (no interval: one run of each): not shown\n" in told
@@ -91,6 +104,8 @@ def test_what_ends_at_its_cap_says_so(result: SearchResult) -> None:
     code, in_units = [line for line in told.splitlines() if line.startswith("code")]
     assert len(in_units.split()) == 3
     assert "no more is there" in code or "no more was tried" in code
+    web = next(line for line in told.splitlines() if line.startswith("web"))
+    assert "no less was tried" in web
 
 
 def test_the_cost_says_what_nobody_knows(result: SearchResult) -> None:

@@ -176,3 +176,23 @@ def test_a_prior_at_its_cap_of_which_runs_had_a_little_less_can_be_searched_from
     fit = fit_mixture_law(shares, TRUTH.at(shares), components=NAMES, names=("prose", "source"), draws=4)
     proposal = propose(fit, PRIOR, caps=caps, weights=np.ones(2), simulated=500)
     assert proposal.shares[0] <= 0.5 + 1e-9
+
+
+def test_a_component_of_which_no_less_was_tried_says_so() -> None:
+    unwanted = Law(floor=np.array([0.9, 0.7]), slopes=np.array([[2.0, -2.0, -2.0], [2.0, -2.0, -2.0]]))
+    fit, proposal = searched(unwanted)
+    assert proposal.shares[0] == pytest.approx(fit.shares[:, 0].min())
+    assert proposal.ratios[0].held_by == "least"
+
+
+def test_a_proposal_that_is_the_prior_is_not_said_to_be_beyond_what_was_tried() -> None:
+    shares = design(PRIOR, FREE).shares
+    shares[:, 2] = np.maximum(shares[:, 2], 0.26)  # whole documents: never as few as the prior asks for
+    shares /= shares.sum(axis=1, keepdims=True)
+    fit = fit_mixture_law(shares, TRUTH.at(shares), components=NAMES, names=("prose", "source"), draws=4)
+    assert fit.shares[:, 2].min() > 0.2
+    assert fit.outside(PRIOR) is not None
+    proposal = propose(fit, PRIOR, caps=FREE, weights=np.ones(2), simulated=500, divergence=1e9)
+    assert proposal.stays
+    assert proposal.warnings == fit.warnings
+    assert not propose(fit, PRIOR, caps=FREE, weights=np.ones(2), simulated=500).stays
