@@ -162,6 +162,7 @@ class Preparation:
     def listing(self, grouping: Task, encoding: Sequence[Task]) -> Task:
         """The task that writes the table of documents."""
         options = self.options
+        pools = {name: pool.chosen() for name, pool in options.pools.items()}
         out = self.folder / "scaling" / options.name / "documents.parquet"
         parts = tuple(task.arguments.part for task in encoding)
         return self._task(
@@ -169,7 +170,7 @@ class Preparation:
             list_documents,
             Listing(parts, grouping.arguments.out, options, out),
             (out,),
-            fingerprint(self.basis(grouping, encoding), options.pools, options.scores),
+            fingerprint(self.basis(grouping, encoding), pools, options.scores),
             sum(part.ledger.stat().st_size for part in parts),
         )
 

@@ -110,13 +110,14 @@ class Grid:
             getattr(options, key) for key in ("regime", "epochs", "tokens", "target_tokens", "target_pool_tokens")
         ]
         domains = {
-            domain: [pool for pool in options.pools.values() if domain in pool.sources] for domain in options.domains()
+            domain: [pool.chosen() for pool in options.pools.values() if domain in pool.sources]
+            for domain in options.domains()
         }
         wanted = fingerprint(
             LAYOUT,
             prepared.basis,
             asdict(cell),
-            [options.pools[cell.pool], options.scores.get(cell.score)],
+            [options.pools[cell.pool].chosen(), options.scores.get(cell.score)],
             [domains, options.heldout.max_tokens],
             regime,
             proxy.identity(),
@@ -258,7 +259,7 @@ def write_results(grid: Grid, ended: Sequence[Outcome], content_hash: str) -> No
             (grid.folder / name).unlink(missing_ok=True)
         shutil.rmtree(grid.folder / "plots", ignore_errors=True)
         return
-    weights = options.weight_of()
+    weights = {name: options.weight_of(name) for name in options.pools}
     table = cells_table([outcome.counts for outcome in ended], weights)
     write_table(grid.folder / "cells.parquet", table.to_batches(), table.schema)
     sweep = {
@@ -267,13 +268,13 @@ def write_results(grid: Grid, ended: Sequence[Outcome], content_hash: str) -> No
         "fingerprint": grid.prepared.fingerprint,
         "run": content_hash,
         "vocab_size": grid.prepared.vocab_size,
-        "domains": dict(weights),
         "grid": {
             "sizes": sorted({cell.size for cell in grid.cells}),
             "seeds": list(range(options.seeds)),
             "treatments": [list(treatment) for treatment in options.treatments()],
             "proxies": list(grid.proxies),
             "pool_tokens": {name: pool_tokens(grid.prepared.documents, name) for name in options.pools},
+            "weights": weights,
         },
         "asked": len(grid.cells),
         "cells": [

@@ -166,19 +166,20 @@ def _checked_losses(trained: Trained, domains: Sequence[str]) -> dict[str, float
     return losses
 
 
-def cells_table(rows: Sequence[Mapping[str, Any]], weights: Mapping[str, float]) -> pa.Table:
+def cells_table(rows: Sequence[Mapping[str, Any]], weights: Mapping[str, Mapping[str, float]]) -> pa.Table:
     """The rows of cells as CELLS, with a column for each domain's loss.
 
     Args:
-        weights: of the domains, which sum to 1.
+        weights: pool -> those of all domains, which sum to 1.
     """
+    domains = next(iter(weights.values()))
     plain = [
         {
             **row,
-            "loss": sum(weight * row["losses"][domain] for domain, weight in weights.items()),
-            **{LOSS + domain: row["losses"][domain] for domain in weights},
+            "loss": sum(weight * row["losses"][domain] for domain, weight in weights[row["pool"]].items()),
+            **{LOSS + domain: row["losses"][domain] for domain in domains},
         }
         for row in rows
     ]
-    schema = pa.schema([*CELLS, *(pa.field(LOSS + domain, pa.float64(), nullable=False) for domain in weights)])
+    schema = pa.schema([*CELLS, *(pa.field(LOSS + domain, pa.float64(), nullable=False) for domain in domains)])
     return pa.Table.from_pylist(plain, schema=schema)

@@ -49,6 +49,12 @@ class Pool:
     """Of the recipe."""
     where: str | None = None
     """An SQL condition over their columns and measures, as in `mix.slices`."""
+    weights: dict[str, float] = field(default_factory=dict)
+    """Held-out domain -> its weight in this pool's losses, instead of `heldout.weights`."""
+
+    def chosen(self) -> dict[str, Any]:
+        """What decides which documents it has, for fingerprints: cells and tables do not depend on the weights."""
+        return {"is": "Pool", "sources": self.sources, "where": self.where}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +90,8 @@ class Heldout:
     max_tokens: int = 250_000
     """Of each domain; enough that what a domain has by chance counts for less than what the seeds differ by."""
     weights: dict[str, float] = field(default_factory=dict)
-    """Domain -> its weight in the loss. Empty: all the same."""
+    """Domain -> its weight in the losses of every pool that names no weights of its own. Empty: a pool is judged on its
+    own sources and on those of `whole`, each weighing the same; on all domains if `sources` names them."""
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 0.5:
@@ -95,11 +102,7 @@ class Heldout:
         for domain in named:
             if named.count(domain) > 1:
                 raise RecipeError(f"heldout: {domain} stands twice under `sources` and `whole`; name it once")
-        for domain, weight in self.weights.items():
-            if not (math.isfinite(weight) and weight >= 0):
-                raise RecipeError(f"heldout.weights.{domain}: {weight} must be 0 or more")
-        if self.weights and not any(self.weights.values()):
-            raise RecipeError("heldout.weights: are all 0; give at least one domain a weight")
+        _check_weights(self.weights, "heldout.weights")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +171,7 @@ class SweepOptions:
                 raise RecipeError(f"pools.{name}.sources: is empty; name at least one")
             if len(set(pool.sources)) < len(pool.sources):
                 raise RecipeError(f"pools.{name}.sources: {', '.join(pool.sources)}: name each once")
+            _check_weights(pool.weights, f"pools.{name}.weights")
         for fraction in self.fractions:
             if not 0 < fraction <= 1:
                 raise RecipeError(f"fractions: {fraction} must be above 0 and at most 1")
@@ -217,10 +221,17 @@ class SweepOptions:
         pooled = [source for pool in self.pools.values() for source in pool.sources]
         return tuple(dict.fromkeys([*pooled, *self.domains()]))
 
-    def weight_of(self) -> Mapping[str, float]:
-        """Domain -> its weight, which sum to 1."""
-        given = self.heldout.weights
-        weights = {domain: given.get(domain, 0.0) if given else 1.0 for domain in self.domains()}
+    def weight_of(self, pool: str | None = None) -> Mapping[str, float]:
+        """Domain -> its weight, which sum to 1. What other pools there are does not matter.
+
+        Args:
+            pool: whose losses they are of; None: of mixtures of all pools.
+        """
+        domains, given, judged = self.domains(), self.heldout.weights, self.domains()
+        if pool is not None:
+            given = self.pools[pool].weights or given
+            judged = judged if self.heldout.sources else (*self.pools[pool].sources, *self.heldout.whole)
+        weights = {domain: given.get(domain, 0.0) if given else float(domain in judged) for domain in domains}
         total = sum(weights.values())
         return {domain: weight / total for domain, weight in weights.items()}
 
@@ -243,6 +254,16 @@ class SweepOptions:
                     f"heldout.whole: {both[0]} is held out entirely and trained on in the pool {name}; take it out of "
                     "one of them, or name it under heldout.sources, which holds a share of it out"
                 )
-        for domain in self.heldout.weights:
-            if domain not in self.domains():
-                raise RecipeError(f"heldout.weights.{domain}: is no held-out domain: {', '.join(self.domains())}")
+        weights = {f"pools.{name}.weights": pool.weights for name, pool in self.pools.items()}
+        for place, given in {"heldout.weights": self.heldout.weights, **weights}.items():
+            for domain in given:
+                if domain not in self.domains():
+                    raise RecipeError(f"{place}.{domain}: is no held-out domain: {', '.join(self.domains())}")
+
+
+def _check_weights(weights: Mapping[str, float], place: str) -> None:
+    for domain, weight in weights.items():
+        if not (math.isfinite(weight) and weight >= 0):
+            raise RecipeError(f"{place}.{domain}: {weight} must be 0 or more")
+    if weights and not any(weights.values()):
+        raise RecipeError(f"{place}: are all 0; give at least one domain a weight")

@@ -141,7 +141,7 @@ def test_a_sweep_gives_a_row_for_every_cell(swept: SweepResult) -> None:
     assert all(everything[sizes[1], seed] < everything[sizes[0], seed] for seed in (0, 1)), "more data, less loss"
     told = json.loads((swept.folder / "sweep.json").read_text())
     assert told["asked"] == len(told["cells"]) == 12
-    assert told["domains"] == {"web": 0.5, "notes": 0.5}
+    assert told["grid"]["weights"] == {"web": {"web": 0.5, "notes": 0.5}}
 
 
 def test_longer_documents_are_what_the_score_keeps(swept: SweepResult) -> None:
@@ -322,3 +322,22 @@ def test_a_sweep_may_stand_in_a_file_of_its_own(folder: Path, workers: LocalExec
     assert result is not None
     assert result.folder.name == "other"
     assert len(pq.read_table(result.folder / "cells.parquet")) == 12
+
+
+def test_losses_of_a_pool_are_of_its_own_sources_and_other_weights_train_no_cell_again(
+    folder: Path, workers: LocalExecutor
+) -> None:
+    def losses(**weights: Any) -> list[dict[str, Any]]:
+        pools = {"web": {"sources": ["web"], **weights}, "notes": {"sources": ["notes"]}}
+        few = {"scores": {}, "sizes": [2000], "seeds": 1, "heldout": {"share": 0.2}}
+        result = sweep_in(folder, workers, name="pools", pools=pools, **few)
+        assert len(list((result.folder / "tasks").glob("*.json"))) == 4
+        rows = pq.read_table(result.folder / "cells.parquet").to_pylist()
+        return sorted(rows, key=lambda row: (row["pool"], row["score"]))
+
+    *notes, everything, chance = losses()
+    assert [row["loss"] for row in notes] == [row["loss.notes"] for row in notes]
+    assert [row["loss"] for row in (everything, chance)] == [row["loss.web"] for row in (everything, chance)]
+    *_, weighted = losses(weights={"web": 1, "notes": 3})
+    assert weighted["seconds"] == chance["seconds"]
+    assert weighted["loss"] == pytest.approx((chance["loss.web"] + 3 * chance["loss.notes"]) / 4)

@@ -8,7 +8,8 @@ import pytest
 
 from corpusmill.documents.errors import RecipeError
 from corpusmill.pipeline.recipe import build
-from corpusmill.scaling.sweep_options import SweepOptions
+from corpusmill.pipeline.tasks import fingerprint
+from corpusmill.scaling.sweep_options import Pool, SweepOptions
 
 GIVEN: dict[str, Any] = {
     "pools": {"web": {"sources": ["web", "forum"]}},
@@ -41,6 +42,32 @@ def test_domains_are_the_sources_of_the_pools_unless_they_are_named() -> None:
     assert named.domains() == ("books", "exam")
     assert named.sources() == ("web", "forum", "books", "exam")
     assert named.weight_of() == {"books": 0.75, "exam": 0.25}
+
+
+def test_a_pool_is_judged_on_its_own_sources_whatever_other_pools_there_are() -> None:
+    web = {"sources": ["web", "forum"]}
+    alone = options(heldout={"whole": ["exam"]})
+    beside = options(pools={"web": web, "books": {"sources": ["books"]}}, heldout={"whole": ["exam"]})
+    judged = {"web": 1 / 3, "forum": 1 / 3, "exam": 1 / 3}
+    assert alone.weight_of("web") == judged
+    assert beside.weight_of("web") == {**judged, "books": 0}
+    assert beside.weight_of("books") == {"web": 0, "forum": 0, "books": 0.5, "exam": 0.5}
+    assert set(beside.weight_of().values()) == {0.25}, "mixtures of all pools are judged on all"
+
+
+def test_domains_and_weights_that_are_named_hold_for_every_pool_but_one_that_names_its_own() -> None:
+    pools = {"web": {"sources": ["web"], "weights": {"web": 3, "books": 1}}, "forum": {"sources": ["forum"]}}
+    named = options(pools=pools, heldout={"sources": ["web", "books"]})
+    assert named.weight_of("forum") == {"web": 0.5, "books": 0.5}
+    assert named.weight_of("web") == {"web": 0.75, "books": 0.25}
+    weighted = options(pools=pools, heldout={"sources": ["web", "books"], "weights": {"books": 1}})
+    assert weighted.weight_of("forum") == {"web": 0, "books": 1}
+    assert weighted.weight_of("web") == {"web": 0.75, "books": 0.25}
+
+
+def test_weights_are_no_part_of_what_fingerprints_know_of_a_pool() -> None:
+    pool = Pool(sources=("web", "forum"), where="words > 3", weights={"web": 2.0})
+    assert fingerprint(pool.chosen()) == "a759165765d02879", "as before there were weights"
 
 
 @pytest.mark.parametrize(
@@ -84,6 +111,7 @@ def test_regimes_say_what_a_cell_trains_on(regime: dict[str, Any], trained: int)
         ({"pools": {"web": {"sources": ["web", "web"]}}}, "web, web: name each once"),
         ({"heldout": {"weights": {"web": -1}}}, "heldout.weights.web: -1.0"),
         ({"heldout": {"weights": {"web": 0}}}, "are all 0"),
+        ({"pools": {"web": {"sources": ["web"], "weights": {"web": -1}}}}, "pools.web.weights.web: -1.0"),
         ({"heldout": {"shares": 0.1}}, "shares"),
     ],
 )
@@ -101,3 +129,5 @@ def test_names_are_checked_against_the_recipe() -> None:
         both.check({"web": None, "forum": None})
     with pytest.raises(RecipeError, match=r"weights.books: is no held-out domain"):
         options(heldout={"weights": {"books": 1}}).check({"web": None, "forum": None})
+    with pytest.raises(RecipeError, match=r"pools.web.weights.books: is no held-out domain: web"):
+        options(pools={"web": {"sources": ["web"], "weights": {"books": 1}}}).check({"web": None})
