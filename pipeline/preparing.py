@@ -35,6 +35,7 @@ from corpusmill.scaling.prepared import EncodedPart, Prepared, write_documents
 from corpusmill.scaling.sweep_options import SweepOptions
 
 LAYOUT = 1
+_TABLE = 2  # the layout of the table of documents, which no cell's name depends on
 _BATCH_ROWS = 1024
 _SAMPLE = pa.schema([pa.field("text", pa.string()), pa.field("source", pa.string())])
 _FERTILITY_BYTES = 1_000_000
@@ -170,7 +171,7 @@ class Preparation:
             list_documents,
             Listing(parts, grouping.arguments.out, options, out),
             (out,),
-            fingerprint(self.basis(grouping, encoding), pools, options.scores),
+            fingerprint(_TABLE, self.basis(grouping, encoding), pools, options.scores),
             sum(part.ledger.stat().st_size for part in parts),
         )
 

@@ -14,8 +14,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from corpusmill.documents.errors import CorpusmillError
-from corpusmill.scaling.contract import ALL, CELLS, LOSS, RANDOM, Proxy, Trained, Training
-from corpusmill.scaling.pools import Cell, select
+from corpusmill.scaling import folds
+from corpusmill.scaling.contract import ALL, CELLS, ERRORS, LOSS, RANDOM, Proxy, Trained, Training
+from corpusmill.scaling.pools import Cell, heldout_rows, select
 from corpusmill.scaling.prepared import Prepared
 from corpusmill.scaling.sweep_options import Keep, SweepOptions
 
@@ -116,7 +117,21 @@ def run_cell(prepared: Prepared, cell: Cell, proxy: Proxy, folder: Path) -> dict
         "flops": trained.flops,
         "seconds": time.monotonic() - began,
         "losses": losses,
+        "folds": _folds_of(prepared, trained),
         "told": dict(trained.told),
+    }
+
+
+def _folds_of(prepared: Prepared, trained: Trained) -> dict[str, dict[str, list[float]]] | None:
+    """What each fold of the held-out documents cost, by domain; None where the proxy does not tell."""
+    documents, seed = prepared.documents, prepared.options.seed
+    heldout = heldout_rows(documents, prepared.options)
+    if not trained.bits.keys() >= heldout.keys():
+        return None
+    hashes, text_bytes = documents.column("group_hash").to_numpy(), documents.column("text_bytes").to_numpy()
+    return {
+        domain: folds.by_fold(trained.bits[domain], text_bytes[rows], folds.deal(hashes[rows], seed))
+        for domain, rows in heldout.items()
     }
 
 
@@ -167,19 +182,22 @@ def _checked_losses(trained: Trained, domains: Sequence[str]) -> dict[str, float
 
 
 def cells_table(rows: Sequence[Mapping[str, Any]], weights: Mapping[str, Mapping[str, float]]) -> pa.Table:
-    """The rows of cells as CELLS, with a column for each domain's loss.
+    """The rows of cells as CELLS, with a column for each domain's loss, and with the errors of held-out sets.
 
     Args:
+        rows: what `run_cell` returned.
         weights: pool -> those of all domains, which sum to 1.
     """
     domains = next(iter(weights.values()))
     plain = [
         {
             **row,
+            ERRORS: None if row.get("folds") is None else folds.errors(row["folds"], weights[row["pool"]]),
             "loss": sum(weight * row["losses"][domain] for domain, weight in weights[row["pool"]].items()),
             **{LOSS + domain: row["losses"][domain] for domain in domains},
         }
         for row in rows
     ]
-    schema = pa.schema([*CELLS, *(pa.field(LOSS + domain, pa.float64(), nullable=False) for domain in domains)])
+    columns = [pa.field(LOSS + domain, pa.float64(), nullable=False) for domain in domains]
+    schema = pa.schema([*CELLS, *columns, pa.field(ERRORS, pa.list_(pa.list_(pa.float64())))])
     return pa.Table.from_pylist(plain, schema=schema)

@@ -2,7 +2,8 @@
 
 A **cell** of a sweep is one training run of one proxy: a pool, cut down to a size, pruned by a score to a fraction,
 trained on with a seed, and evaluated on held-out sets that no cell ever trains on. Its outcome is a row of `CELLS`, to
-which a column `loss.<domain>` is added for each held-out domain.
+which a column `loss.<domain>` is added for each held-out domain, and `heldout_errors` where the proxy tells the loss of
+each document.
 
     pool            string   the pool's name
     score           string   what it was pruned by; `all` where the fraction is 1, `random` for the control
@@ -19,6 +20,9 @@ which a column `loss.<domain>` is added for each held-out domain.
     flops           float64  of training; null where nobody knows
     seconds         float64  of training and evaluation, by the clock
     loss            float64  bits per byte: the weighted mean over the domains
+    heldout_errors  a list of float64 for each domain with a weight; bits per byte. The sum of the products of two
+                    cells' errors is the covariance that their losses have since the held-out documents are a sample
+                    (scaling/folds.py)
 """
 
 from __future__ import annotations
@@ -57,6 +61,7 @@ RANDOM = "random"
 """The control: documents are kept by chance."""
 LOSS = "loss."
 """What the columns of losses by domain begin with."""
+ERRORS = "heldout_errors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,8 @@ class Trained:
     parameters     without embeddings; None for a model that has none
     flops          of training; None where nobody knows
     told           more for people, as JSON data: spikes, throughput, utilisation
+    bits           domain -> float64[documents], the sum of -log2 p of each held-out document; nothing where only the
+                   domain's sum is known: then nobody knows what another choice of documents would have changed
     """
 
     bits_per_byte: Mapping[str, float]
@@ -118,6 +125,7 @@ class Trained:
     parameters: int | None = None
     flops: float | None = None
     told: Mapping[str, Any] = field(default_factory=dict)
+    bits: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +134,11 @@ class Cost:
 
     seconds: float | None
     flops: float | None
+
+
+def per_byte(bits: Mapping[str, NDArray[np.float64]], heldout: Mapping[str, Tokens]) -> dict[str, float]:
+    """Bits per byte of each domain, of the bits of its documents."""
+    return {domain: float(bits[domain].sum()) / int(tokens.text_bytes.sum()) for domain, tokens in heldout.items()}
 
 
 class Proxy(Protocol):

@@ -9,6 +9,7 @@ The table of documents, a row a curated document of every source that the sweep 
     first           int64    where they begin
     tokens          int64
     text_bytes      int64
+    group_hash      uint64   of its cluster of near-duplicates
     split           int8     mix/keys.py's TRAIN or HELD_OUT: whole clusters of near-duplicates, over all sources
     pool.<name>     bool     whether it is in this pool
     score.<name>    float64  null outside the pools
@@ -17,7 +18,7 @@ The table of documents, a row a curated document of every source that the sweep 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,7 @@ DOCUMENTS = pa.schema(
         pa.field("first", pa.int64(), nullable=False),
         pa.field("tokens", pa.int64(), nullable=False),
         pa.field("text_bytes", pa.int64(), nullable=False),
+        pa.field("group_hash", pa.uint64(), nullable=False),
         pa.field("split", pa.int8(), nullable=False),
     ]
 )
@@ -203,17 +205,16 @@ def check_scores(documents: pa.Table, options: SweepOptions) -> None:
                 )
 
 
-def check_heldout(documents: pa.Table, groups: NDArray[np.uint64], whole: Mapping[str, object]) -> None:
+def check_heldout(documents: pa.Table, whole: Iterable[str]) -> None:
     """Checks that no document of a source that is held out entirely has a near-duplicate among those to train on.
 
     Args:
-        groups: the documents' group hashes.
         whole: the sources that are held out entirely.
 
     Raises:
         InputError: naming a document.
     """
-    splits = documents.column("split").to_numpy()
+    splits, groups = documents.column("split").to_numpy(), documents.column("group_hash").to_numpy()
     trained = np.zeros(len(documents), np.bool_)
     for name in documents.column_names:
         if name.startswith(POOL):

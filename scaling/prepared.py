@@ -95,21 +95,15 @@ def write_documents(parts: Sequence[EncodedPart], groups: Path, options: SweepOp
         InputError: if a document of a pool has no score, or a held-out set overlaps.
         RecipeError: if a condition fails on a document, or a source has not what a score is taken from.
     """
-    tables, hashes = [], []
-    for number, part in enumerate(parts):
-        table, group_hashes = _documents_of(number, part, groups, options)
-        tables.append(table)
-        hashes.append(group_hashes)
+    tables = [_documents_of(number, part, groups, options) for number, part in enumerate(parts)]
     table = pa.concat_tables(tables).combine_chunks()
     check_scores(table, options)
-    check_heldout(table, np.concatenate(hashes), dict.fromkeys(options.heldout.whole))
+    check_heldout(table, options.heldout.whole)
     write_table(out, table.to_batches(), table.schema)
 
 
-def _documents_of(
-    number: int, part: EncodedPart, groups: Path, options: SweepOptions
-) -> tuple[pa.Table, NDArray[np.uint64]]:
-    """The rows of one part, and the group hash of each."""
+def _documents_of(number: int, part: EncodedPart, groups: Path, options: SweepOptions) -> pa.Table:
+    """The rows of one part."""
     index = pq.read_table(part.index)
     pools = {name: pool for name, pool in options.pools.items() if part.source in pool.sources}
     measures = {name: score.measure for name, score in options.scores.items()} if pools else {}
@@ -125,6 +119,7 @@ def _documents_of(
     columns: dict[str, pa.Array] = {
         "source": pa.array([part.source]).take(pa.array(np.zeros(len(index), np.int64))),
         "part": pa.array(np.full(len(index), number, np.int32)),
+        "group_hash": pa.array(group_hashes),
         "split": pa.array(splits),
         **{name: index.column(name) for name in ("id", "id_hash", "first", "tokens", "text_bytes")},
     }
@@ -137,7 +132,7 @@ def _documents_of(
         table = table.append_column(POOL + name, pa.array(inside))
     for name in options.scores:
         table = table.append_column(SCORE + name, _score(rows, index, measures.get(name)))
-    return table, group_hashes
+    return table
 
 
 def _score(rows: pa.Table, index: pa.Table, measure: str | None) -> pa.ChunkedArray | pa.Array:

@@ -34,6 +34,9 @@ class Spread:
     """... and of what is left of a single cell."""
     degrees: float
     """Of freedom, of comparisons within a size."""
+    heldout: float | None
+    """Standard deviation of a configuration's mean by the choice of held-out documents, beside the others of its grid;
+    null where proxies do not tell the losses of documents."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -170,7 +170,9 @@ def _panel(grid: Grid, means: Floats, noise: Noise | None, confidence: float, no
             missing=[
                 Missing(score=one.score, fraction=one.fraction, size=one.size, seed=seed) for one, seed in grid.missing
             ],
-            noise=None if noise is None else Spread(seed=noise.seed, cell=noise.cell, degrees=noise.degrees),
+            noise=None
+            if noise is None
+            else Spread(seed=noise.seed, cell=noise.cell, degrees=noise.degrees, heldout=noise.heldout),
             cells=cells,
             curves=_curves(grid, cells),
             frontiers=[frontier(grid, score, means, noise) for score in grid.scores],

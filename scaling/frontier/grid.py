@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from corpusmill.documents.errors import InputError
-from corpusmill.scaling.contract import ALL, CELLS, LOSS, RANDOM
+from corpusmill.scaling.contract import ALL, CELLS, ERRORS, LOSS, RANDOM
 
 SAME = 1e-7
 """A relative difference that counts as none: the rounding of float32."""
@@ -68,6 +68,9 @@ class Grid:
     """By size, then score (`all` first, `random` last), then fraction, descending."""
     log_loss: Floats
     """configurations x seeds; NaN where a cell is missing."""
+    heldout_errors: tuple[Floats, ...]
+    """For each domain, configurations x errors: of the mean log losses, by the choice of held-out documents
+    (scaling/folds.py). Empty where a cell does not have them."""
     domains: Mapping[str, Floats]
     """Held-out domain -> its losses (no logarithms), in the same shape."""
     kept_tokens: Floats
@@ -146,6 +149,9 @@ def _checked(cells: pa.Table) -> pa.Table:
     domains = [name for name in cells.schema.names if name.startswith(LOSS)]
     table = cells.select([*CELLS.names, *domains])
     types = [*(field.with_nullable(True) for field in CELLS), *(pa.field(name, pa.float64()) for name in domains)]
+    if ERRORS in cells.schema.names:
+        table = table.append_column(ERRORS, cells[ERRORS])
+        types.append(pa.field(ERRORS, pa.list_(pa.list_(pa.float64()))))
     try:
         table = table.cast(pa.schema(types))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -217,6 +223,7 @@ def _grid(table: pa.Table, pool: str, proxy: str, asked: Asked | None) -> Grid:
         seeds=seeds,
         configurations=ordered,
         log_loss=np.log(values["loss"]),
+        heldout_errors=_heldout_errors(rows, at),
         domains={name.removeprefix(LOSS): values[name] for name in domains},
         kept_tokens=np.nanmean(values["kept_tokens"], axis=1),
         train_tokens=np.nanmean(values["train_tokens"], axis=1),
@@ -224,6 +231,20 @@ def _grid(table: pa.Table, pool: str, proxy: str, asked: Asked | None) -> Grid:
         pool_of_cells=values["pool_tokens"],
         missing=tuple(absent),
     )
+
+
+def _heldout_errors(rows: list[dict[str, Any]], at: Mapping[Configuration, int]) -> tuple[Floats, ...]:
+    """The mean over seeds of each configuration's errors, as shares of the losses, domain by domain."""
+    lengths = {tuple(len(domain) for domain in row.get(ERRORS) or ()) for row in rows}
+    if len(lengths) > 1:
+        return ()
+    found = tuple(np.zeros((len(at), length)) for length in lengths.pop())
+    places = [at[Configuration(row["size"], row["score"], row["fraction"])] for row in rows]
+    counts = np.bincount(places, minlength=len(at))
+    for row, place in zip(rows, places, strict=True):
+        for errors, own in zip(found, row.get(ERRORS) or (), strict=True):
+            errors[place] += np.array(own) / row["loss"] / counts[place]
+    return found
 
 
 def _order(one: Configuration) -> tuple[int, tuple[int, str], float]:

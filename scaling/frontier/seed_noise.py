@@ -1,4 +1,5 @@
-"""How much the loss of a configuration differs between seeds, from few seeds of many configurations.
+"""What the mean losses of configurations may be off by: how much they differ between seeds, from few seeds of many
+configurations, and how much hangs on which documents are held out.
 
 Three seeds say little of one configuration's variance, and a bootstrap over three seeds is too narrow: it draws from
 ten resamples, and its variance is a third too small. What they say of all configurations together is much. So the
@@ -13,6 +14,10 @@ widely the variances of configurations scatter: the empirical Bayes of Smyth 200
 methods for assessing differential expression", Stat. Appl. Genet. Mol. Biol. 3:3, section 4), here for a covariance
 instead of a variance, so that it holds for every contrast at once. What all cells of a size share is not pooled over
 sizes, whose pools contain one another: it has as many degrees of freedom as there are seeds, less one.
+
+All cells are evaluated on the same held-out documents, so no seed shows what others would have said. Where cells have
+`heldout_errors` (scaling/folds.py), their covariance is added. What all configurations have in common of them is left
+out: that these documents are harder than others is no error of any comparison.
 
 `Noise.draws` are what the means' errors could have been: normal errors, times the uncertainty of their variance
 (which makes Student's t of them). Intervals, and thresholds for many questions at once, are read off them.
@@ -57,6 +62,9 @@ class Noise:
     """Standard deviation of what is left of one cell, the root mean square over configurations."""
     degrees: float
     """Of freedom, of comparisons within a size."""
+    heldout: float | None
+    """Standard deviation of a mean by the choice of held-out documents, the root mean square over configurations; None
+    where nothing tells."""
 
     def standard_errors(self, contrasts: Floats) -> Floats:
         """Of rows of weights over the configurations."""
@@ -91,13 +99,22 @@ def measured_noise(grid: Grid, *, draws: int, seed: int) -> Noise | None:
     together = rng.standard_normal((draws, seeds)) @ shared.T / np.sqrt((seeds - 1) * seeds)
     together *= np.sqrt((seeds - 1) / rng.chisquare(seeds - 1, (draws, 1)))
     live = parts.live if parts.live.any() else ~copied
+    covariance = within / np.sqrt(np.outer(taken, taken)) + shared @ shared.T / ((seeds - 1) * seeds)
+    # What all configurations have in common is no error of any comparison.
+    heldout = [domain - domain.mean(axis=0) for domain in grid.heldout_errors]
+    for domain in heldout:
+        covariance += domain @ domain.T
+        freedom = domain.shape[1] - 1
+        scales = np.sqrt(freedom / rng.chisquare(freedom, (draws, 1)))
+        together += rng.standard_normal((draws, domain.shape[1])) @ domain.T * scales
     return Noise(
         means=means,
         draws=errors + together,
-        covariance=within / np.sqrt(np.outer(taken, taken)) + shared @ shared.T / ((seeds - 1) * seeds),
+        covariance=covariance,
         seed=float(np.sqrt((shared[~copied] ** 2).sum(axis=1).mean() / (seeds - 1))),
         cell=float(np.sqrt((own[live] ** 2).sum(axis=1).mean() / (seeds - 1))),
         degrees=degrees,
+        heldout=float(np.sqrt(sum((domain**2).sum(axis=1).mean() for domain in heldout))) if heldout else None,
     )
 
 

@@ -24,7 +24,7 @@ from corpusmill.documents.errors import InputError, RecipeError
 from corpusmill.filters.ngram_kernels import RESERVED
 from corpusmill.filters.ngram_model import MAX_ORDER, MIN_ORDER
 from corpusmill.filters.ngram_training import MAX_WORDS, Estimate, NgramCounter, estimate
-from corpusmill.scaling.contract import Cost, Tokens, Trained, Training
+from corpusmill.scaling.contract import Cost, Tokens, Trained, Training, per_byte
 
 _SECONDS = {2: 1.5e-7, 3: 1.6e-7, 4: 3.2e-7, 5: 4.4e-7}
 """CPU seconds for each token to train on, by order: `benchmarks/proxies.py`, 10M tokens of prose, one core of an AMD
@@ -61,7 +61,7 @@ class NgramProxy:
         begun = time.perf_counter()
         made = self.model(training)
         trained = time.perf_counter()
-        losses = self.losses(made, training)
+        bits = self.bits(made, training)
         available = int(training.train.offsets[-1] - training.train.offsets[0])
         told: dict[str, Any] = {
             "order": self.order,
@@ -73,7 +73,12 @@ class NgramProxy:
         }
         if training.tokens > available:
             told["repetition"] = "not seen"
-        return Trained(bits_per_byte=losses, train_tokens=training.tokens, told=told)
+        return Trained(
+            bits_per_byte=per_byte(bits, training.heldout),
+            train_tokens=training.tokens,
+            told=told,
+            bits=bits,
+        )
 
     def model(self, training: Training) -> Estimate:
         """The model of the documents to train on. Its words are `_numbered`.
@@ -89,13 +94,13 @@ class NgramProxy:
         # One of the ids is the end of a document, which the model has beside its words.
         return estimate(counter, vocabulary=training.vocab_size - 1)
 
-    def losses(self, made: Estimate, training: Training) -> dict[str, float]:
-        """Bits per byte of each held-out domain.
+    def bits(self, made: Estimate, training: Training) -> dict[str, NDArray[np.float64]]:
+        """Of each document of each held-out domain.
 
         Raises:
             InputError: as `run`.
         """
-        return {domain: _bits_per_byte(made, held, domain, training) for domain, held in training.heldout.items()}
+        return {domain: _bits(made, held, domain, training) for domain, held in training.heldout.items()}
 
     def cost(self, tokens: int, vocab_size: int) -> Cost:
         """Seconds as one machine had them, whatever the vocabulary; floating-point operations mean nothing here."""
@@ -156,10 +161,13 @@ def _numbered(
     return numbers, offsets
 
 
-def _bits_per_byte(made: Estimate, heldout: Tokens, domain: str, training: Training) -> float:
-    n_bytes = int(heldout.text_bytes.sum())
-    if n_bytes < 1:
+def _bits(made: Estimate, heldout: Tokens, domain: str, training: Training) -> NDArray[np.float64]:
+    if heldout.text_bytes.sum() < 1:
         raise InputError(f"heldout.{domain}: has no text; name another domain, or hold out more")
     numbers, offsets = _numbered(heldout.ids, heldout.offsets, f"heldout.{domain}", training)
-    sums, _ = made.ngrams.sums(numbers.astype(np.uint64), offsets, np.array([0, len(offsets) - 1], np.int64))
-    return float(-sums[0] / math.log10(2) / n_bytes)
+    # An end of text inside a document makes one sentence more of it.
+    inside = np.flatnonzero(heldout.ids[heldout.offsets[0] : heldout.offsets[-1]] == training.eos_id)
+    firsts = np.arange(len(heldout.offsets)) + np.searchsorted(inside, heldout.offsets - heldout.offsets[0])
+    sums, _ = made.ngrams.sums(numbers.astype(np.uint64), offsets, firsts.astype(np.int64))
+    bits: NDArray[np.float64] = -sums / math.log10(2)
+    return bits

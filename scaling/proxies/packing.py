@@ -157,8 +157,8 @@ class Stream:
         return self._kept[number]
 
 
-def windows(tokens: Tokens, eos_id: int, context: int, most: int) -> Iterator[Rows]:
-    """The windows of documents, each token and each end of a document a target once.
+def windows(tokens: Tokens, eos_id: int, context: int, most: int) -> Iterator[tuple[Rows, NDArray[np.int64]]]:
+    """The windows of documents, each token and each end of a document a target once; and which document each is of.
 
     Args:
         tokens: the documents.
@@ -188,4 +188,4 @@ def windows(tokens: Tokens, eos_id: int, context: int, most: int) -> Iterator[Ro
         inputs = np.where((places == 0) | (places > ends), eos_id, tokens.ids[np.clip(sources - 1, 0, last)])
         said = np.where(places == ends, eos_id, tokens.ids[np.clip(sources, 0, last)]).astype(np.int64)
         said[(places > ends) | (inside < counted[chosen, None])] = PADDING
-        yield Rows(inputs.astype(np.int64), said)
+        yield Rows(inputs.astype(np.int64), said), document[chosen]

@@ -1,7 +1,5 @@
-"""Bits per byte of a transformer on held-out documents.
-
-The sum of -log2 p over all tokens and the end of each document, divided by the UTF-8 bytes of the texts; each document
-is read by itself (packing.windows).
+"""What held-out documents cost a transformer in bits: the sum of -log2 p over the tokens and the end of each, which is
+read by itself (packing.windows).
 """
 
 from __future__ import annotations
@@ -10,6 +8,7 @@ import math
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from corpusmill.scaling.contract import Tokens
 from corpusmill.scaling.proxies.packing import windows
@@ -20,13 +19,14 @@ _LOGITS = 1 << 24
 
 
 @torch.inference_mode()
-def bits_per_byte(
+def document_bits(
     model: Transformer, heldout: Tokens, vocab_size: int, eos_id: int, context: int, device: torch.device
-) -> float:
-    """Of one domain, whose documents have at least one byte."""
-    nats = torch.zeros((), dtype=torch.float64, device=device)
-    for rows in windows(heldout, eos_id, context, max(_LOGITS // vocab_size, 1)):
+) -> NDArray[np.float64]:
+    """Of each document."""
+    nats = np.zeros(len(heldout))
+    for rows, documents in windows(heldout, eos_id, context, max(_LOGITS // vocab_size, 1)):
         inputs = torch.from_numpy(rows.inputs).to(device)
         targets = torch.from_numpy(rows.targets).to(device)
-        nats += token_losses(model, inputs, targets).sum(dtype=torch.float64)
-    return float(nats) / math.log(2) / int(np.sum(heldout.text_bytes))
+        of_rows = token_losses(model, inputs, targets).sum(dim=1, dtype=torch.float64)
+        np.add.at(nats, documents, of_rows.cpu().numpy())
+    return nats / math.log(2)

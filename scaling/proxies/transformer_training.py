@@ -25,14 +25,14 @@ from torch import Tensor, nn
 
 from corpusmill.documents.errors import CorpusmillError, InputError
 from corpusmill.documents.shards import atomic_file
-from corpusmill.scaling.contract import Tokens, Trained, Training
+from corpusmill.scaling.contract import Tokens, Trained, Training, per_byte
 from corpusmill.scaling.planning.hardware import accelerators
 from corpusmill.scaling.proxies import checkpoints, optimizers
 from corpusmill.scaling.proxies.packing import Rows, Stream
 from corpusmill.scaling.proxies.schedules import Schedule
 from corpusmill.scaling.proxies.training_events import MOST_DETAILED, Event, SpikeWatch, finite, write_events
 from corpusmill.scaling.proxies.transformer import Transformer, token_losses
-from corpusmill.scaling.proxies.transformer_evaluation import bits_per_byte
+from corpusmill.scaling.proxies.transformer_evaluation import document_bits
 
 if TYPE_CHECKING:
     from corpusmill.scaling.proxies.transformer_proxy import TransformerProxy
@@ -59,12 +59,13 @@ def run(options: TransformerProxy, training: Training) -> Trained:
         trainer = Trainer(options, training, device)
         trainer.train()
         trained = time.perf_counter()
-        losses = {
-            domain: bits_per_byte(trainer.model, tokens, training.vocab_size, training.eos_id, options.context, device)
-            for domain, tokens in training.heldout.items()
+        bits = {
+            domain: document_bits(trainer.model, held, training.vocab_size, training.eos_id, options.context, device)
+            for domain, held in training.heldout.items()
         }
         evaluated = time.perf_counter()
         trainer.finish()  # not before: whoever is killed while evaluating need not train again
+    losses = per_byte(bits, training.heldout)
     if not all(map(math.isfinite, losses.values())):
         raise CorpusmillError(
             f"{training.folder}: training broke down: the trained model's loss is no finite number; lower "
@@ -81,6 +82,7 @@ def run(options: TransformerProxy, training: Training) -> Trained:
             "training_seconds": trained - begun,
             "evaluation_seconds": evaluated - trained,
         },
+        bits=bits,
     )
 
 

@@ -1,10 +1,12 @@
 """What seeds differ by, and that errors drawn from it are as large as they should be."""
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from benchmarks.planted_sweeps import PlantedSweep, nothing
+from corpusmill.scaling.contract import ERRORS
 from corpusmill.scaling.frontier.grid import grids
 from corpusmill.scaling.frontier.seed_noise import measured_noise
 
@@ -52,6 +54,56 @@ def test_a_loss_itself_is_known_as_well_as_few_seeds_say():
     t = noise.draws[:, 0] / np.sqrt(noise.covariance[0, 0])
     # Student's t with 2 degrees of freedom: 4.3 at 97.5 %, where the normal law has 1.96.
     assert np.quantile(t, 0.975) == pytest.approx(4.3, rel=0.12)
+
+
+def on_documents(cells, draw, spread=0.01, folds=20):
+    """These cells evaluated on a sample of documents, on which a score does better or worse than on all of them."""
+    rng = np.random.default_rng([7, draw])
+    rows = cells.to_pylist()
+    hard = rng.normal(0, 0.1, folds)  # the same for all cells
+    luck = {score: rng.normal(0, spread * np.sqrt(folds), folds) for score in sorted({row["score"] for row in rows})}
+    for row in rows:
+        effect = hard + luck[row["score"]]
+        row["loss"] *= 1 + effect.mean()
+        without = (effect.sum() - effect) / (folds - 1)
+        row[ERRORS] = [(row["loss"] * (without - without.mean()) * np.sqrt(1 - 1 / folds)).tolist()]
+    return pa.Table.from_pylist(rows, schema=cells.schema.append(pa.field(ERRORS, pa.list_(pa.list_(pa.float64())))))
+
+
+def test_what_held_out_documents_do_to_a_score_is_in_the_errors_and_what_they_do_to_all_is_not():
+    found = {True: [], False: []}
+    for draw in range(40):
+        cells = on_documents(SWEEP.cells(draw), draw)
+        for known, table in ((True, cells), (False, cells.drop_columns([ERRORS]))):
+            grid = grids(table)[0]
+            noise = measured_noise(grid, draws=400, seed=0)
+            row = np.zeros((1, len(grid)))
+            row[0, grid.number("a", 0.4, SWEEP.sizes[-1])] = 1.0
+            row[0, grid.number("random", 0.4, SWEEP.sizes[-1])] = -1.0
+            found[known].append(float(row[0] @ noise.means) / noise.standard_errors(row)[0])
+            assert (noise.heldout is None) == (not known)
+    assert np.std(found[True]) == pytest.approx(1, rel=0.3)
+    assert np.std(found[False]) > 3
+    assert noise_of(cells).heldout == pytest.approx(0.01, rel=0.5)
+    of_losses = np.sqrt(np.diag(noise_of(cells).covariance))
+    assert of_losses.max() < 0.03  # documents that are hard for all add .02 to .03 to a loss alone
+
+
+def test_few_held_out_documents_leave_heavy_tails():
+    noise = noise_of(on_documents(SWEEP.cells(0), 0, folds=2), draws=20_000)
+    row = np.zeros(len(noise.means))
+    row[1], row[-1] = 1.0, -1.0
+    t = noise.draws @ row / noise.standard_errors(row[None])[0]
+    assert np.quantile(t, 0.975) > 7  # Student's with one degree of freedom has 12.7; a part is of seeds
+
+
+def test_cells_of_which_some_know_nothing_of_documents_count_as_if_none_did():
+    cells = on_documents(SWEEP.cells(0), 0)
+    errors = cells[ERRORS].to_pylist()
+    errors[5] = None
+    kind = pa.list_(pa.list_(pa.float64()))
+    cells = cells.drop_columns([ERRORS]).append_column(ERRORS, pa.array(errors, kind))
+    assert noise_of(cells).heldout is None
 
 
 def test_fewer_kept_tokens_are_noisier_where_they_are():

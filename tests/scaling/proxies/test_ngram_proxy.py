@@ -130,6 +130,20 @@ def test_losses_are_those_of_plain_kneser_ney(
         assert bits == pytest.approx(plain.bits(document, order, eos), rel=1e-5)
 
 
+@given(
+    st.lists(st.lists(st.integers(0, 5), max_size=8), min_size=1, max_size=6),
+    st.lists(st.lists(st.integers(0, 5), max_size=8), min_size=1, max_size=6),
+)
+@settings(max_examples=30)
+def test_the_bits_of_documents_are_those_of_each_alone(documents: list[Document], heldout: list[Document]) -> None:
+    documents.append([1])
+    given = training(documents, heldout)  # an end of text may stand inside of them
+    found = NgramProxy(order=3).run(given).bits["all"]
+    for document, bits in zip(heldout, found, strict=True):
+        alone = NgramProxy(order=3).run(training(documents, [document])).bits["all"]
+        assert bits == pytest.approx(alone[0], rel=1e-12)
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_losses_of_a_larger_cell_are_those_of_plain_kneser_ney(seed: int) -> None:
     documents, heldout = zipf_documents(seed, 400), zipf_documents(seed + 100, 20)

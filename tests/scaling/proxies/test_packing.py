@@ -105,7 +105,9 @@ def test_windows_judge_each_token_and_end_once_on_half_a_context_or_all_there_is
     first = np.cumsum([0, *(len(document) for document in documents)])
     named = [[int(first[n]) + place + 1 for place in range(len(document))] for n, document in enumerate(documents)]
     judged: Counter[int] = Counter()
-    for rows in windows(tokens_of(named), EOS, context, most):
+    for rows, places in windows(tokens_of(named), EOS, context, most):
+        for targets, place in zip(rows.targets.tolist(), places.tolist(), strict=True):
+            assert {target for target in targets if target not in (PADDING, EOS)} <= {*named[place]}
         assert rows.inputs.shape[1] <= context
         assert rows.inputs.size <= max(most, context)
         for inputs, targets in zip(rows.inputs.tolist(), rows.targets.tolist(), strict=True):

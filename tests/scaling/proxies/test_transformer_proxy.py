@@ -23,7 +23,7 @@ from corpusmill.pipeline.recipe import build
 from corpusmill.scaling.contract import Tokens, Trained, Training
 from corpusmill.scaling.proxies import checkpoints, packing, transformer_training
 from corpusmill.scaling.proxies.transformer import Transformer, token_losses
-from corpusmill.scaling.proxies.transformer_evaluation import bits_per_byte
+from corpusmill.scaling.proxies.transformer_evaluation import document_bits
 from corpusmill.scaling.proxies.transformer_proxy import BATCH_TOKENS, LEARNING_RATES, TransformerProxy
 from corpusmill.scaling.proxies.transformer_shapes import SHAPES, Shape
 from tests.scaling.made_trainings import EOS, counting, tokens_of, training_of
@@ -250,19 +250,19 @@ def test_a_model_that_knows_nothing_needs_the_bits_of_a_uniform_guess(length: in
     model = Transformer(TINY, VOCABULARY, 16, seed=0)
     torch.nn.init.zeros_(model.head.weight)
     heldout = tokens_of([[3] * length, [], [4] * 5])
-    found = bits_per_byte(model, heldout, VOCABULARY, EOS, 16, torch.device("cpu"))
-    assert found == pytest.approx(math.log2(VOCABULARY) * (length + 5 + 3) / (2 * (length + 5)))
+    found = document_bits(model, heldout, VOCABULARY, EOS, 16, torch.device("cpu"))
+    assert found == pytest.approx(math.log2(VOCABULARY) * np.array([length + 1, 1, 6]))
 
 
 def test_evaluation_is_that_of_each_document_alone() -> None:
     model = Transformer(TINY, VOCABULARY, 16, seed=0)
     documents = counting(5, 13, VOCABULARY, seed=4)
-    nats = 0.0
+    nats = []
     for document in documents:
         ids = torch.tensor([[EOS, *document]])
-        nats += float(token_losses(model, ids, torch.tensor([[*document, EOS]])).detach().double().sum())
-    found = bits_per_byte(model, tokens_of(documents), VOCABULARY, EOS, 16, torch.device("cpu"))
-    assert found == pytest.approx(nats / math.log(2) / (2 * 5 * 13), rel=1e-6)
+        nats.append(float(token_losses(model, ids, torch.tensor([[*document, EOS]])).detach().double().sum()))
+    found = document_bits(model, tokens_of(documents), VOCABULARY, EOS, 16, torch.device("cpu"))
+    assert found == pytest.approx(np.array(nats) / math.log(2), rel=1e-6)
 
 
 def test_fewer_tokens_than_a_row_are_trained_on(tmp_path: Path) -> None:
