@@ -12,7 +12,12 @@ from corpusmill.pipeline.progress import duration
 from corpusmill.pipeline.summary import counted, table
 from corpusmill.pipeline.sweeping import SweepResult, SweepStatus
 from corpusmill.scaling.cells import CellCost
+from corpusmill.scaling.proxies.command_proxy import CommandProxy
 
+_COMMANDS = (
+    "Of a command, only the files that its words name are looked at: where one changed, all cells of it are trained "
+    "anew. If you change any other file, raise the proxy's `version`, or trainers are compared and not data."
+)
 _PREFIXES = ((1e24, "Y"), (1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"))
 
 
@@ -73,6 +78,8 @@ def result_as_text(result: SweepResult, width: int) -> str:
         f"it tries only these. The first:\n  {first.task.key}: {told}\n"
         f"What they left: {result.folder / 'cells'}"
     )
+    if any(isinstance(one.task.arguments.proxy, CommandProxy) for one in result.failed):
+        failed += f"\n{_COMMANDS}"
     return failed if len(result.failed) == asked else f"{failed}\n\n{sweep_as_text(result.folder, width)}"
 
 

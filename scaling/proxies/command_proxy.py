@@ -5,6 +5,7 @@
         kind: command
         command: python train.py --data {dataset} --seed {seed} --tokens {tokens} --losses {out}
         timeout: 7200
+        version: 1
 
 scaling/proxies/command_dataset.py says what lies in `{dataset}`, scaling/proxies/command_losses.py what is to be
 written to `{out}`.
@@ -28,6 +29,7 @@ from corpusmill.documents.printable import printable_line
 from corpusmill.scaling.contract import Cost, Trained, Training
 from corpusmill.scaling.proxies import supervised
 from corpusmill.scaling.proxies.command_dataset import written
+from corpusmill.scaling.proxies.command_files import named_files
 from corpusmill.scaling.proxies.command_losses import TrainerError, read_losses
 
 DATASET, LOSSES = "dataset", "losses.json"
@@ -55,6 +57,9 @@ class CommandProxy:
     (to train on, repetitions included) are put in; the first two must be there."""
     timeout: float | None = None
     """Seconds after which it is ended, and the cell fails. None: it may take as long as it likes."""
+    version: str | int | float | None = None
+    """Raise it when something changes that losses depend on and no word of the command names: cells of another version
+    are not taken for those of this one."""
     keep: bool = False
     """Whether the dataset stays when the command has ended well. After a failure it always does."""
 
@@ -97,8 +102,10 @@ class CommandProxy:
         return replace(trained, told={**trained.told, "command_seconds": seconds})
 
     def identity(self) -> dict[str, Any]:
-        """The command; what lies behind it, nobody sees."""
-        return {"command": self.command}
+        """The command, what its words name (scaling/proxies/command_files.py), and the version; all else behind it,
+        nobody sees."""
+        words = shlex.split(self.command)
+        return {"command": self.command, "files": named_files(words), "version": self.version}
 
     def cost(self, tokens: int, vocab_size: int) -> Cost:
         """Nobody knows."""

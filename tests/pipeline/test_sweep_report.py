@@ -9,6 +9,7 @@ import re
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -38,6 +39,7 @@ from corpusmill.pipeline.sweep_tables import best_table, domains_table, estimate
 from corpusmill.pipeline.sweeping import SweepResult
 from corpusmill.pipeline.tasks import Outcome, Task
 from corpusmill.scaling.cells import CellCost
+from corpusmill.scaling.proxies.command_proxy import CommandProxy
 from corpusmill.scaling.sweep_options import SweepOptions
 from tests.pipeline.test_report import ATTRIBUTES, TAGS, Page
 from tests.scaling import made_sweeps
@@ -296,11 +298,12 @@ def test_results_of_an_earlier_recipe_or_run_are_reported_with_that_word(small_r
         assert report_as_text(results, 100).startswith("\n\n".join([*remarks, "web, ngram\n"]))
 
 
-def failed(folder: Path, cells: int, of: int) -> SweepResult:
+def failed(folder: Path, cells: int, of: int, proxy: object = None) -> SweepResult:
     """A sweep some of whose cells failed."""
     cost = CellCost(proxy="ngram", cells=of, train_tokens=1, flops=None, seconds=None)
     error = "Traceback:\n  of many lines\nthe command ended with 3: \x1b[31mno memory"
-    task = Task("scaling/sweep/ngram-1", "", None, (), folder / "tasks" / "ngram-1.json", "")
+    work = SimpleNamespace(proxy=proxy)
+    task = Task("scaling/sweep/ngram-1", "", work, (), folder / "tasks" / "ngram-1.json", "")
     return SweepResult(folder, (cost,), True, tuple(Outcome(task, error=error) for _ in range(cells)))
 
 
@@ -313,6 +316,8 @@ def test_what_failed_is_told_with_the_first_error_and_where_to_look(run: Path) -
         f"What they left: {folder / 'cells'}"
     )
     assert failed(folder, 12, 12).exit_code == 3
+    told = result_as_text(failed(folder, 12, 12, CommandProxy(command="train {dataset} {out}")), 100)
+    assert told.removeprefix(text).startswith("\nOf a command, only the files that its words name are looked at")
     folder = run / "scaling" / "sweep"
     assert result_as_text(failed(folder, 2, 12), 100) == text.replace("12 of 12", "2 of 12").replace(
         "none", "sweep"

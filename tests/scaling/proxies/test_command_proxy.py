@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -19,7 +20,7 @@ import pytest
 from corpusmill.documents.errors import InputError, RecipeError
 from corpusmill.pipeline.recipe import build
 from corpusmill.scaling.contract import Trained, Training
-from corpusmill.scaling.proxies import supervised
+from corpusmill.scaling.proxies import command_files, supervised
 from corpusmill.scaling.proxies.command_losses import TrainerError, read_losses
 from corpusmill.scaling.proxies.command_proxy import CommandProxy
 from tests.scaling.encoded_texts import training_on
@@ -58,6 +59,32 @@ def test_the_trainer_of_the_page_on_proxies_reads_texts_and_its_losses_are_read(
 def test_how_long_a_command_may_take_makes_it_no_other() -> None:
     ours, slower = (CommandProxy(command="a {dataset} {out}", timeout=timeout, keep=True) for timeout in (None, 60))
     assert ours.identity() == slower.identity() != CommandProxy(command="b {dataset} {out}").identity()
+
+
+def test_a_command_is_another_when_a_file_that_it_names_or_its_version_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, config, large = (tmp_path / name for name in ("train", "tiny.json", "weights"))
+    for path in (program, config):
+        path.write_text("an older one")
+    program.chmod(0o700)
+    large.write_bytes(bytes(99))
+    monkeypatch.setattr(command_files, "LARGEST", 98)
+    words = [str(program), f"--config={config}", str(large), str(tmp_path), "x" * 5000, "{dataset}", "{out}"]
+
+    def identity(**options: Any) -> Any:
+        return CommandProxy(command=shlex.join(words), **options).identity()
+
+    assert list(identity()["files"]) == words[:3]
+    assert identity()["files"][str(large)] == "99 bytes"
+    for path in (program, config):
+        before = identity()
+        path.write_text("a newer one")
+        assert identity() != before
+        assert identity() | {"files": {}} == before | {"files": {}}
+    assert identity() != identity(version=1) != identity(version=2)
+    program.unlink()
+    assert list(identity()["files"]) == words[1:3]
 
 
 def test_what_the_page_on_proxies_shows_of_losses_is_read(tmp_path: Path) -> None:
