@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 import yaml
 from harness import child_environment, table
 
+from corpusmill.scaling.contract import ERRORS
 from corpusmill.scaling.pools import Cell, select
 
 EXPERIMENT = Path(__file__).resolve().parent.parent / "docs" / "experiments" / "pruning"
@@ -180,11 +181,14 @@ def _losses(panel: Mapping[str, Any]) -> str:
 
 
 def _write_csv(path: Path, cells: Sequence[Mapping[str, Any]]) -> None:
+    """All columns but the lists of errors, which no CSV can hold."""
+    names = [name for name in cells[0] if name != ERRORS]
     with open(path, "w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(cells[0])
+        writer.writerow(names)
         for cell in cells:
-            writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in cell.values()])
+            values = [cell[name] for name in names]
+            writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
 
 
 @cache

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from corpusmill.scaling.contract import ALL, RANDOM
+from corpusmill.scaling.folds import FOLDS
 from corpusmill.scaling.frontier.conclusion import listed, tokens
 from corpusmill.scaling.frontier.grid import SAME, Asked, Configuration, Floats, Grid
 from corpusmill.scaling.frontier.seed_noise import Noise
@@ -49,7 +50,7 @@ def notes(grid: Grid, noise: Noise | None, asked: Asked | None) -> list[str]:
         count = int((off > _OFF).sum())
         cells = "1 cell is off its" if count == 1 else f"{count} cells are off their"
         found.append(f"{cells} size or fraction by more than 5 %: {_worst(grid)}")
-    return [*found, *_missing(grid, lost, gone), *_overlaps(grid, noise, asked)]
+    return [*found, *_missing(grid, lost, gone), *_overlaps(grid, noise, asked), *_heldout(grid, noise)]
 
 
 def sentences(grid: Grid) -> list[str]:
@@ -117,6 +118,24 @@ def _missing(grid: Grid, seeds: set[int], sizes: set[int]) -> list[str]:
     if len(single) > _MOST_NAMED:
         found.append(f"missing: {len(single) - _MOST_NAMED} more cells, all named under `missing`")
     return found
+
+
+def _heldout(grid: Grid, noise: Noise | None) -> list[str]:
+    """What is not known of the held-out documents as a sample, or known from few."""
+    if noise is None:
+        return []
+    if noise.heldout is None:
+        return [
+            "no losses of single held-out documents, or one cluster of them alone: bands do not include what other "
+            "documents would have said"
+        ]
+    fewest = min(domain.shape[1] for domain in grid.heldout_errors)
+    if fewest >= FOLDS:
+        return []
+    return [
+        f"a held-out domain has {fewest} clusters of documents alone, which makes bands wide; raise `heldout.share` or "
+        "`heldout.max_tokens`"
+    ]
 
 
 def _overlaps(grid: Grid, noise: Noise | None, asked: Asked | None) -> list[str]:
