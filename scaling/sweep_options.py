@@ -88,7 +88,7 @@ class Heldout:
     """Sources that are held out entirely, a domain each. None of their documents may have a near-duplicate among the
     documents to train on."""
     max_tokens: int = 250_000
-    """Of each domain; enough that what a domain has by chance counts for less than what the seeds differ by."""
+    """Of each domain. Each cell is evaluated on them; the more clusters they are of, the narrower the bands."""
     weights: dict[str, float] = field(default_factory=dict)
     """Domain -> its weight in the losses of every pool that names no weights of its own. Empty: a pool is judged on its
     own sources and on those of `whole`, each weighing the same; on all domains if `sources` names them."""
@@ -117,6 +117,10 @@ class ProxyTokenizer:
     """UTF-8 bytes of text to train it on, at most."""
     file: str | None = None
     """A tokenizer.json to use instead; relative to the recipe."""
+
+    def __post_init__(self) -> None:
+        if self.sample_bytes < 1:
+            raise RecipeError(f"tokenizer.sample_bytes: {self.sample_bytes} must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
