@@ -1,8 +1,6 @@
 """What the fork server does once, so that each worker does not: the heavy imports, and what libraries put off until
 they are first used, together 1 s of a worker's time. Nothing of it starts threads of ours."""
 
-import gc
-
 import duckdb  # noqa: F401
 import pyarrow as pa
 import pyarrow.parquet
@@ -22,4 +20,3 @@ def _first() -> int:
 
 _first()  # numba imports scipy and sets up its tables when it meets the first kernel
 pa.array([0])  # pyarrow imports pandas, where that is installed, when it makes the first array
-gc.freeze()  # all of this stays, so no worker has to look through it, or gets copies of the pages for that
