@@ -84,9 +84,8 @@ class Ledgers:
         if not files:
             return []
         self._base.execute(f"create or replace view ledger as select * from read_parquet({_quoted(files)})")
-        answer = self._base.execute(query, parameters)
-        names = [column[0] for column in answer.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+        answer = self._base.sql(query, params=parameters)
+        return [dict(zip(answer.columns, row, strict=True)) for row in answer.fetchall()]
 
     def close(self) -> None:
         self._base.close()
