@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpusmill.documents.errors import InputError
+from corpusmill.documents.errors import InputError, RecipeError, UsageError
 from corpusmill.documents.shards import read_batches, write_table
 from corpusmill.mix.groups import look_up
 from corpusmill.mix.keys import KEYS, TRAIN, below, id_hashes, keyed, splits_of
@@ -31,6 +31,7 @@ from corpusmill.mix.tokens import END_OF_TEXT, load_tokens
 from corpusmill.pipeline.mixing import Grouping, Part, Parts, Runner, Sketching, all_well, group, sketch
 from corpusmill.pipeline.tasks import Counts, Task, fingerprint
 from corpusmill.scaling.encoded import encode_part
+from corpusmill.scaling.pools import heldout_rows
 from corpusmill.scaling.prepared import EncodedPart, Prepared, write_documents
 from corpusmill.scaling.sweep_options import SweepOptions
 
@@ -246,8 +247,12 @@ def prepare(
         tokenizer: a tokenizer.json to use; None: one is trained.
 
     Raises:
-        InputError: if a document of a pool has no score, a held-out set overlaps, or a source has no documents.
+        RecipeError: if no such tokenizer can be trained.
+        InputError: if a document of a pool has no score, a held-out set overlaps or is empty, or a source has no
+            documents.
     """
+    if tokenizer is None:
+        _tokenizer_options(options)
     for source in options.sources():
         if not parts.get(source):
             raise InputError(f"sweep: the source {source} has no curated documents; look at the run's report")
@@ -269,7 +274,9 @@ def prepare(
     listing = work.listing(grouping, encoding)
     if not all_well(runner.run("scaling: documents", [listing])):
         return None
-    return work.prepared(grouping, encoding, listing)
+    prepared = work.prepared(grouping, encoding, listing)
+    heldout_rows(prepared.documents, options)  # refuses what is empty, before anything is trained
+    return prepared
 
 
 def train_vocabulary(work: Vocabulary) -> Counts:
@@ -282,19 +289,26 @@ def train_vocabulary(work: Vocabulary) -> Counts:
         made = train(
             [Corpus(source=None, train=(sample,))],
             work.out,
-            TokenizerOptions(
-                vocab_size=asked.vocab_size,
-                special_tokens=(END_OF_TEXT,),
-                sample_bytes=asked.sample_bytes,
-                held_out_bytes=_FERTILITY_BYTES,
-                seed=options.seed,
-            ),
+            _tokenizer_options(options),
         )
     except InputError as error:
         raise InputError(f"sweep.tokenizer: {error}".replace("--vocab-size", "vocab_size")) from error
     finally:
         shutil.rmtree(work.workspace, ignore_errors=True)
     return {"vocab_size": made.tokens.vocab_size, "fingerprint": made.tokens.fingerprint}
+
+
+def _tokenizer_options(options: SweepOptions) -> TokenizerOptions:
+    try:
+        return TokenizerOptions(
+            vocab_size=options.tokenizer.vocab_size,
+            special_tokens=(END_OF_TEXT,),
+            sample_bytes=options.tokenizer.sample_bytes,
+            held_out_bytes=_FERTILITY_BYTES,
+            seed=options.seed,
+        )
+    except UsageError as error:
+        raise RecipeError(f"sweep.tokenizer: {error}".replace("--vocab-size", "vocab_size")) from error
 
 
 def _sampled(work: Vocabulary, share: float) -> Iterator[pa.RecordBatch]:

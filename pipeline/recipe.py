@@ -223,7 +223,7 @@ def apply_override(data: dict[str, Any], override: str) -> None:
     if not equals or not all(steps):
         raise UsageError(f"--set {override}: write path.to.key=value, such as sources.web.license=CC-BY-4.0")
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506  (a SafeLoader)
     except yaml.YAMLError as error:
         raise UsageError(f"--set {override}: the value is no YAML: {error}") from error
     here: Any = data
@@ -389,7 +389,7 @@ def _expect(
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without tags of Python's, that refuses a key given twice."""
+    """YAML without tags of Python's, that refuses a key given twice, and takes 2e12 for a number as YAML 1.2 does."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -402,6 +402,11 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, str | int | float):
                 seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+\Z"), list("-+0123456789")
+)
 
 
 def _load_yaml(text: str, name: str) -> Any:

@@ -35,7 +35,7 @@ from corpusmill.pipeline.mixing import mix_options
 from corpusmill.pipeline.preparing import prepare
 from corpusmill.pipeline.recipe import Recipe
 from corpusmill.pipeline.run import FinishedRun, Progress, finished_run
-from corpusmill.pipeline.sweep_recipe import proxies_of, sweep_options, tokenizer_of
+from corpusmill.pipeline.sweep_recipe import check_proxies, place_of, proxies_of, sweep_options, tokenizer_of
 from corpusmill.pipeline.tasks import Counts, Outcome, Task, fingerprint
 from corpusmill.scaling.contract import Cost, Proxy
 from corpusmill.scaling.mixtures.design import REPEATS, Design, check_numbers, design
@@ -249,7 +249,7 @@ def run_search(
     question = question_of(recipe)
     check_numbers(len(question.components), mixtures, seeds)
     name, chosen = _proxy(recipe, question.sweep, proxy)
-    chosen.check()
+    check_proxies({name: chosen}, place_of(recipe))
     with finished_run(recipe, executor, progress, tells=False) as run:
         prepared = prepare(run.folder, run.parts, question.sweep, tokenizer_of(recipe, question.sweep), run.runner)
         if prepared is None:

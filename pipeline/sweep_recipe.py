@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from corpusmill.documents.errors import RecipeError, nearest
+from corpusmill.documents.errors import InputError, RecipeError, nearest
 from corpusmill.mix.slices import CURATED, LEDGER, Case, check_cases
 from corpusmill.pipeline.recipe import NAME, Recipe, build, read_yaml
 from corpusmill.scaling.contract import Proxy
@@ -28,7 +29,7 @@ def sweep_options(recipe: Recipe, file: Path | None = None) -> SweepOptions:
         RecipeError: if there is none, a value cannot be used, a source is unknown or has no such measure.
     """
     given: Any = recipe.sweep if file is None else read_yaml(file)
-    place = f"{recipe.file}: sweep" if file is None else str(file)
+    place = place_of(recipe, file)
     if given is None:
         raise RecipeError(
             f"{recipe.file}: has no `sweep`; name pools, scores, sizes and proxies in it, or a file by --sweep"
@@ -79,6 +80,27 @@ def proxies_of(options: SweepOptions, place: str) -> dict[str, Proxy]:
         kind = asked.pop("kind", name)
         found[name] = build(proxy_class(kind, where), asked, where)
     return found
+
+
+def check_proxies(proxies: Mapping[str, Proxy], place: str) -> None:
+    """Looks whether all proxies can run here.
+
+    Args:
+        place: of the sweep that names them (`place_of`).
+
+    Raises:
+        InputError: naming the first that cannot.
+    """
+    for name, proxy in proxies.items():
+        try:
+            proxy.check()
+        except InputError as error:
+            raise InputError(f"{place}.proxies.{name}: {error}") from error
+
+
+def place_of(recipe: Recipe, file: Path | None = None) -> str:
+    """Where the sweep's options stand: in its file, or else in the recipe."""
+    return f"{recipe.file}: sweep" if file is None else str(file)
 
 
 def tokenizer_of(recipe: Recipe, options: SweepOptions) -> Path | None:

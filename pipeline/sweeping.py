@@ -24,7 +24,7 @@ from corpusmill.pipeline.executors import Executor
 from corpusmill.pipeline.preparing import prepare
 from corpusmill.pipeline.recipe import Recipe
 from corpusmill.pipeline.run import Progress, curated_parts, finished_run
-from corpusmill.pipeline.sweep_recipe import proxies_of, sweep_options, tokenizer_of
+from corpusmill.pipeline.sweep_recipe import check_proxies, place_of, proxies_of, sweep_options, tokenizer_of
 from corpusmill.pipeline.tasks import Counts, Outcome, Task, fingerprint
 from corpusmill.scaling.cells import CellCost, asked_tokens, cells_of, cells_table, cost_of, run_cell
 from corpusmill.scaling.contract import Proxy
@@ -158,9 +158,8 @@ def run_sweep(
         RecipeError, InputError: if the sweep cannot be done as asked.
     """
     options = sweep_options(recipe, file)
-    proxies = proxies_of(options, f"{recipe.file}: sweep")
-    for proxy in proxies.values():
-        proxy.check()
+    proxies = proxies_of(options, place_of(recipe, file))
+    check_proxies(proxies, place_of(recipe, file))
     with finished_run(recipe, executor, progress, tells=False) as run:
         prepared = prepare(run.folder, run.parts, options, tokenizer_of(recipe, options), run.runner)
         if prepared is None:
@@ -216,7 +215,7 @@ def collect_results(recipe: Recipe, file: Path | None = None) -> None:
 def _found(recipe: Recipe, file: Path | None) -> tuple[Grid | None, str, str]:
     """The grid of a sweep as it is prepared, what is missing where it is not, and the content hash of the run."""
     options = sweep_options(recipe, file)
-    proxies = proxies_of(options, f"{recipe.file}: sweep")
+    proxies = proxies_of(options, place_of(recipe, file))
     parts, manifest = curated_parts(recipe)
     folder, finder = recipe.runs / recipe.name, _Finder()
     prepared = prepare(folder, parts, options, tokenizer_of(recipe, options), finder)

@@ -213,6 +213,16 @@ def test_a_number_of_more_than_64_bits_is_refused(value):
     assert with_stages({"minhash_dedup": {"ngram": 2**63 - 1}}).sources[0].stages[0].build().ngram == 2**63 - 1
 
 
+def test_a_number_with_an_exponent_is_a_number(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "name: e1\nsources: {web: {paths: 1e3x}}\nsweep: {target_tokens: 2e12, epochs: -2.5E-1, sizes: [1_0e3]}"
+    )
+    recipe = load_recipe(path, ["sweep.tokens=3e6", "name=e2"])
+    assert recipe.sweep == {"target_tokens": 2e12, "epochs": -0.25, "sizes": [1e4], "tokens": 3e6}
+    assert (recipe.name, recipe.sources[0].paths) == ("e2", ("1e3x",))
+
+
 def test_a_stage_s_options_are_replaced_by_its_name():
     data = {"sources": {"web": {"stages": ["pii", {"gopher_quality": {"min_words": 3, "max_words": 9}}]}}}
     apply_override(data, "sources.web.stages.gopher_quality={min_words: 5}")

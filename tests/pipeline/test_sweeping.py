@@ -292,6 +292,13 @@ def test_no_document_is_both_held_out_and_trained_on(folder: Path, swept: SweepR
         ({"proxies": {"n": {"kind": "ngramm"}}}, RecipeError, 'did you mean "ngram"'),
         ({"proxies": {"ngram": {"ordr": 3}}}, RecipeError, 'proxies.ngram: unknown key "ordr"; did you mean "order"'),
         ({"tokenizer": {"vocab_size": 30_000}}, InputError, r"sweep.tokenizer: vocab_size: .* support"),
+        ({"tokenizer": {"vocab_size": 10}}, RecipeError, "sweep.tokenizer: vocab_size: 10 cannot be trained; all"),
+        ({"tokenizer": {"sample_bytes": 0}}, RecipeError, "tokenizer.sample_bytes: 0 must be at least 1"),
+        (
+            {"proxies": {"ours": {"kind": "command", "command": "nosuch {dataset} {out}"}}},
+            InputError,
+            r"^recipe.yaml: sweep.proxies.ours: command: 'nosuch' is not found",
+        ),
     ],
 )
 def test_what_cannot_be_swept_is_refused(
@@ -299,6 +306,12 @@ def test_what_cannot_be_swept_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         sweep_in(folder, workers, name="refused", **changes)
+
+
+def test_a_held_out_set_that_is_empty_is_refused_before_the_cost_is_told(folder: Path, workers: LocalExecutor) -> None:
+    recipe = recipe_in(folder, {"name": "refused", "heldout": {"share": 0.0002}})
+    with pytest.raises(InputError, match=r"no document of web is held out; raise heldout.share \(0.0002\)"):
+        run_sweep(recipe, workers, PlainProgress(), dry_run=True)
 
 
 def test_a_run_that_has_not_ended_is_not_swept(folder: Path, workers: LocalExecutor, tmp_path: Path) -> None:

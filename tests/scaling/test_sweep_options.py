@@ -79,7 +79,7 @@ def test_weights_are_no_part_of_what_fingerprints_know_of_a_pool() -> None:
         ({"regime": "tokens", "epochs": 3}, 3000),
         ({"regime": "tokens", "tokens": 700}, 700),
         # A thousandth of the target's pool: a thousandth of its tokens, so what is half as much is repeated as there.
-        ({"regime": "simulated", "target_tokens": 5_000_000, "target_pool_tokens": 1_000_000}, 5000),
+        ({"regime": "simulated", "target_tokens": 5e6, "target_pool_tokens": 1_000_000}, 5000),
     ],
 )
 def test_regimes_say_what_a_cell_trains_on(regime: dict[str, Any], trained: int) -> None:
