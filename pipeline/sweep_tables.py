@@ -187,9 +187,10 @@ def domains_table(panel: Data) -> Table | None:
     ]  # fmt: skip
     return Table(
         title=f"Losses by held-out domain, {short(size)} tokens before pruning",
-        head=("kept", "all domains", *domains),
+        head=("kept", "loss", *domains),
         rows=tuple(rows),
-        note="Bits per byte, with the standard error over seeds; of each score the fraction with the lowest loss.",
+        note="Bits per byte, with the standard error over seeds; of each score the fraction with the lowest loss, "
+        "which is the mean over the domains that the pool is judged on: the conclusion names them.",
     )
 
 

@@ -129,7 +129,7 @@ def analyse(cells: pa.Table, options: AnalysisOptions | None = None, asked: Aske
     for number, grid in enumerate(found):
         noise = measured_noise(grid, draws=options.draws, seed=options.seed + number)
         means = np.nanmean(grid.log_loss, axis=1) if noise is None else noise.means
-        panels.append(_panel(grid, means, noise, confidence, caveats.notes(grid, noise, asked)))
+        panels.append(_panel(grid, means, noise, confidence, asked))
         runs.append(Run(grid=grid, means=means, noise=noise, confidence=confidence))
     agreement = Agreements(proxies=over_proxies(runs), sizes=over_sizes(runs))
     holes = sum(len(panel.missing) for panel in panels)
@@ -146,7 +146,7 @@ def analyse(cells: pa.Table, options: AnalysisOptions | None = None, asked: Aske
     )
 
 
-def _panel(grid: Grid, means: Floats, noise: Noise | None, confidence: float, notes: list[str]) -> Panel:
+def _panel(grid: Grid, means: Floats, noise: Noise | None, confidence: float, asked: Asked | None) -> Panel:
     curve = control_curve(grid, noise)
     against = effects(grid, means, noise, confidence)
     better = {one.score for one in against if one.against == RANDOM and is_better(one)}
@@ -164,7 +164,7 @@ def _panel(grid: Grid, means: Floats, noise: Noise | None, confidence: float, no
             fractions=list(grid.fractions),
             scores=list(grid.scores),
             seeds=list(grid.seeds),
-            notes=[*notes, *without],
+            notes=[*caveats.notes(grid, noise, asked), *without],
             conclusion=[],
             claims=[],
             missing=[
@@ -182,7 +182,7 @@ def _panel(grid: Grid, means: Floats, noise: Noise | None, confidence: float, no
             effects=against,
             best=best_fractions(grid, means, noise, confidence),
         ),
-        caveats.sentences(grid),
+        caveats.sentences(grid, asked),
     )
 
 

@@ -6,7 +6,7 @@ Notes say what was found; sentences of the conclusion say what it means.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -53,11 +53,13 @@ def notes(grid: Grid, noise: Noise | None, asked: Asked | None) -> list[str]:
     return [*found, *_missing(grid, lost, gone), *_overlaps(grid, noise, asked), *_heldout(grid, noise)]
 
 
-def sentences(grid: Grid) -> list[str]:
+def sentences(grid: Grid, asked: Asked | None) -> list[str]:
     """Of the conclusion."""
+    weights = {} if asked is None else asked.weights.get(grid.pool, {})
+    judged = [_judged(weights)] if len(weights) > 1 and any(weights.values()) else []
     off = _off(grid)
     if not (off > _OFF).any():
-        return []
+        return judged
     far = int((off > _FAR_OFF).sum())
     called = (
         f" {far} of them are off by more than a factor of 1.5 and are not what they are called; take larger sizes."
@@ -65,10 +67,24 @@ def sentences(grid: Grid) -> list[str]:
         else ""
     )
     return [
+        *judged,
         f"Whole documents do not come to the sizes and fractions that were asked for: {int((off > _OFF).sum())} of "
         f"{int((~np.isnan(grid.log_loss)).sum())} cells are off by more than 5 %; the worst is {_worst(grid)}. Curves "
-        f"are over the tokens that were kept.{called}"
+        f"are over the tokens that were kept.{called}",
     ]
+
+
+def _judged(weights: Mapping[str, float]) -> str:
+    """Which held-out domains the losses are of, and which not."""
+    on = {domain: weight for domain, weight in weights.items() if weight}
+    alike = max(on.values()) - min(on.values()) < SAME
+    named = ", ".join(domain if alike else f"{domain} ({weight:.0%})" for domain, weight in on.items())
+    off = ", ".join(domain for domain in weights if domain not in on)
+    if len(on) == 1:
+        told = f"Losses are those on held-out text of {named} alone"
+    else:
+        told = f"Losses are {'means' if alike else 'weighted means'} over held-out text of {named}"
+    return f"{told}; {off} {'is' if len(weights) - len(on) == 1 else 'are'} not in them." if off else f"{told}."
 
 
 def absent_panels(found: Iterable[Grid], asked: Asked | None) -> list[str]:

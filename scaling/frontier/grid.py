@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,8 @@ class Asked:
     proxies: tuple[str, ...]
     pool_tokens: Mapping[str, int]
     """Pool -> all its tokens that can be trained on."""
+    weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Pool -> the weight of each held-out domain in its losses."""
 
 
 @dataclass(frozen=True, kw_only=True)

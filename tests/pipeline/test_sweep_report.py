@@ -214,7 +214,7 @@ def test_a_table_has_a_column_for_each_size_and_a_row_for_each_treatment(run: Pa
     assert [row[0] for row in best_table(panel).rows] == ["1M", "4M"]
     domains = domains_table(panel)
     assert domains is not None
-    assert domains.head == ("kept", "all domains", "books", "forum")
+    assert domains.head == ("kept", "loss", "books", "forum")
 
 
 def test_an_estimate_reads_with_its_interval_or_without() -> None:

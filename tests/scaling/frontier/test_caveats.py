@@ -34,6 +34,23 @@ def only(found, words):
     return one
 
 
+@pytest.mark.parametrize(
+    ("weights", "sentence"),
+    [
+        ({"web": 1.0}, None),
+        ({"web": 0.5, "law": 0.5}, "Losses are means over held-out text of web, law."),
+        ({"web": 1.0, "law": 0}, "Losses are those on held-out text of web alone; law is not in them."),
+        (
+            {"web": 0.75, "law": 0.25, "mail": 0, "books": 0},
+            "Losses are weighted means over held-out text of web (75%), law (25%); mail, books are not in them.",
+        ),
+    ],
+)
+def test_the_conclusion_names_the_domains_that_a_pool_is_judged_on(weights, sentence):
+    [panel] = analyse(SWEEP.cells(0), OPTIONS, asked(weights={"web": weights, "books": {"books": 1}})).panels
+    assert [one for one in panel.conclusion if one.startswith("Losses are")] == ([sentence] if sentence else [])
+
+
 def test_what_was_asked_for_changes_no_panel_where_all_of_it_is_there():
     assert analyse(SWEEP.cells(0), OPTIONS, asked()).panels == analyse(SWEEP.cells(0), OPTIONS).panels
 
