@@ -207,10 +207,16 @@ def agreement_table(agreement: Data) -> Table | None:
         return None
     return Table(
         title="Would a smaller experiment have decided alike?",
-        head=("pool", "proxy", "tokens", "treatments", "pairs decided alike", "of those told apart", "Spearman"),
+        head=(
+            "pool", "proxy", "tokens", "treatments", "seeds", "same documents", "pairs decided alike",
+            "of those told apart", "Spearman",
+        ),
         rows=tuple(rows),
-        note="Decision accuracy: the share of pairs of treatments whose order is the same in both.",
-    )
+        note="Decision accuracy: the share of pairs of treatments whose order is the same in both. Seeds: of the first "
+        "beside others of the second, which so sees other documents, in the mean over the ways to split them. Same "
+        "documents: the share of the first's that are to be expected in the second, too; luck that is shared counts as "
+        "agreement. Told apart: by the second.",
+    )  # fmt: skip
 
 
 def cost_table(cells: pa.Table, told: Sequence[Data]) -> Table:
@@ -271,7 +277,9 @@ def _spread(cells: pa.Table) -> str:
 
 
 def _agreed(one: Data) -> tuple[str, ...]:
-    decided = "–" if one["decided"] is None else estimate(one["decided"], percent=True, sign=False)
+    decided = estimate(one["decided"], percent=True, sign=False)
+    seeds = "the same" if one["same_seeds"] else "{} and {} others".format(*one["seeds"])
+    shared = one["shared_documents"]
     return (
         f"{one['configurations']}",
         estimate(one["decision_accuracy"], percent=True, sign=False),
@@ -288,6 +296,8 @@ def _treatments(panel: Data) -> list[tuple[str, float]]:
 
 def _against(found: Data | None) -> str:
     if found is None:
+        seeds,
+        _NONE if shared is None else f"{shared:.0%}",
         return _NONE
     return estimate(found["change"], percent=True) if found["shown"] else "not shown"
 

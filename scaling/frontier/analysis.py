@@ -53,10 +53,16 @@ An *estimate* is {"value", "low", "high"}; low and high are null where nothing c
         lowest_fraction, highest_fraction    of those
         against_all, against_random          {change, shown} or null; random at the same fraction
 
-An agreement (`proxies` at equal size, `sizes` with one proxy; of a and b the larger is b):
+An agreement (`proxies` at equal size, `sizes` with one proxy; of a and b the larger is b), of seeds that only one side
+has, and so of other documents, averaged over the ways to split them:
 
-    pool; size and proxies [a, b], or proxy and sizes [a, b]
+    pool; size, proxies [a, b] and larger_by (`parameters`, `flops`, `seconds`: what says that b is the larger; null:
+                         nothing does), or proxy and sizes [a, b]
     configurations       how many (score, fraction) both have
+    seeds                [number of a's, of b's]
+    same_seeds           true where there is one seed alone: then what is luck in a is luck in b, and all is overstated
+    shared_documents     the share of a's documents that is to be expected among b's; null where the whole pool's size
+                         is not known
     decision_accuracy    estimate: share of pairs of them whose losses differ in the same direction
     decided              estimate or null: the same, of the pairs that b tells apart
     spearman, kendall    estimates: rank correlations
@@ -131,7 +137,7 @@ def analyse(cells: pa.Table, options: AnalysisOptions | None = None, asked: Aske
         means = np.nanmean(grid.log_loss, axis=1) if noise is None else noise.means
         panels.append(_panel(grid, means, noise, confidence, asked))
         runs.append(Run(grid=grid, means=means, noise=noise, confidence=confidence))
-    agreement = Agreements(proxies=over_proxies(runs), sizes=over_sizes(runs))
+    agreement = Agreements(proxies=over_proxies(runs, cells, asked), sizes=over_sizes(runs, asked))
     holes = sum(len(panel.missing) for panel in panels)
     notes = [f"{holes} cells of the grid are missing; all else was analysed."] if holes else []
     return Analysis(

@@ -11,11 +11,17 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from corpusmill.scaling.contract import ALL, RANDOM
+from corpusmill.scaling.frontier.agreement import Agreement
 from corpusmill.scaling.frontier.analysed import Agreements, Claims, Panel
 from corpusmill.scaling.frontier.best_fraction import Best, Comparison, Effect, is_better, named
 from corpusmill.scaling.frontier.multipliers import Multiplier
 from corpusmill.scaling.frontier.slopes import Slope
 from corpusmill.scaling.laws.fit import Estimate
+
+_COSTS = {"flops": "FLOPs", "seconds": "seconds of training"}
+_MANY_SHARED = 0.1
+"""Of the documents of two runs: from here on it is told."""
+_OVERSTATED = "{}: luck that they share counts as agreement, which is overstated."
 
 
 def claims(panel: Panel) -> list[Claims]:
@@ -62,16 +68,18 @@ def summary(panels: list[Panel], agreement: Agreements) -> list[str]:
         place = f"{panel.pool}, {panel.proxy}: "
         sentences += [place + sentence for sentence in panel.conclusion]
     for one in agreement.proxies:
-        sentences.append(
-            f"{one.pool}: {one.proxies[0]} and {one.proxies[1]} at {tokens(one.size)} tokens rank "
-            f"{_share(one.decision_accuracy)} of the pairs of configurations alike{_decided(one.decided)}."
-        )
+        place = f"{one.pool}: {one.proxies[0]} and {one.proxies[1]} at {tokens(one.size)} tokens"
+        larger = one.proxies[1]
+        if one.larger_by is None:
+            larger += " (which of them is the larger is not known)"
+        elif one.larger_by != "parameters":
+            larger += f" (the larger by its {_COSTS[one.larger_by]})"
+        sentences.append(_agreed(place, one, one.proxies, larger))
     for other in agreement.sizes:
         if other.sizes == _widest(agreement, other.pool, other.proxy):
-            sentences.append(
-                f"{other.pool}, {other.proxy}: {tokens(other.sizes[0])} and {tokens(other.sizes[1])} tokens rank "
-                f"{_share(other.decision_accuracy)} of the pairs of configurations alike{_decided(other.decided)}."
-            )
+            small, large = (f"{tokens(size)} tokens" for size in other.sizes)
+            place = f"{other.pool}, {other.proxy}: {tokens(other.sizes[0])} and {large}"
+            sentences.append(_agreed(place, other, (small, large), large))
     if len({panel.proxy for panel in panels}) < 2:
         sentences.append("Only one proxy was run, so nothing is known of how another model would rank the fractions.")
     return sentences
@@ -87,6 +95,15 @@ def tokens(number: float) -> str:
         if float(f"{number:.3g}") >= size:
             return f"{number / size:.3g}{unit}"
     return f"{number:.3g}"
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "seed"), counted(2, "seed")
+    ('1 seed', '2 seeds')
+    """
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def listed(what: str, numbers: Collection[int]) -> str:
@@ -113,15 +130,25 @@ def _score(panel: Panel, claim: Claims) -> str:
         return f"{claim.score}: that it differs from keeping by chance is not shown: there is no band without seeds."
     better = [one for one in own if is_better(one)]
     worse = [one for one in own if one.shown and one.change.value > 0]
-    parts = [f"{word} in {len(some)} of {len(own)} comparisons (the largest: {_effect(some)})"
+    parts = [f"{word} in {_counts(some, own)} (the largest: {_effect(some)})"
              for word, some in (("better", better), ("worse", worse)) if some]  # fmt: skip
     if parts:
         return f"{claim.score}: shown to be {' and '.join(parts)}, against keeping by chance."
-    widest = max(own, key=lambda one: abs(one.change.value))
+    means = sum(one.size is None for one in own)
+    among = f" ({counted(means, 'mean')} over sizes among them)" if means else ""
     return (
-        f"{claim.score}: that it is better or worse than keeping by chance is not shown; the largest of {len(own)} "
-        f"differences is {_effect([widest])}."
+        f"{claim.score}: that it is better or worse than keeping by chance is not shown; the largest of "
+        f"{counted(len(own), 'difference')}{among} is {_effect(own)}."
     )
+
+
+def _counts(some: list[Effect], own: list[Effect]) -> str:
+    """How many of the comparisons of single sizes, and apart from them how many of the means over sizes."""
+    single, of_single = (sum(one.size is not None for one in effects) for effects in (some, own))
+    text = f"{single} of {counted(of_single, 'comparison')}"
+    if len(own) > of_single:
+        text += f" of one size and {len(some) - single} of {counted(len(own) - of_single, 'mean')} over sizes"
+    return text
 
 
 def _effect(some: list[Effect]) -> str:
@@ -244,8 +271,19 @@ def _widest(agreement: Agreements, pool: str, proxy: str) -> tuple[int, int]:
     return max(pairs, key=lambda pair: pair[1] / pair[0])
 
 
-def _decided(one: Estimate | None) -> str:
-    return "" if one is None else f", and {_share(one)} of those that the larger run tells apart"
+def _agreed(place: str, one: Agreement, sides: tuple[str, str], larger: str) -> str:
+    """A sentence of an agreement, and another one where it is overstated."""
+    alike = f"{place} rank {_share(one.decision_accuracy)} of the pairs of configurations alike"
+    if one.decided is not None:
+        alike += f", and {_share(one.decided)} of those that are told apart by {larger}"
+    if one.same_seeds:
+        return f"{alike}. {_OVERSTATED.format('Both have one seed and so the same documents')}"
+    a, b = one.seeds
+    alike += f"; of {counted(a, 'seed')} of {sides[0]} beside {b} others of {sides[1]}."
+    if one.shared_documents is None or one.shared_documents < _MANY_SHARED:
+        return alike
+    shared = f"{one.shared_documents:.0%} of the documents of {sides[0]} are to be expected in {sides[1]}, too"
+    return f"{alike} {_OVERSTATED.format(shared)}"
 
 
 def _share(one: Estimate) -> str:

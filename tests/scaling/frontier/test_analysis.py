@@ -1,6 +1,7 @@
 """A sweep's analysis as others read it: its shape, what it refuses, what it leaves out, and what it claims."""
 
 import json
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -214,14 +215,15 @@ def test_options_that_cannot_be_used_are_refused(options):
 
 
 def test_two_proxies_are_two_panels_whose_rankings_are_compared():
-    small = SWEEP.cells(0)
+    small = changed(SWEEP.cells(0), lambda row: row.update(parameters=1_000_000))
     large = changed(SWEEP.cells(1), lambda row: row.update(proxy="large", parameters=4_000_000))
     found = analyse(pa.concat_tables([large, small]), OPTIONS).as_dict()
     assert [panel["proxy"] for panel in found["panels"]] == ["large", "planted"]
     assert [one["proxies"] for one in found["agreement"]["proxies"]] == [["planted", "large"]] * 4
     for one in found["agreement"]["proxies"]:
         accuracy = one["decision_accuracy"]
-        assert 0.85 < accuracy["low"] <= accuracy["value"] <= accuracy["high"] <= 1
+        assert 0.8 < accuracy["low"] <= accuracy["value"] <= accuracy["high"] <= 1
+        assert (one["seeds"], one["same_seeds"], one["larger_by"]) == ([1, 2], False, "parameters")
         assert one["kendall"]["value"] == pytest.approx(2 * accuracy["value"] - 1)
         assert one["decided"]["value"] >= accuracy["value"]
     assert len(found["agreement"]["sizes"]) == 2 * 6
@@ -232,14 +234,16 @@ def test_a_reversed_ranking_is_reversed():
     small = SWEEP.cells(0)
     large = changed(small, lambda row: row.update(proxy="large", parameters=9, loss=1 / row["loss"]))
     one = analyse(pa.concat_tables([small, large]), OPTIONS).agreement.proxies[0]
-    assert one.decision_accuracy.value == 0.0
-    assert one.spearman.value == pytest.approx(-1.0)
+    assert one.decision_accuracy.value < 0.1
+    assert one.spearman.value < -0.95
+    assert one.decided.value == 0.0
 
 
 def test_ranks_are_those_of_scipy():
-    values = np.array([[3.0, 1.0, 1.0, 2.0]])
-    ranks = (_ranks(values)[0] + values.shape[1] + 1) / 2
-    assert ranks.tolist() == rankdata(values[0]).tolist()
+    values = np.array([3.0, 1.0, 1.0, 2.0])
+    pairs = np.array(list(combinations(range(4), 2)))
+    ranks = (_ranks(np.sign(values[pairs[:, 0]] - values[pairs[:, 1]])[None], pairs)[0] + len(values) + 1) / 2
+    assert ranks.tolist() == rankdata(values).tolist()
 
 
 def test_more_questions_make_each_answer_harder():
