@@ -116,6 +116,7 @@ def _section(results: Results, content: str | None) -> dict[str, Any]:
         "conclusion": _sentences(overall),
         "notes": _sentences(analysis["notes"]),
         "confidence": f"{analysis['confidence']:.0%}",
+        "heldout": tables.heldout_told(results.sweep),
         "panels": [_panel(results, panel, apart=apart) for panel in analysis["panels"]],
         "tables": _there(
             tables.agreement_table(analysis["agreement"]), tables.cost_table(results.cells, results.sweep["cells"])
@@ -228,5 +229,10 @@ def _check_sweep(path: Path, sweep: Mapping[str, Any]) -> None:
     known = isinstance(cells, list) and all(
         isinstance(cell, dict) and all(isinstance(cell.get(key), kind) for key, kind in _CELL.items()) for cell in cells
     )
-    if not known or not isinstance(sweep.get("asked"), int):
+    heldout = sweep.get("heldout", {})
+    counted = isinstance(heldout, dict) and all(
+        isinstance(of, dict) and all(isinstance(of.get(key), int) for key in ("documents", "clusters", "tokens"))
+        for of in heldout.values()
+    )
+    if not (known and counted) or not isinstance(sweep.get("asked"), int):
         raise DamagedRunError(f"{path}: has no `asked` and `cells` as a sweep writes them; {_SWEPT}")

@@ -146,6 +146,7 @@ def sweep_as_text(folder: Path, width: int) -> str:
         blocks += _panel_blocks(panel, width)
     overall = _wrapped([*overall_conclusion(analysis), *analysis["notes"]], width)
     blocks.append("\n".join(["Of the whole sweep:", *overall]) if overall else "")
+    blocks.append("\n".join(textwrap.wrap(tables.heldout_told(results.sweep), width)))
     run = folder.parent.parent
     blocks.append(f"report:   {run / 'report' / 'index.html'}\nplots:    {folder / 'plots'}")
     return "\n\n".join(block for block in blocks if block)

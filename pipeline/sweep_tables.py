@@ -194,6 +194,20 @@ def domains_table(panel: Data) -> Table | None:
     )
 
 
+def heldout_told(sweep: Data) -> str:
+    """What losses are measured on, in a sentence; empty where an older sweep does not say.
+
+    >>> heldout_told({"heldout": {"web": {"documents": 120, "clusters": 1, "tokens": 83_000}}})
+    'Held out: web 83k tokens (documents: 120, clusters of near-duplicates: 1).'
+    """
+    domains = [
+        f"{domain} {short(of['tokens'])} tokens (documents: {of['documents']:,}, clusters of near-duplicates: "
+        f"{of['clusters']:,})"
+        for domain, of in sweep.get("heldout", {}).items()
+    ]
+    return f"Held out: {'; '.join(domains)}." if domains else ""
+
+
 def agreement_table(agreement: Data) -> Table | None:
     """Whether one proxy, or one size, decides as another does."""
     rows = [
@@ -282,6 +296,8 @@ def _agreed(one: Data) -> tuple[str, ...]:
     shared = one["shared_documents"]
     return (
         f"{one['configurations']}",
+        seeds,
+        _NONE if shared is None else f"{shared:.0%}",
         estimate(one["decision_accuracy"], percent=True, sign=False),
         decided,
         estimate(one["spearman"], sign=False),
@@ -296,8 +312,6 @@ def _treatments(panel: Data) -> list[tuple[str, float]]:
 
 def _against(found: Data | None) -> str:
     if found is None:
-        seeds,
-        _NONE if shared is None else f"{shared:.0%}",
         return _NONE
     return estimate(found["change"], percent=True) if found["shown"] else "not shown"
 

@@ -28,7 +28,7 @@ from corpusmill.pipeline.sweep_recipe import check_proxies, place_of, proxies_of
 from corpusmill.pipeline.tasks import Counts, Outcome, Task, fingerprint
 from corpusmill.scaling.cells import CellCost, asked_tokens, cells_of, cells_table, cost_of, run_cell
 from corpusmill.scaling.contract import Proxy
-from corpusmill.scaling.pools import Cell, pool_tokens, sizes_of
+from corpusmill.scaling.pools import Cell, heldout_counts, pool_tokens, sizes_of
 from corpusmill.scaling.prepared import Prepared
 
 LAYOUT = 1
@@ -267,6 +267,7 @@ def write_results(grid: Grid, ended: Sequence[Outcome], content_hash: str) -> No
         "fingerprint": grid.prepared.fingerprint,
         "run": content_hash,
         "vocab_size": grid.prepared.vocab_size,
+        "heldout": heldout_counts(grid.prepared.documents, options),
         "grid": {
             "sizes": sorted({cell.size for cell in grid.cells}),
             "seeds": list(range(options.seeds)),

@@ -156,6 +156,25 @@ def heldout_rows(documents: pa.Table, options: SweepOptions) -> dict[str, NDArra
     return found
 
 
+def heldout_counts(documents: pa.Table, options: SweepOptions) -> dict[str, dict[str, int]]:
+    """How many `documents`, `clusters` of near-duplicates, `tokens` and `text_bytes` each held-out domain has.
+
+    Raises:
+        InputError: if a domain has none.
+    """
+    tokens, text_bytes = documents.column("tokens").to_numpy(), documents.column("text_bytes").to_numpy()
+    groups = documents.column("group_hash").to_numpy()
+    return {
+        domain: {
+            "documents": len(rows),
+            "clusters": len(np.unique(groups[rows])),
+            "tokens": int(tokens[rows].sum()),
+            "text_bytes": int(text_bytes[rows].sum()),
+        }
+        for domain, rows in heldout_rows(documents, options).items()
+    }
+
+
 def sizes_of(documents: pa.Table, options: SweepOptions) -> tuple[int, ...]:
     """The sizes in tokens, upwards.
 

@@ -69,7 +69,8 @@ def write_sweep(folder: Path, cells: pa.Table, asked: int | None = None, told: d
         }
         for row in cells.to_pylist()
     ]
-    sweep = {"name": folder.name, "asked": asked or cells.num_rows, "cells": known}
+    held = {"web <b>": {"documents": 1200, "clusters": 900, "tokens": 83_000, "text_bytes": 250_000}}
+    sweep = {"name": folder.name, "asked": asked or cells.num_rows, "heldout": held, "cells": known}
     (folder / "sweep.json").write_text(json.dumps(sweep))
     return folder
 
@@ -117,6 +118,7 @@ def test_the_page_begins_with_the_conclusion_and_has_all_tables(run: Path, page:
     ):  # fmt: skip
         assert heading in page.text, heading
     assert "12.3k" in page.text  # tokens a second
+    assert "Held out: web <b> 83k tokens (documents: 1,200, clusters of near-duplicates: 900)." in page.text
 
 
 def test_trouble_in_training_names_the_cell_and_the_documents(page: Page) -> None:
@@ -178,6 +180,7 @@ def test_the_text_has_the_conclusion_the_best_fractions_and_the_page(run: Path) 
         told = " ".join(part.split())
         assert all(f"- {' '.join(sentence.split())}" in told for sentence in panel["conclusion"])
     assert "web: ngram and small at 4M tokens rank" in " ".join(last.split())
+    assert "Held out: web <b> 83k tokens (documents: 1,200, clusters" in text
     assert text.count("web, small") == 2, "the heading, and how its sizes agree"
 
 
@@ -335,6 +338,7 @@ def test_what_failed_is_told_with_the_first_error_and_where_to_look(run: Path) -
         ("sweep.json", None, "cannot be read"),
         ("sweep.json", DEEP, "cannot be read (maximum recursion depth"),
         ("sweep.json", b'{"asked": 3, "cells": [{"told": "much"}]}', "has no `asked` and `cells` as a sweep writes"),
+        ("sweep.json", b'{"asked": 3, "cells": [], "heldout": {"web": 3}}', "has no `asked` and `cells` as a sweep"),
         ("cells.parquet", b"PAR1", "cannot be read"),
         ("cells/small-4000000-quality-0.4-1/curve.parquet", b"no", "is no loss curve"),
     ],

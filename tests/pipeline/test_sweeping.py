@@ -10,12 +10,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from corpusmill.documents.errors import InputError, RecipeError, UsageError
+from corpusmill.mix.keys import HELD_OUT
 from corpusmill.pipeline.executors import LocalExecutor
 from corpusmill.pipeline.progress import PlainProgress
 from corpusmill.pipeline.recipe import Recipe, load_recipe
@@ -23,6 +25,7 @@ from corpusmill.pipeline.run import run_recipe
 from corpusmill.pipeline.sweep_command import status_as_text
 from corpusmill.pipeline.sweep_report import report_sweep
 from corpusmill.pipeline.sweeping import SweepResult, SweepStatus, run_sweep, sweep_status
+from corpusmill.scaling.folds import FOLDS
 
 SYLLABLES = ["ba", "ce", "di", "fo", "gu", "la", "me", "ni", "po", "ru", "sta", "ver"]
 SWEEP: dict[str, Any] = {
@@ -142,6 +145,14 @@ def test_a_sweep_gives_a_row_for_every_cell(swept: SweepResult) -> None:
     told = json.loads((swept.folder / "sweep.json").read_text())
     assert told["asked"] == len(told["cells"]) == 12
     assert told["grid"]["weights"] == {"web": {"web": 0.5, "notes": 0.5}}
+    documents = pq.read_table(swept.folder / "documents.parquet")
+    notes = documents.filter(pc.and_(pc.equal(documents["source"], "notes"), pc.equal(documents["split"], HELD_OUT)))
+    assert told["heldout"]["notes"]["documents"] == len(notes)
+    assert told["heldout"]["notes"]["tokens"] == pc.sum(notes["tokens"]).as_py()
+    assert abs(told["heldout"]["web"]["tokens"] - 3000) < 300, "as `max_tokens` has it, in whole documents"
+    folds = [min(each["clusters"], FOLDS) for each in told["heldout"].values()]
+    assert all([len(domain) for domain in row["heldout_errors"]] == folds for row in rows)
+    assert all(0 < np.sum(np.square(np.concatenate(row["heldout_errors"]))) ** 0.5 < row["loss"] / 4 for row in rows)
 
 
 def test_longer_documents_are_what_the_score_keeps(swept: SweepResult) -> None:
