@@ -241,7 +241,7 @@ def search_for_a_mix(
             seeds=seeds,
             divergence=divergence,
             dry_run=dry_run,
-            tell=lambda cost: progress.say(command.cost_as_text(cost, processes)),
+            tell=lambda begun: progress.say(command.begun_as_text(begun, processes)),
         )
     if result is None:
         raise typer.Exit(3)

@@ -41,6 +41,11 @@ def cost_as_text(cost: SearchCost, workers: int) -> str:
     )
 
 
+def begun_as_text(begun: SearchResult, workers: int) -> str:
+    """What is said before the runs start."""
+    return "\n".join([cost_as_text(begun.cost, workers), *(f"note: {note}" for note in begun.notes)])
+
+
 def search_as_text(result: SearchResult) -> str:
     """What a search came to, for people."""
     if result.proposal is None or result.fit is None:
@@ -88,7 +93,7 @@ def search_as_text(result: SearchResult) -> str:
         lines.append(f"new runs: none, the proposal {'is the prior' if result.stays else 'or the prior failed'}")
     else:
         lines.append(f"difference in {result.cost.after} new runs: {_judged(result.confirmation)}")
-    lines += ["", conclusion(result), *(f"note: {warning}" for warning in proposal.warnings)]
+    lines += ["", conclusion(result), *(f"note: {warning}" for warning in (*proposal.warnings, *result.notes))]
     if result.unseen:
         lines.append(
             f"note: {result.cost.proxy} does not see that text is repeated; only max_epochs keeps repetition in bounds"

@@ -54,7 +54,7 @@ def _section(data: Mapping[str, Any]) -> dict[str, Any]:
         "about": f"{cost['proxy']}, {cost['tokens']:,} tokens a run, {len(data['runs']):,} runs",
         "ratios": _ratios(data),
         "worth": _worth(data),
-        "warnings": [str(warning) for warning in proposal["warnings"]],
+        "warnings": [str(warning) for warning in (*proposal["warnings"], *data["notes"])],
         # scaling/plots/drawing.py has escaped all text in it.
         "plot": Markup(predictions(observations(data), title="Mixture law: predicted and observed losses")),
     }

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from corpusmill.documents.errors import CorpusmillError, InputError, RecipeError, UsageError, nearest
@@ -45,13 +44,13 @@ from corpusmill.scaling.mixtures.runs import (
     Stream,
     Trial,
     confirmed,
-    mixed_rows,
     pooled_variance,
     run_trial,
     seed_of,
     tokens_of,
 )
 from corpusmill.scaling.mixtures.scale import Scale
+from corpusmill.scaling.mixtures.whole_documents import Achieved, achieved, check_prior_runs
 from corpusmill.scaling.prepared import Prepared
 from corpusmill.scaling.proxies.ngram_proxy import NgramProxy
 from corpusmill.scaling.sweep_options import Pool, SweepOptions
@@ -126,6 +125,7 @@ class SearchResult:
     confirmation  proposal less prior in runs that the proposal was not chosen by
     noise         standard deviation of the loss between runs of one mixture; None from a single one
     unseen        whether the proposal repeats a component, and the proxy does not see repetition
+    notes         how far whole documents are from the mixtures, where that is far
     """
 
     folder: Path
@@ -138,6 +138,7 @@ class SearchResult:
     confirmation: Interval | None = None
     noise: float | None = None
     unseen: bool = False
+    notes: tuple[str, ...] = ()
     failed: tuple[Outcome, ...] = ()
 
     @property
@@ -226,7 +227,7 @@ def run_search(
     seeds: int = REPEATS,
     divergence: float = DIVERGENCE,
     dry_run: bool = False,
-    tell: Callable[[SearchCost], None] = lambda cost: None,
+    tell: Callable[[SearchResult], None] = lambda begun: None,
 ) -> SearchResult | None:
     """Searches a mixture for a run that has ended, or goes on with it. None if what comes before its runs failed.
 
@@ -237,11 +238,11 @@ def run_search(
         seeds: runs of the prior, and of both the prior and the proposal afterwards.
         divergence: how strongly the proposal is held to the prior.
         dry_run: prepare, and tell what it costs.
-        tell: is given the cost before the runs start.
+        tell: is given the search with its cost before the runs start.
 
     Raises:
         UsageError: if the recipe has not been run to its end, or an option cannot be used.
-        InputError: if a number is out of its range.
+        InputError: if a number is out of its range, or whole documents make other mixtures of the runs.
     """
     check_divergence(divergence)
     if tokens is not None and tokens < 1:
@@ -257,7 +258,7 @@ def run_search(
         scale = _scale(prepared, question)
         search = _Search(run, question, prepared, name, chosen, *_size(question, scale, tokens))
         begun = search.begun(scale, mixtures, seeds)
-        tell(begun.cost)
+        tell(begun)
         return begun if dry_run else search.result(begun, seeds, divergence)
 
 
@@ -336,6 +337,7 @@ class _Search:
             noise=_noise(groups),
             unseen=isinstance(self.proxy, NgramProxy)
             and bool((proposal.shares * self.tokens > self.part * begun.scale.tokens).any()),
+            notes=(*begun.notes, *_notes([one for one in after if not one.error])),
             failed=tuple(self.run.runner.failed),
         )
         ran = [counts for counts, _ in well] + [one.counts for one in after if not one.error]
@@ -347,16 +349,21 @@ class _Search:
         """The search before its runs.
 
         Raises:
-            InputError: if a run would have no document.
+            InputError: if a run would have no document, or runs of the prior would be far from it.
         """
         prior, caps = self.question.bounds(scale)
         planned = design(prior, caps, mixtures=mixtures, repeats=seeds, seed=self.question.sweep.seed)
-        longest = pc.max(self.prepared.documents.column("tokens")).as_py()
-        for one, place in zip(planned.shares, _places(planned.prior), strict=True):
-            if one.max() * self.tokens <= longest / 2:  # else the first document of the largest component is taken
-                mixed_rows(self.prepared.documents, self._trial(one, *place), self.prepared.options.seed)
-        cost = self.cost(len(planned.shares), 2 * seeds)
-        return SearchResult(folder=self.folder, question=self.question, scale=scale, cost=cost, design=planned)
+        trials = [self._trial(one, *place) for one, place in zip(planned.shares, _places(planned.prior), strict=True)]
+        documents, seed = self.prepared.documents, self.prepared.options.seed
+        check_prior_runs(documents, trials[:seeds], seed)
+        return SearchResult(
+            folder=self.folder,
+            question=self.question,
+            scale=scale,
+            cost=self.cost(len(trials), 2 * seeds),
+            design=planned,
+            notes=achieved(documents, trials, seed).notes("runs"),
+        )
 
     def _trial(self, shares: Floats, stream: Stream, number: int) -> Trial:
         return Trial(
@@ -412,6 +419,7 @@ def as_data(result: SearchResult, runs: Sequence[Mapping[str, Any]] | None = Non
         "cost": asdict(result.cost),
         "design": result.design.shares.tolist(),
         "weights": dict(question.sweep.weight_of()),
+        "notes": list(result.notes),
     }
     if fit is not None and result.proposal is not None:
         proposed = result.scale.of_units(result.proposal.shares)
@@ -516,6 +524,18 @@ def _size(question: Question, scale: Scale, tokens: int | None) -> tuple[int, fl
 
 def _loss(counts: Mapping[str, Any], domains: Sequence[str], weights: Floats) -> float:
     return float(np.array([counts["losses"][domain] for domain in domains]) @ weights)
+
+
+def _notes(after: Sequence[Outcome]) -> tuple[str, ...]:
+    """How far the runs that came after the proposal are from their mixtures."""
+    if not after:
+        return ()
+    trials = [one.task.arguments.trial for one in after]
+    return Achieved(
+        components=trials[0].components,
+        asked=np.array([trial.shares for trial in trials]),
+        shares=np.array([one.counts["shares"] for one in after]),
+    ).notes("new runs")
 
 
 def _noise(groups: Sequence[Sequence[float]]) -> float | None:

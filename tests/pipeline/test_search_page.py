@@ -43,6 +43,7 @@ def searched(confirmation: dict[str, float | None] | None = None) -> dict[str, A
         "proposal": {"ratios": ratios, "loss": interval, "prior_loss": interval, "difference": interval,
                      "by_domain": {}, "regmix_loss": 1.9, "warnings": ["few runs"]},
         "confirmation": confirmation,
+        "notes": ["runs are off"],
         "runs": runs,
     }  # fmt: skip
 
@@ -59,6 +60,7 @@ def test_the_page_has_the_ratios_their_worth_and_the_laws_predictions(small_run:
     assert "difference, predicted -0.0200 -0.0300 to -0.0100 better" in page.text
     assert "difference, in new runs 0.0010 -0.0100 to 0.0100 not shown" in page.text
     assert "few runs" in page.text
+    assert "runs are off" in page.text
     assert "Mixture law: predicted and observed losses" in page.text
     assert "#search" in page.targets
     assert len(page.ids) == len(set(page.ids))

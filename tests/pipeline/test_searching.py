@@ -440,3 +440,16 @@ def test_mix_with_a_recipe_is_what_it_always_was(folder: Path, arguments: list[s
     assert told.exit_code == 0, told.output
     assert "web" in told.stdout
     assert CliRunner().invoke(app, ["mix", "--dry-run", str(recipe)]).stdout == told.stdout
+
+
+def test_too_few_tokens_for_the_priors_whole_documents_are_refused_before_any_run(library: Path) -> None:
+    recipe = library_recipe(library, ratios={"books": 0.02, "web": 0.98}, budget=300)
+    words = ["mix", "search", str(recipe), "--workers", "2", "--tokens"]
+    told = CliRunner().invoke(app, [*words, "900"])
+    assert told.exit_code == 2
+    assert "half of the runs of the prior differ from it by more than 10% of the tokens" in told.stderr
+    assert "search:" not in told.stderr
+    (enough,) = re.findall(r"--tokens ([\d,]+) come near enough", told.stderr)
+    dry = CliRunner().invoke(app, [*words, enough.replace(",", ""), "--dry-run"])
+    assert dry.exit_code == 0, dry.output
+    assert "note: further than 5% of the tokens from the mixture that was asked for:" in dry.stderr
