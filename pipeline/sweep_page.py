@@ -133,7 +133,7 @@ def _panel(results: Results, panel: Mapping[str, Any], *, apart: bool) -> dict[s
         "conclusion": _sentences(panel["conclusion"]) if apart else [],
         "notes": _sentences(panel["notes"]),
         "plots": _inline(plots),
-        "best": tables.best_table(panel),
+        "best": tables.best_table(panel, results.sweep["cells"]),
         "tables": _there(tables.slopes_table(panel), tables.domains_table(panel)),
         "multipliers": tables.multipliers_table(panel),
     }

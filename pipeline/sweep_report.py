@@ -143,7 +143,7 @@ def sweep_as_text(folder: Path, width: int) -> str:
     analysis = results.analysis
     blocks = [incomplete(results)]
     for panel in analysis["panels"]:
-        blocks += _panel_blocks(panel, width)
+        blocks += _panel_blocks(panel, results.sweep["cells"], width)
     overall = _wrapped([*overall_conclusion(analysis), *analysis["notes"]], width)
     blocks.append("\n".join(["Of the whole sweep:", *overall]) if overall else "")
     blocks.append("\n".join(textwrap.wrap(tables.heldout_told(results.sweep), width)))
@@ -152,10 +152,10 @@ def sweep_as_text(folder: Path, width: int) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
-def _panel_blocks(panel: Mapping[str, Any], width: int) -> Iterator[str]:
+def _panel_blocks(panel: Mapping[str, Any], told: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
     name = f"{panel['pool']}, {panel['proxy']}"
     yield "\n".join([name, "-" * len(name), *_wrapped(panel["conclusion"], width)])
-    best = tables.best_table(panel)
+    best = tables.best_table(panel, told)
     keep = [place for place, head in enumerate(best.head) if not head.startswith("not distinguishable")]
     rows = [[row[place] for place in keep] for row in best.rows]
     if rows:

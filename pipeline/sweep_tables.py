@@ -20,6 +20,9 @@ from corpusmill.scaling.contract import ALL, RANDOM
 from corpusmill.scaling.plots.axes import short
 
 Data = Mapping[str, Any]
+_COUNTED = "1M of 3M trained on: the proxy counts each token once, however many were asked for."
+_LEAST_SEEN = 0.99
+"""Share of the tokens asked for from which a proxy counted all of them: the last document may be cut."""
 _NONE = "–"
 _MOST = 1e100
 """What is told above this is no speed."""
@@ -61,17 +64,22 @@ def what(score: str, fraction: float) -> str:
     return "everything" if score == ALL else f"{score} {_percent(fraction)}"
 
 
-def best_table(panel: Data) -> Table:
-    """The best fraction of each budget, beside what it cannot be told from."""
-    worth = {(one["score"], one["fraction"], one["size"]): one for one in panel["multipliers"]}
-    trained = {(cell["score"], cell["fraction"], cell["size"]): cell["train_tokens"] for cell in panel["cells"]}
+def best_table(panel: Data, told: Sequence[Data] = ()) -> Table:
+    """The best fraction of each budget, beside what it cannot be told from.
+
+    Args:
+        told: the cells of sweep.json, for how many tokens proxies told that they counted.
+    """
+    worth = {_key(one): one for one in panel["multipliers"]}
+    asked = {_key(cell): cell["train_tokens"] for cell in panel["cells"]}
+    here = [cell for cell in told if (cell["pool"], cell["proxy"]) == (panel["pool"], panel["proxy"])]
     rows = []
     for best in panel["best"]:
-        key = (best["score"], best["fraction"], best["size"])
+        key = _key(best)
         rows.append(
             (
                 short(best["size"]),
-                short(trained[key]),
+                _trained(asked[key], [cell for cell in here if _key(cell) == key], np.mean),
                 what(best["score"], best["fraction"]),
                 f"{best['loss']:.4f}",
                 undistinguished(panel, best),
@@ -87,8 +95,9 @@ def best_table(panel: Data) -> Table:
             "compute multiplier",
         ),
         rows=tuple(rows),
-        note="Pool: tokens before pruning. Changes of the loss are relative, with intervals that hold for all "
-        "comparisons together; where one holds zero, no change is shown. All this holds for the budget and the proxy.",
+        note=f"Pool: tokens before pruning. {_COUNTED} Changes of the loss are relative, with intervals that hold for "
+        "all comparisons together; where one holds zero, no change is shown. All this holds for the budget and the "
+        "proxy.",
     )  # fmt: skip
 
 
@@ -127,7 +136,7 @@ def multiplied(found: Data | None, kind: str) -> str:
 
 def multipliers_table(panel: Data) -> Table | None:
     """Compute multipliers of all treatments at all sizes (None: the control has no curve to compare with)."""
-    found = {(one["score"], one["fraction"], one["size"]): one for one in panel["multipliers"]}
+    found = {_key(one): one for one in panel["multipliers"]}
     treatments = [pair for pair in _treatments(panel) if any(key[:2] == pair for key in found)]
     if not treatments:
         return None
@@ -237,11 +246,12 @@ def cost_table(cells: pa.Table, told: Sequence[Data]) -> Table:
     """What the cells cost, by proxy, and how much their losses differ between seeds.
 
     Args:
-        told: the cells of sweep.json, for what proxies told of their speed.
+        told: the cells of sweep.json, for what proxies told of their speed, and of how many tokens they counted.
     """
     rows = []
     for proxy in cells["proxy"].unique().sort().to_pylist() if cells.num_rows else []:
         own = cells.filter(pc.equal(cells["proxy"], proxy))
+        mine = [cell for cell in told if cell["proxy"] == proxy]
         flops = None if own["flops"].null_count else pc.sum(own["flops"]).as_py()
         rows.append(
             (
@@ -249,11 +259,11 @@ def cost_table(cells: pa.Table, told: Sequence[Data]) -> Table:
                 _NONE if own["parameters"].null_count else short(pc.max(own["parameters"]).as_py()),
                 f"{own.num_rows:,}",
                 f"{len(own['seed'].unique())}",
-                short(pc.sum(own["train_tokens"]).as_py()),
+                _trained(pc.sum(own["train_tokens"]).as_py(), mine, np.sum),
                 _NONE if flops is None else f"{flops:.2e}",
                 duration(pc.sum(own["seconds"]).as_py()),
-                _median(told, proxy, "tokens_per_second", short),
-                _median(told, proxy, "model_flop_utilisation", lambda share: f"{share:.0%}"),
+                _median(mine, "tokens_per_second", short),
+                _median(mine, "model_flop_utilisation", lambda share: f"{share:.0%}"),
                 _spread(own),
             )
         )
@@ -267,19 +277,46 @@ def cost_table(cells: pa.Table, told: Sequence[Data]) -> Table:
             "tokens trained on",
             "FLOPs",
             "of one worker",
+            "tokens a second",
+            "of peak FLOPs",
             "seeds differ by",
         ),
         rows=tuple(rows),
-        note="Parameters without embeddings. Seeds differ by: the standard deviation of the loss between seeds, as a "
-        "share of it; the median over the cells.",
+        note=f"Parameters without embeddings. {_COUNTED} Seeds differ by: the standard deviation of the loss between "
+        "seeds, as a share of it; the median over the cells.",
     )
 
 
-def _median(told: Sequence[Data], proxy: str, key: str, form: Callable[[float], str]) -> str:
-    """Of what the cells of a proxy told under `key`."""
-    values = [cell["told"].get(key) for cell in told if cell["proxy"] == proxy]
-    known = [value for value in values if isinstance(value, int | float) and 0 < value < _MOST]  # of others: anything
+def _key(one: Data) -> tuple[str, float, int]:
+    return one["score"], one["fraction"], one["size"]
+
+
+def _trained(asked: float, told: Sequence[Data], of: Callable[[list[float]], float]) -> str:
+    """Tokens trained on, as they were asked for; where all cells told of fewer that they counted, these before them.
+
+    Args:
+        of: mean or sum, as `asked` is.
+    """
+    counted = _numbers(told, "counted_tokens")
+    if not counted or len(counted) < len(told) or of(counted) >= _LEAST_SEEN * asked:
+        return short(asked)
+    return f"{short(float(of(counted)))} of {short(asked)}"
+
+
+def _median(told: Sequence[Data], key: str, form: Callable[[float], str]) -> str:
+    """Of what cells told under `key`."""
+    known = _numbers(told, key)
     return form(float(np.median(known))) if known else _NONE
+
+
+def _numbers(told: Sequence[Data], key: str) -> list[float]:
+    """What cells told under `key`: trainers of others tell anything."""
+    values = [cell["told"].get(key) for cell in told]
+    return [
+        value
+        for value in values
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _MOST
+    ]
 
 
 def _spread(cells: pa.Table) -> str:

@@ -7,7 +7,7 @@ over two sizes with one proxy.
 
 **Not of the same documents.** A seed decides which documents make a pool, for every proxy, and the pool of a smaller
 size is part of that of a larger one. So what is luck in the one run is luck in the other: five prunings that are all by
-chance were ranked alike in 95 % of pairs by two n-gram tables. An experiment that is done again sees other documents.
+chance were ranked alike in 92 % of pairs by two n-gram tables. An experiment that is done again sees other documents.
 So the first run is looked at with some of the seeds and the second with the others: half of those that both have, in
 turns, and what comes out is the mean over these splits. Each side then knows less than all seeds do.
 `shared_documents` says what the two sides see alike nevertheless: all, where there is one seed or the pool is used

@@ -19,6 +19,8 @@ from corpusmill.scaling.frontier.slopes import Slope
 from corpusmill.scaling.laws.fit import Estimate
 
 _COSTS = {"flops": "FLOPs", "seconds": "seconds of training"}
+_ONCE = 1.01
+"""Epochs that are one."""
 _MANY_SHARED = 0.1
 """Of the documents of two runs: from here on it is told."""
 _OVERSTATED = "{}: luck that they share counts as agreement, which is overstated."
@@ -255,9 +257,11 @@ def _unknown(panel: Panel) -> list[str]:
             "pool, not of that compute, which is what multipliers are of."
         )
     if panel.parameters is None:
+        most = max(one.epochs for one in panel.cells)
+        once = f", and counts each token once where up to {most:.3g} epochs were asked for" if most > _ONCE else ""
         found.append(
             "The proxy has no number of parameters; if it counts n-grams, it does not see what repetition does to a "
-            "trained model."
+            f"trained model{once}."
         )
     found.append(
         f"All this holds for this proxy and pools of {tokens(min(panel.sizes))} to {tokens(max(panel.sizes))} tokens; "
