@@ -24,7 +24,7 @@ from corpusmill.pipeline.explain import Ledgers, number, recipe_stages
 from corpusmill.pipeline.histograms import Histogram, bars, histograms
 from corpusmill.pipeline.run import read_manifest
 from corpusmill.pipeline.samples import SAMPLES_PER_REASON, read_samples
-from corpusmill.pipeline.search_page import search_section
+from corpusmill.pipeline.search_page import search_sections
 from corpusmill.pipeline.summary import count, counted, fired, heldout_rows, loss_name, rewrites, share, size
 from corpusmill.pipeline.sweep_page import sections
 
@@ -56,7 +56,7 @@ def render(manifest: Mapping[str, Any], folder: Path) -> str:
         folder=folder,
         sources=sources,
         sweeps=sections(folder, manifest.get("content_hash")),
-        search=search_section(folder),
+        searches=search_sections(folder, manifest.get("content_hash")),
         datasets=[_dataset(dataset) for dataset in manifest.get("mix", {}).get("datasets", [])],
         counted=counted,
         share=share,

@@ -1,6 +1,6 @@
-"""The part of the run's page that tells of its mixture search, made from scaling/search/search.json alone
-(pipeline/searching.py writes it): the proposed ratios, what they are predicted to be worth and what new runs found, and
-how well the mixture law predicts the runs."""
+"""The part of the run's page that tells of its mixture searches, made from scaling/search/search-<proxy>.json alone
+(pipeline/searching.py writes them): the proposed ratios, what they are predicted to be worth and what new runs found,
+and how well the mixture law predicts the runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from corpusmill.documents.errors import DamagedRunError
+from corpusmill.pipeline.recipe import NAME
 from corpusmill.pipeline.sweep_page import read_object
 from corpusmill.pipeline.sweep_tables import Table
 from corpusmill.scaling.plots.fit_plots import Observation, predictions
@@ -35,22 +36,30 @@ def ratio_interval(low: float, high: float, held_by: str | None) -> str:
     return "all at the bound" if held_by is not None and lowest == highest else f"{lowest} to {highest}"
 
 
-def search_section(run: Path) -> dict[str, Any] | None:
-    """What the page shows of a mixture search, or why it cannot be shown; None where there was none."""
-    path = run / "scaling" / "search" / "search.json"
-    if not path.is_file():
-        return None
+def search_sections(run: Path, content: str | None = None) -> list[dict[str, Any]]:
+    """What the page shows of the last mixture search of each proxy, by name; of one that cannot be shown, why.
+
+    Args:
+        content: the content hash of the run's curated documents; None: not known.
+    """
+    paths = {path.stem.removeprefix("search-"): path for path in (run / "scaling" / "search").glob("search-*.json")}
+    return [_section_or_why(name, paths[name], content) for name in sorted(paths) if NAME.fullmatch(name)]
+
+
+def _section_or_why(name: str, path: Path, content: str | None) -> dict[str, Any]:
     try:
-        return _section(read_object(path, _MEND))
+        return {"name": name, **_section(read_object(path, _MEND), content)}
     except DamagedRunError as error:
-        return {"unreadable": str(error)}
+        why = str(error)
     except Exception as error:  # noqa: BLE001  (whatever is in the file, the run's page is written)
-        return {"unreadable": f"{path}: is no result of a mixture search ({type(error).__name__}: {error}); {_MEND}"}
+        why = f"{path}: is no result of a mixture search ({type(error).__name__}: {error}); {_MEND}"
+    return {"name": name, "unreadable": why}
 
 
-def _section(data: Mapping[str, Any]) -> dict[str, Any]:
+def _section(data: Mapping[str, Any], content: str | None) -> dict[str, Any]:
     proposal, cost = data["proposal"], data["cost"]
     return {
+        "earlier": content is not None and data["run"] != content,
         "about": f"{cost['proxy']}, {cost['tokens']:,} tokens a run, {len(data['runs']):,} runs",
         "ratios": _ratios(data),
         "worth": _worth(data),

@@ -1,8 +1,8 @@
 """A mixture search as tasks: prepare, run proxies on designed mixtures, fit the law, propose, and run the proposal.
 
-scaling/search/runs/<run>/…     what a proxy leaves
-scaling/search/tasks/*.json     a marker a run, with its shares and losses
-scaling/search/search.json      all runs, the law's figures and the proposal
+scaling/search/runs/<run>/…             what a proxy leaves
+scaling/search/tasks/*.json             a marker a run, with its shares and losses
+scaling/search/search-<proxy>.json      all runs of a proxy's last search, the law's figures and the proposal
 
 The components are the leaves of the recipe's ratios, and the prior is what its mix would have of each. A leaf that is
 divided by a column's values in their natural proportions is one component, and stays so.
@@ -341,7 +341,8 @@ class _Search:
             failed=tuple(self.run.runner.failed),
         )
         ran = [counts for counts, _ in well] + [one.counts for one in after if not one.error]
-        atomic_text(self.folder / "search.json", json.dumps(as_data(ended, ran), indent=1) + "\n")
+        data = {**as_data(ended, ran), "run": self.run.manifest["content_hash"]}
+        atomic_text(self.folder / f"search-{self.name}.json", json.dumps(data, indent=1) + "\n")
         _tell(self.run.folder)
         return ended
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from corpusmill.pipeline.report import write_report
-from corpusmill.pipeline.search_page import observations, search_section
+from corpusmill.pipeline.search_page import observations, search_sections
 from tests.pipeline.test_report import Page
 
 FLOOR = [0.9, 1.1]
@@ -44,6 +44,7 @@ def searched(confirmation: dict[str, float | None] | None = None) -> dict[str, A
                      "by_domain": {}, "regmix_loss": 1.9, "warnings": ["few runs"]},
         "confirmation": confirmation,
         "notes": ["runs are off"],
+        "run": "e55b",
         "runs": runs,
     }  # fmt: skip
 
@@ -52,7 +53,7 @@ def test_the_page_has_the_ratios_their_worth_and_the_laws_predictions(small_run:
     shutil.copytree(small_run.folder, tmp_path / "run")
     folder = tmp_path / "run" / "scaling" / "search"
     folder.mkdir(parents=True)
-    (folder / "search.json").write_text(json.dumps(searched({"estimate": 0.001, "low": -0.01, "high": 0.01})))
+    (folder / "search-ngram.json").write_text(json.dumps(searched({"estimate": 0.001, "low": -0.01, "high": 0.01})))
     page = Page(write_report(tmp_path / "run").read_text())
     assert "Mixture search" in page.text
     assert "<b>books 50.00% 70.00% 60.00% to 80.00% 100.00% no more is there 10.00% 20.00%" in page.text
@@ -66,12 +67,31 @@ def test_the_page_has_the_ratios_their_worth_and_the_laws_predictions(small_run:
     assert len(page.ids) == len(set(page.ids))
 
 
+def test_the_page_shows_the_search_of_each_proxy_and_which_are_of_an_earlier_state(
+    small_run: Any, tmp_path: Path
+) -> None:
+    shutil.copytree(small_run.folder, tmp_path / "run")
+    folder = tmp_path / "run" / "scaling" / "search"
+    folder.mkdir(parents=True)
+    content = json.loads((tmp_path / "run" / "manifest.json").read_text())["content_hash"]
+    made = {"ngram": "{", "small": json.dumps({**searched(), "run": content}), "tiny": json.dumps(searched())}
+    for name, text in made.items():
+        (folder / f"search-{name}.json").write_text(text)
+    sections = search_sections(tmp_path / "run", content)
+    assert [section["name"] for section in sections] == ["ngram", "small", "tiny"]
+    assert [section.get("earlier") for section in sections] == [None, False, True]
+    page = Page(write_report(tmp_path / "run").read_text())
+    for said in ("It cannot be shown", "It was made from an earlier state of this run", "Mixture search"):
+        assert page.text.count(said) == 1
+    assert page.text.count("Proposed ratios") == 2
+    assert len(page.ids) == len(set(page.ids))
+
+
 def test_a_proposal_that_is_the_prior_is_neither_better_nor_worse(tmp_path: Path) -> None:
     folder = tmp_path / "scaling" / "search"
     folder.mkdir(parents=True)
-    (folder / "search.json").write_text(json.dumps({**searched(), "stays": True}))
-    section = search_section(tmp_path)
-    assert section is not None
+    (folder / "search-ngram.json").write_text(json.dumps({**searched(), "stays": True}))
+    (section,) = search_sections(tmp_path)
     assert section["worth"].rows[2] == ("difference, predicted", "–", "–", "is the prior")
 
 
@@ -95,9 +115,8 @@ def test_predictions_are_the_laws_and_the_prior_and_the_proposal_are_marked() ->
 def test_new_runs_decide(confirmation: dict[str, float | None] | None, verdict: str, tmp_path: Path) -> None:
     folder = tmp_path / "scaling" / "search"
     folder.mkdir(parents=True)
-    (folder / "search.json").write_text(json.dumps(searched(confirmation)))
-    section = search_section(tmp_path)
-    assert section is not None
+    (folder / "search-ngram.json").write_text(json.dumps(searched(confirmation)))
+    (section,) = search_sections(tmp_path)
     assert section["worth"].rows[-1][-1] == verdict
 
 
@@ -120,8 +139,8 @@ def test_a_damaged_file_is_named_with_its_mend_and_the_page_is_written(
     content: str, small_run: Any, tmp_path: Path
 ) -> None:
     shutil.copytree(small_run.folder, tmp_path / "run")
-    path = tmp_path / "run" / "scaling" / "search" / "search.json"
-    assert search_section(tmp_path / "run") is None
+    path = tmp_path / "run" / "scaling" / "search" / "search-ngram.json"
+    assert search_sections(tmp_path / "run") == []
     path.parent.mkdir(parents=True)
     path.write_text(content)
     text = Page(write_report(tmp_path / "run").read_text()).text
@@ -141,5 +160,5 @@ def test_odd_numbers_keep_no_page_from_being_written(odd: float, small_run: Any,
         {**whole, "runs": [{"shares": [odd, 0.5], "losses": {"books": odd, "forum": odd}}]},
         {**whole, "proposal": {**whole["proposal"], "warnings": ["\ud800"]}},
     ):
-        (folder / "search.json").write_text(json.dumps(changed))
+        (folder / "search-ngram.json").write_text(json.dumps(changed))
         assert "Mixture search" in write_report(tmp_path / "run").read_text(encoding="utf-8")

@@ -126,7 +126,7 @@ def test_a_search_finds_that_held_out_languages_want_equal_shares(folder: Path, 
     assert found["confirmation"]["high"] < 0
     assert found["noise"] > 0
     assert found["failed"] == 0
-    kept = json.loads((folder / "runs" / "searched" / "scaling" / "search" / "search.json").read_text())
+    kept = json.loads((folder / "runs" / "searched" / "scaling" / "search" / "search-ngram.json").read_text())
     assert len(kept["runs"]) == 15 + 6
     for run in kept["runs"]:
         assert sum(run["shares"]) == pytest.approx(1)
@@ -453,3 +453,16 @@ def test_too_few_tokens_for_the_priors_whole_documents_are_refused_before_any_ru
     dry = CliRunner().invoke(app, [*words, enough.replace(",", ""), "--dry-run"])
     assert dry.exit_code == 0, dry.output
     assert "note: further than 5% of the tokens from the mixture that was asked for:" in dry.stderr
+
+
+def test_a_search_with_another_proxy_leaves_what_the_first_has_found(
+    folder: Path, told: Result, workers: LocalExecutor
+) -> None:
+    found = folder / "runs" / "searched" / "scaling" / "search"
+    first = (found / "search-ngram.json").read_text()
+    recipe = loaded(folder, sweep={**SWEEP, "proxies": {"ngram": {"order": 3}, "short": {"kind": "ngram", "order": 2}}})
+    run_search(recipe, workers, PlainProgress(), proxy="short", tokens=3000, mixtures=4, seeds=1)
+    assert (found / "search-ngram.json").read_text() == first
+    assert json.loads((found / "search-short.json").read_text())["cost"]["proxy"] == "short"
+    page = (folder / "runs" / "searched" / "report" / "index.html").read_text()
+    assert page.count("Proposed ratios") == 2
