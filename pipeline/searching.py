@@ -476,7 +476,18 @@ def _sweep(recipe: Recipe, pools: Mapping[str, Pool]) -> SweepOptions:
             seed=given.seed,
             name=NAME,
         )
-    options.check({source.name: source for source in recipe.sources})
+    for leaf, pool in pools.items():
+        for source in pool.sources:
+            if source in options.heldout.whole:
+                raise RecipeError(
+                    f"{place_of(recipe)}.heldout.whole: {source!r} is held out entirely, and the component {leaf} "
+                    "of mix.ratios is of it; take it out of one of them, or name it under sweep.heldout.sources, which holds a "
+                    "share of it out"
+                )
+    try:
+        options.check({source.name: source for source in recipe.sources})
+    except RecipeError as error:
+        raise RecipeError(f"{place_of(recipe)}.{error}") from error
     return options
 
 
@@ -497,7 +508,7 @@ def _places(prior: NDArray[np.bool_]) -> list[tuple[Stream, int]]:
 
 
 def _proxy(recipe: Recipe, options: SweepOptions, name: str | None) -> tuple[str, Proxy]:
-    proxies = proxies_of(options, f"{recipe.file}: sweep")
+    proxies = proxies_of(options, place_of(recipe))
     wanted = next(iter(proxies)) if name is None else name
     if wanted not in proxies:
         near = nearest(wanted, proxies)

@@ -466,3 +466,18 @@ def test_a_search_with_another_proxy_leaves_what_the_first_has_found(
     assert json.loads((found / "search-short.json").read_text())["cost"]["proxy"] == "short"
     page = (folder / "runs" / "searched" / "report" / "index.html").read_text()
     assert page.count("Proposed ratios") == 2
+
+
+def test_a_component_that_is_held_out_entirely_is_named_with_the_recipe(folder: Path) -> None:
+    heldout = {"share": 0.2, "sources": ["web", "code"], "whole": ["mail"]}
+    said = r"^recipe\.yaml: sweep\.heldout\.whole: .mail. is held out entirely, and the component mail of mix.ratios is of it"
+    with pytest.raises(RecipeError, match=said):
+        question_of(loaded(folder, sweep={**SWEEP, "heldout": heldout}))
+
+
+def test_a_proxy_of_a_search_that_cannot_run_is_named_with_its_place(folder: Path) -> None:
+    proxies = {"ngram": {}, "mine": {"kind": "command", "command": "no_such_trainer {dataset} {out}"}}
+    recipe = recipe_in(folder, sweep={**SWEEP, "proxies": proxies})
+    told = CliRunner().invoke(app, ["mix", "search", str(recipe), "--proxy", "mine"])
+    assert told.exit_code == 2
+    assert "recipe.yaml: sweep.proxies.mine: command: 'no_such_trainer'" in told.stderr
