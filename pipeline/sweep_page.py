@@ -24,7 +24,7 @@ from corpusmill.pipeline.recipe import NAME
 from corpusmill.pipeline.summary import counted
 from corpusmill.pipeline.sweep_plots import Plots, plots_of
 
-VERSION = 1
+VERSION = 2
 """Of the analysis that is understood here."""
 _MOST_EVENTS = 20
 _MOST_DOCUMENTS = 5

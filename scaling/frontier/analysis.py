@@ -2,7 +2,7 @@
 
 `analyse(cells, options)` takes the table of `contract.CELLS` and gives an `Analysis`, whose `as_dict()` is plain JSON:
 
-    version      1
+    version      2
     confidence   .95: of every interval below
     draws, seed  of the simulation behind the intervals
     conclusion   [sentence]: what is shown, what is not shown, and what the experiment cannot tell
@@ -90,7 +90,7 @@ from corpusmill.scaling.frontier.slopes import Slope, slopes
 
 __all__ = ["VERSION", "Analysis", "AnalysisOptions", "Asked", "analyse"]
 
-VERSION = 1
+VERSION = 2
 _FEWEST_DRAWS, _MOST_DRAWS = 200, 20_000
 
 

@@ -68,7 +68,8 @@ class Panel:
 class Analysis:
     """Of a sweep, as far as it is read here."""
 
-    version: Literal[1]
+    version: Literal[1, 2]
+    """1: what it says of agreement, which is not read here, is of the same documents."""
     panels: tuple[Panel, ...]
 
 

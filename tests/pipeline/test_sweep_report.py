@@ -334,7 +334,7 @@ def test_what_failed_is_told_with_the_first_error_and_where_to_look(run: Path) -
         ("analysis.json", b"[]", "is no JSON object"),
         ("analysis.json", DEEP, "cannot be read (maximum recursion depth"),
         ("analysis.json", b"\xff", "cannot be read"),
-        ("analysis.json", b'{"version": 99}', "is of version 99, not 1; `corpusmill sweep report` makes it anew"),
+        ("analysis.json", b'{"version": 99}', "is of version 99, not 2; `corpusmill sweep report` makes it anew"),
         ("sweep.json", None, "cannot be read"),
         ("sweep.json", DEEP, "cannot be read (maximum recursion depth"),
         ("sweep.json", b'{"asked": 3, "cells": [{"told": "much"}]}', "has no `asked` and `cells` as a sweep writes"),
@@ -457,5 +457,15 @@ def test_a_floor_is_drawn_only_where_it_is_told_from_none(run: Path) -> None:
 def test_the_text_refuses_an_analysis_of_another_version(run: Path, tmp_path: Path) -> None:
     folder = copied(run, tmp_path) / "scaling" / "sweep"
     (folder / "analysis.json").write_text('{"version": 99}')
-    with pytest.raises(DamagedRunError, match="is of version 99, not 1; `corpusmill sweep report` makes it anew"):
+    with pytest.raises(DamagedRunError, match="is of version 99, not 2; `corpusmill sweep report` makes it anew"):
         sweep_as_text(folder, 100)
+
+
+def test_an_analysis_of_the_version_before_is_made_anew_and_not_shown(run: Path, tmp_path: Path) -> None:
+    copy = copied(run, tmp_path)
+    path = copy / "scaling" / "sweep" / "analysis.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "version": 1}))
+    told = f"{path}: is of version 1, not 2; `corpusmill sweep report` makes it anew"
+    assert sections(copy)[1]["unreadable"] == told
+    analyse_sweep(copy, path.parent)
+    assert "unreadable" not in sections(copy)[1]

@@ -89,7 +89,7 @@ def test_a_run_without_an_analysis_is_refused_with_the_mend(tmp_path: Path) -> N
     [
         ("{", "Invalid JSON"),
         ("[]", "it: "),
-        (json.dumps({**analysis(), "version": 2}), "version"),
+        (json.dumps({**analysis(), "version": 3}), "version"),
         (json.dumps(analysis(best(10**6, 1.5, None))), r"panels\.0\.best\.0\.fraction"),
         (json.dumps(analysis(best(0, 0.5, None))), r"panels\.0\.best\.0\.size"),
         (json.dumps(analysis(best(10**6, 0.5, -5))), "train_tokens"),
