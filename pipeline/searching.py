@@ -481,8 +481,8 @@ def _sweep(recipe: Recipe, pools: Mapping[str, Pool]) -> SweepOptions:
             if source in options.heldout.whole:
                 raise RecipeError(
                     f"{place_of(recipe)}.heldout.whole: {source!r} is held out entirely, and the component {leaf} "
-                    "of mix.ratios is of it; take it out of one of them, or name it under sweep.heldout.sources, which holds a "
-                    "share of it out"
+                    "of mix.ratios is of it; take it out of one of them, or name it under sweep.heldout.sources, "
+                    "which holds a share of it out"
                 )
     try:
         options.check({source.name: source for source in recipe.sources})

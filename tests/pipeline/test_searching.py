@@ -470,7 +470,7 @@ def test_a_search_with_another_proxy_leaves_what_the_first_has_found(
 
 def test_a_component_that_is_held_out_entirely_is_named_with_the_recipe(folder: Path) -> None:
     heldout = {"share": 0.2, "sources": ["web", "code"], "whole": ["mail"]}
-    said = r"^recipe\.yaml: sweep\.heldout\.whole: .mail. is held out entirely, and the component mail of mix.ratios is of it"
+    said = r"^recipe\.yaml: sweep\.heldout\.whole: 'mail' is held out entirely, and the component mail of mix\.ratios"
     with pytest.raises(RecipeError, match=said):
         question_of(loaded(folder, sweep={**SWEEP, "heldout": heldout}))
 
