@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -15,7 +15,7 @@ from corpusmill.mix.manifest import MANIFEST
 from corpusmill.scaling.planning.amounts import amount, read_amount, read_range
 from corpusmill.scaling.planning.budget import MAX_EPOCHS, Ask, Kind, Plan, solve, solve_range
 from corpusmill.scaling.planning.hardware import PUE, UTILISATION, Rental, find_accelerator
-from corpusmill.scaling.planning.pruned import PanelBudget, panel_budgets, read_analyses
+from corpusmill.scaling.planning.pruned import Found, PanelBudget, panel_budgets, read_sweeps
 from corpusmill.scaling.planning.published import BESIROGLU, HOFFMANN, LAWS, ChinchillaLaw
 
 BOTH = "both"
@@ -47,6 +47,7 @@ class Options:
     gpus: int | None = None
     pue: float | None = None
     run: Path | None = None
+    sweep: str | None = None
     table: bool = False
     sizes: str | None = None
 
@@ -129,16 +130,18 @@ def budget(options: Options) -> Told:
         laws=_laws(options.constants),
         rental=rental,
     )
-    analyses = {} if options.run is None else read_analyses(options.run)
+    if options.sweep is not None and options.run is None:
+        raise UsageError(f"--sweep {options.sweep}: of which run? give --run, such as --run runs/web")
+    sweeps = {} if options.run is None else read_sweeps(options.run, options.sweep)
     told = Told(
         ask=ask,
         plans=() if only_table else solve(ask),
         sizes=sizes,
         rows=solve_range(ask, sizes),
         sweeps=(),
-        notes=(*notes, *_notes(options, ask)),
+        notes=(*notes, *_notes(options, ask), *_without_best(sweeps)),
     )
-    return replace(told, sweeps=panel_budgets(ask, told.to_follow, analyses))
+    return replace(told, sweeps=panel_budgets(ask, told.to_follow, sweeps))
 
 
 def dataset_tokens(folder: Path) -> tuple[float, float | None, str]:
@@ -245,6 +248,15 @@ def _notes(options: Options, ask: Ask) -> list[str]:
         if ask.rental.accelerator.watts is None:
             notes.append(f"Energy is not told: no rated power of {ask.rental.accelerator.title} is published.")
     return notes
+
+
+def _without_best(sweeps: Mapping[str, Found]) -> list[str]:
+    return [
+        f"Sweep {name} says nothing of {panel.pool} with {panel.proxy}: it found no best fraction."
+        for name, sweep in sweeps.items()
+        for panel in sweep.analysis.panels
+        if not panel.best
+    ]
 
 
 def _sizes(options: Options, parameters: float | None) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from corpusmill.mix.quality_law import LANGUAGE_MODEL
 from corpusmill.pipeline.budget_command import Told
-from corpusmill.pipeline.summary import table
+from corpusmill.pipeline.summary import counted, table
 from corpusmill.scaling.planning import inference_aware, pruned
 from corpusmill.scaling.planning.amounts import amount
 from corpusmill.scaling.planning.budget import PENALTY_SOURCE, QUALITY_SOURCE, Ask, Kind, Plan, Supply, Verdict
@@ -226,6 +226,7 @@ def _panel(panel: PanelBudget, told: Told) -> str:
     notes = [
         f"Sweep {_printable(panel.sweep)} of {_printable(panel.pool)}, proxy {_printable(panel.proxy)}, at its budget "
         f"nearest to yours: {amount(panel.tokens)} tokens. What is kept is not assumed to have a higher Q",
+        *_state(panel),
         *(_standing(panel, one) for one in panel.fractions if one.scores and one.fraction < 1),
     ]
     if not panel.same_tokens:
@@ -246,6 +247,25 @@ def _panel(panel: PanelBudget, told: Told) -> str:
                 f"{_short_label(plan)}: for at most {told.ask.max_epochs:g} epochs, keep {100 * least:.3g} % or more"
             )
     return _part(head, rows, notes)
+
+
+def _state(panel: PanelBudget) -> list[str]:
+    """Whether the sweep is whole, and of the run as it is."""
+    if panel.cells is None or panel.missing_cells is None:
+        return ["Careful: whether cells of this sweep are missing, or the run has changed since, is not known"]
+    found = []
+    if panel.missing_cells:
+        found.append(
+            f"Careful: {panel.missing_cells:,} of {counted(panel.cells, 'cell')} of this sweep are missing; corpusmill "
+            "sweep run goes on with them"
+        )
+    if panel.earlier:
+        found.append(
+            "Careful: the run had other documents when it was swept; corpusmill sweep run makes the sweep anew"
+        )
+    elif panel.earlier is None:
+        found.append("Careful: whether the run has changed since it was swept is not known")
+    return found or [f"That sweep is whole ({counted(panel.cells, 'cell')}), and of the run as it is"]
 
 
 def _all_is_as_good(panel: PanelBudget) -> bool:

@@ -580,6 +580,9 @@ def budget(
     run_folder: Annotated[
         Path | None, typer.Option("--run", help="A run whose sweeps say how much to keep.", metavar="FOLDER")
     ] = None,
+    sweep: Annotated[
+        str | None, typer.Option(help="Of that run's sweeps only this; default: all.", metavar="NAME")
+    ] = None,
     as_table: Annotated[bool, typer.Option("--table", help="Show models of other sizes, too.")] = False,
     sizes: Annotated[
         str | None, typer.Option("--range", help="Of the table's sizes, such as 1B:100B.", metavar="FROM:TO")
@@ -609,6 +612,7 @@ def budget(
             gpus=gpus,
             pue=pue,
             run=run_folder,
+            sweep=sweep,
             table=as_table,
             sizes=sizes,
         )

@@ -186,6 +186,31 @@ def test_a_sweeps_fractions_stand_beside_the_plan(tmp_path: Path) -> None:
     assert told(*arguments)["sweeps"][0]["factor"] == pytest.approx(1e5)
 
 
+def test_a_sweep_that_is_stale_or_not_whole_is_said_to_be(tmp_path: Path) -> None:
+    best = {"size": 10**11, "train_tokens": 10**11, "score": "quality", "fraction": 0.5, "not_distinguishable": []}
+    panel = {"pool": "web", "proxy": "ngram", "fractions": [0.5, 1.0], "best": [best]}
+    sweeps = {
+        "old": ("then", [{}], [panel]),
+        "whole": ("now", [{}, {}], [panel, {**panel, "pool": "mail", "best": []}]),
+    }
+    for name, (run, cells, panels) in sweeps.items():
+        folder = tmp_path / "scaling" / name
+        folder.mkdir(parents=True)
+        (folder / "analysis.json").write_text(json.dumps({"version": 1, "panels": panels}))
+        (folder / "sweep.json").write_text(json.dumps({"asked": 2, "cells": cells, "run": run}))
+    (tmp_path / "manifest.json").write_text(json.dumps({"content_hash": "now"}))
+    arguments = ("--params", "7B", "--tokens", "1T", "--unique-tokens", "1T", "--run", str(tmp_path), "--sweep")
+    flat = " ".join(answer(*arguments, "old")[1].split())
+    assert "Careful: 1 of 2 cells of this sweep are missing; corpusmill sweep run goes on with them" in flat
+    assert "Careful: the run had other documents when it was swept" in flat
+    assert "Sweep whole" not in flat
+    flat = " ".join(answer(*arguments, "whole")[1].split())
+    assert "That sweep is whole (2 cells), and of the run as it is" in flat
+    assert "Sweep whole says nothing of mail with ngram: it found no best fraction." in flat
+    (panel,) = told(*arguments, "old")["sweeps"]
+    assert (panel["cells"], panel["missing_cells"], panel["earlier"]) == (2, 1, True)
+
+
 def swept(folder: Path, *near: tuple[str, float]) -> str:
     """What is said of 2T tokens on 1T after a sweep whose best is quality at .8, not told apart from `near`."""
     folder = folder / "scaling" / "s"
@@ -220,6 +245,7 @@ def test_what_a_sweep_does_not_tell_from_its_best_is_not_called_best(tmp_path: P
         (["--params", "7B", "--q", ".8"], "--q: of which data"),
         (["--params", "7B", "--epochs-max", "2"], "--epochs-max: of which data"),
         (["--params", "7B", "--run", "."], "--run: of which data"),
+        (["--params", "7B", "--sweep", "s"], "--sweep s: of which run? give --run"),
         (["--params", "7B", "--hardware", "h10"], "did you mean"),
         (["--params", "7B", "--gpus", "8"], "--gpus: says nothing without --hardware"),
         (["--params", "7B", "--constants", "hofman"], "did you mean hoffmann"),

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from corpusmill.documents.errors import InputError
+from corpusmill.documents.errors import InputError, UsageError
 from corpusmill.scaling.planning.budget import Ask, Verdict, solve
-from corpusmill.scaling.planning.pruned import panel_budgets, read_analyses
+from corpusmill.scaling.planning.pruned import panel_budgets, read_sweeps
 from corpusmill.scaling.planning.published import BESIROGLU
 
 
@@ -47,7 +47,7 @@ def run(tmp_path: Path) -> Path:
 
 def test_each_fraction_says_what_is_left_and_how_often_it_is_read(run: Path) -> None:
     ask = Ask(parameters=7e9, tokens=1e12, unique=1e12, quality=0.9, laws=(BESIROGLU,))
-    (panel,) = panel_budgets(ask, solve(ask)[:1], read_analyses(run))
+    (panel,) = panel_budgets(ask, solve(ask)[:1], read_sweeps(run))
     assert (panel.sweep, panel.pool, panel.proxy) == ("kept", "web", "ngram")
     assert [one.fraction for one in panel.fractions] == [1.0, 0.5, 0.25]
     assert [one.unique for one in panel.fractions] == [1e12, 5e11, 2.5e11]
@@ -59,7 +59,7 @@ def test_each_fraction_says_what_is_left_and_how_often_it_is_read(run: Path) -> 
 
 def test_the_sweeps_nearest_budget_speaks_and_its_distance_is_told(run: Path) -> None:
     ask = Ask(parameters=7e9, tokens=1e12, unique=1e12, laws=(BESIROGLU,))
-    (panel,) = panel_budgets(ask, solve(ask)[:1], read_analyses(run))
+    (panel,) = panel_budgets(ask, solve(ask)[:1], read_sweeps(run))
     assert panel.tokens == 2e9  # tokens trained on, not the pool's size
     assert panel.factor == pytest.approx(500)
     assert panel.best_score == "quality"
@@ -67,7 +67,7 @@ def test_the_sweeps_nearest_budget_speaks_and_its_distance_is_told(run: Path) ->
     assert [one.standing for one in panel.fractions] == ["within noise", "best", "worse"]
     assert [one.scores for one in panel.fractions] == [("all",), ("quality",), ()]
     small = Ask(parameters=1e6, tokens=1e6, unique=1e6, laws=(BESIROGLU,))
-    (panel,) = panel_budgets(small, solve(small)[:1], read_analyses(run))
+    (panel,) = panel_budgets(small, solve(small)[:1], read_sweeps(run))
     assert panel.tokens == 1e6
     assert not panel.same_tokens
     assert [one.standing for one in panel.fractions] == ["worse", "worse", "best"]
@@ -76,12 +76,54 @@ def test_the_sweeps_nearest_budget_speaks_and_its_distance_is_told(run: Path) ->
 def test_a_panel_that_found_no_best_is_left_out(run: Path) -> None:
     (run / "scaling" / "kept" / "analysis.json").write_text(json.dumps(analysis()))
     ask = Ask(parameters=7e9, unique=1e12)
-    assert panel_budgets(ask, solve(ask), read_analyses(run)) == ()
+    assert panel_budgets(ask, solve(ask), read_sweeps(run)) == ()
+
+
+def made(folder: Path, content: str, **sweep: Any) -> None:
+    (folder / "manifest.json").write_text(json.dumps({"content_hash": content}))
+    (folder / "scaling" / "kept" / "sweep.json").write_text(json.dumps({"asked": 3, "cells": [{}, {}], **sweep}))
+
+
+def test_missing_cells_and_a_run_that_has_changed_since_are_told_of_a_sweep(run: Path) -> None:
+    ask = Ask(parameters=7e9, unique=1e12, laws=(BESIROGLU,))
+
+    def told() -> tuple[int | None, int | None, bool | None]:
+        (panel,) = panel_budgets(ask, solve(ask), read_sweeps(run))
+        return panel.cells, panel.missing_cells, panel.earlier
+
+    assert told() == (None, None, None), "there is no sweep.json"
+    made(run, "now", run="then")
+    assert told() == (3, 1, True)
+    made(run, "now", run="now", cells=[{}, {}, {}])
+    assert told() == (3, 0, False)
+    made(run, "now", run=None)
+    assert told() == (3, 1, None)
+    made(run, "now", run="now")
+    (run / "manifest.json").unlink()
+    assert told() == (3, 1, None)
+
+
+@pytest.mark.parametrize(("file", "said"), [("sweep.json", "asked: .*sweep run"), ("manifest.json", "run makes it")])
+def test_what_a_sweep_was_made_from_is_refused_where_it_cannot_be_read(run: Path, file: str, said: str) -> None:
+    made(run, "now", run="now")
+    path = run / file if file == "manifest.json" else run / "scaling" / "kept" / file
+    path.write_text('{"asked": "many", "cells": [], "content_hash": 7}')
+    with pytest.raises(InputError, match=rf"{file}: .*{said}"):
+        read_sweeps(run)
+
+
+def test_one_sweep_of_a_run_can_be_chosen_whatever_the_others_are(run: Path) -> None:
+    other = run / "scaling" / "other"
+    other.mkdir()
+    (other / "analysis.json").write_text("{")
+    assert list(read_sweeps(run, "kept")) == ["kept"]
+    with pytest.raises(UsageError, match=r"--sweep: .* has no analysed sweep 'keep'; did you mean 'kept'\?"):
+        read_sweeps(run, "keep")
 
 
 def test_a_run_without_an_analysis_is_refused_with_the_mend(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="corpusmill sweep run"):
-        read_analyses(tmp_path)
+        read_sweeps(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -98,4 +140,4 @@ def test_a_run_without_an_analysis_is_refused_with_the_mend(tmp_path: Path) -> N
 def test_an_analysis_that_is_none_is_refused_at_its_place(run: Path, broken: str, said: str) -> None:
     (run / "scaling" / "kept" / "analysis.json").write_text(broken)
     with pytest.raises(InputError, match=said):
-        read_analyses(run)
+        read_sweeps(run)
