@@ -378,8 +378,10 @@ class _Search:
     def _task(self, shares: Floats, stream: Stream, number: int) -> Task:
         prepared, options = self.prepared, self.prepared.options
         trial = self._trial(shares, stream, number)
+        pools = {name: pool.chosen() for name, pool in options.pools.items()}
+        documents = fingerprint(prepared.basis, pools, options.scores)  # whatever else is in their table
         heldout = [options.domains(), options.heldout.max_tokens]
-        wanted = fingerprint(LAYOUT, prepared.fingerprint, trial, self.proxy.identity(), heldout)
+        wanted = fingerprint(LAYOUT, documents, trial, self.proxy.identity(), heldout)
         name = f"{self.name}-{stream}-{number}-{wanted}"
         return Task(
             key=f"scaling/{NAME}/{name}",

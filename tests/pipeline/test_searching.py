@@ -481,3 +481,16 @@ def test_a_proxy_of_a_search_that_cannot_run_is_named_with_its_place(folder: Pat
     told = CliRunner().invoke(app, ["mix", "search", str(recipe), "--proxy", "mine"])
     assert told.exit_code == 2
     assert "recipe.yaml: sweep.proxies.mine: command: 'no_such_trainer'" in told.stderr
+
+
+def test_another_layout_of_the_table_of_documents_trains_nothing_anew(
+    ended: tuple[Recipe, SearchResult], workers: LocalExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, first = ended
+    tasks = first.folder / "tasks"
+    before = {marker.name: marker.stat().st_mtime_ns for marker in tasks.iterdir()}
+    monkeypatch.setattr("corpusmill.pipeline.preparing._TABLE", 10**6)
+    again = run_search(recipe, workers, PlainProgress())
+    assert again is not None
+    assert again.proposal == first.proposal
+    assert {marker.name: marker.stat().st_mtime_ns for marker in tasks.iterdir()} == before
