@@ -98,6 +98,11 @@ def search_as_text(result: SearchResult) -> str:
         lines.append(
             f"note: {result.cost.proxy} does not see that text is repeated; only max_epochs keeps repetition in bounds"
         )
+    if result.confirmation is not None and not result.sampled:
+        lines.append(
+            f"note: {result.cost.proxy} tells no losses of single held-out documents, so the difference's interval "
+            "does not hold what other documents would have said"
+        )
     return "\n".join(lines)
 
 

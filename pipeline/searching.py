@@ -44,6 +44,7 @@ from corpusmill.scaling.mixtures.runs import (
     Stream,
     Trial,
     confirmed,
+    heldout_difference,
     pooled_variance,
     run_trial,
     seed_of,
@@ -125,6 +126,7 @@ class SearchResult:
     confirmation  proposal less prior in runs that the proposal was not chosen by
     noise         standard deviation of the loss between runs of one mixture; None from a single one
     unseen        whether the proposal repeats a component, and the proxy does not see repetition
+    sampled       whether the confirmation knows that held-out documents are a sample
     notes         how far whole documents are from the mixtures, where that is far
     """
 
@@ -138,6 +140,7 @@ class SearchResult:
     confirmation: Interval | None = None
     noise: float | None = None
     unseen: bool = False
+    sampled: bool = False
     notes: tuple[str, ...] = ()
     failed: tuple[Outcome, ...] = ()
 
@@ -329,11 +332,15 @@ class _Search:
                 for task in (self._task(asked, "prior-again", number), self._task(proposal.shares, "proposal", number))
             ]
             after = self.run.runner.run("search: the proposal", again)
-        groups = [[_loss(counts, domains, weights) for counts, is_prior in well if is_prior]]
-        groups += [[_loss(one.counts, domains, weights) for one in after[side::2] if not one.error] for side in (0, 1)]
+        new = [[one.counts for one in after[side::2] if not one.error] for side in (0, 1)]
+        runs = [[counts for counts, is_prior in well if is_prior], *new]
+        groups = [[_loss(counts, domains, weights) for counts in group] for group in runs]
+        before, proposed = ([counts.get("folds") for counts in side] for side in new)
+        heldout = heldout_difference(before, proposed, dict(zip(domains, weights.tolist(), strict=True)))
         ended = replace(
             ended,
-            confirmation=confirmed(groups[1], groups[2], groups[:1]) if groups[1] and groups[2] else None,
+            confirmation=confirmed(groups[1], groups[2], groups[:1], heldout) if groups[1] and groups[2] else None,
+            sampled=bool(heldout),
             noise=_noise(groups),
             unseen=isinstance(self.proxy, NgramProxy)
             and bool((proposal.shares * self.tokens > self.part * begun.scale.tokens).any()),
@@ -440,6 +447,7 @@ def as_data(result: SearchResult, runs: Sequence[Mapping[str, Any]] | None = Non
             "confirmation": None if result.confirmation is None else _finite(result.confirmation),
             "noise": result.noise,
             "repetition_unseen": result.unseen,
+            "heldout_sampled": result.sampled,
             "failed": len(result.failed),
         }
     return data if runs is None else {**data, "runs": list(runs)}

@@ -86,8 +86,8 @@ def _sum(values: Iterator[float | None]) -> float | None:
 
 
 def run_cell(prepared: Prepared, cell: Cell, proxy: Proxy, folder: Path) -> dict[str, Any]:
-    """Trains and evaluates one cell. Returns its row, with `losses` by domain in place of their mean, and with what the
-    proxy `told`.
+    """Trains and evaluates one cell. Returns its row, with `losses` by domain in place of their mean, with what `folds`
+    of the held-out documents cost, and with what the proxy `told`.
 
     Args:
         folder: where the proxy may leave files; it is there only if it does.
@@ -100,7 +100,7 @@ def run_cell(prepared: Prepared, cell: Cell, proxy: Proxy, folder: Path) -> dict
     keep: Keep = options.scores[cell.score].keep if cell.score not in (ALL, RANDOM) else "high"
     selected = select(prepared.documents, cell, keep, options.seed)
     tokens = options.train_tokens(selected.pool_tokens, selected.kept_tokens)
-    trained, losses = trained_on(prepared, selected.rows, tokens, cell.seed, proxy, folder)
+    trained, losses, by_fold = trained_on(prepared, selected.rows, tokens, cell.seed, proxy, folder)
     return {
         "pool": cell.pool,
         "score": cell.score,
@@ -117,13 +117,12 @@ def run_cell(prepared: Prepared, cell: Cell, proxy: Proxy, folder: Path) -> dict
         "flops": trained.flops,
         "seconds": time.monotonic() - began,
         "losses": losses,
-        "folds": _folds_of(prepared, trained),
+        "folds": by_fold,
         "told": dict(trained.told),
     }
 
 
-def _folds_of(prepared: Prepared, trained: Trained) -> dict[str, dict[str, list[float]]] | None:
-    """What each fold of the held-out documents cost, by domain; None where the proxy does not tell."""
+def _folds_of(prepared: Prepared, trained: Trained) -> dict[str, folds.ByFold] | None:
     documents, seed = prepared.documents, prepared.options.seed
     heldout = heldout_rows(documents, prepared.options)
     if not trained.bits.keys() >= heldout.keys():
@@ -137,8 +136,9 @@ def _folds_of(prepared: Prepared, trained: Trained) -> dict[str, dict[str, list[
 
 def trained_on(
     prepared: Prepared, rows: NDArray[np.int64], tokens: int, seed: int, proxy: Proxy, folder: Path
-) -> tuple[Trained, dict[str, float]]:
-    """A proxy trained on these rows of the table of documents, and its loss on each held-out domain.
+) -> tuple[Trained, dict[str, float], dict[str, folds.ByFold] | None]:
+    """A proxy trained on these rows of the table of documents, its loss on each held-out domain, and what each fold of
+    these cost; None where the proxy does not tell.
 
     Args:
         folder: where the proxy may leave files; it is there only if it does.
@@ -161,7 +161,7 @@ def trained_on(
     )
     if not any(folder.iterdir()):
         folder.rmdir()
-    return trained, _checked_losses(trained, prepared.options.domains())
+    return trained, _checked_losses(trained, prepared.options.domains()), _folds_of(prepared, trained)
 
 
 def _checked_losses(trained: Trained, domains: Sequence[str]) -> dict[str, float]:

@@ -12,7 +12,7 @@ each document.
     pool_tokens     int64    ... as came out, in whole documents
     kept_tokens     int64    unique tokens that were left to train on
     kept_documents  int64
-    train_tokens    int64    tokens trained on, repetitions included; those asked for where an n-gram table counts each once
+    train_tokens    int64    tokens trained on, repetitions included; those asked for where an n-gram table counts once
     epochs          float64  train_tokens / kept_tokens
     seed            int64    decides which documents make the pool of that size, their order, and the proxy's start
     proxy           string   the proxy's name in the recipe

@@ -20,6 +20,8 @@ FOLDS = 30
 """Of a domain, at most."""
 
 Floats = NDArray[np.float64]
+ByFold = dict[str, list[float]]
+"""`bits` and `bytes` of each fold of a domain."""
 
 
 def deal(group_hashes: NDArray[np.uint64], seed: int) -> NDArray[np.int64]:
@@ -37,7 +39,7 @@ def deal(group_hashes: NDArray[np.uint64], seed: int) -> NDArray[np.int64]:
     return np.asarray(ranks % FOLDS)[place]
 
 
-def by_fold(bits: Floats, text_bytes: NDArray[np.int64], folds: NDArray[np.int64]) -> dict[str, list[float]]:
+def by_fold(bits: Floats, text_bytes: NDArray[np.int64], folds: NDArray[np.int64]) -> ByFold:
     """Sums of each fold, as JSON data.
 
     Args:
@@ -51,7 +53,7 @@ def by_fold(bits: Floats, text_bytes: NDArray[np.int64], folds: NDArray[np.int64
     }
 
 
-def errors(folds: Mapping[str, Mapping[str, list[float]]], weights: Mapping[str, float]) -> list[list[float]] | None:
+def errors(folds: Mapping[str, ByFold], weights: Mapping[str, float]) -> list[list[float]] | None:
     """The deviations of a cell's loss, by domain; None where one with a weight has a single fold, which tells nothing.
 
     Args:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -23,10 +23,13 @@ from corpusmill.documents.errors import InputError
 from corpusmill.mix.keys import TRAIN, keyed
 from corpusmill.scaling.cells import trained_on
 from corpusmill.scaling.contract import Proxy
+from corpusmill.scaling.folds import ByFold, errors
 from corpusmill.scaling.mixtures.law import INTERVAL
 from corpusmill.scaling.mixtures.proposal import Interval
 from corpusmill.scaling.pools import POOL, nearest_prefix
 from corpusmill.scaling.prepared import Prepared
+
+Floats = NDArray[np.float64]
 
 NONE = -1
 """The component of documents that are in none."""
@@ -119,7 +122,8 @@ def mixed_rows(documents: pa.Table, trial: Trial, seed: int) -> tuple[NDArray[np
 
 def run_trial(prepared: Prepared, trial: Trial, proxy: Proxy, folder: Path) -> dict[str, Any]:
     """Trains a proxy on a mixture and evaluates it. Returns what came out, as JSON data: `shares` of the tokens as they
-    came out in whole documents, `losses` by domain, `train_tokens`, `seed`, `seconds`, `flops` and what it `told`.
+    came out in whole documents, `losses` by domain, what `folds` of the held-out documents cost (None where the proxy
+    does not tell), `train_tokens`, `seed`, `seconds`, `flops` and what it `told`.
 
     Args:
         folder: where the proxy may leave files; it is there only if it does.
@@ -129,10 +133,11 @@ def run_trial(prepared: Prepared, trial: Trial, proxy: Proxy, folder: Path) -> d
     """
     began = time.monotonic()
     rows, achieved = mixed_rows(prepared.documents, trial, prepared.options.seed)
-    trained, losses = trained_on(prepared, rows, int(achieved.sum()), trial.seed, proxy, folder)
+    trained, losses, by_fold = trained_on(prepared, rows, int(achieved.sum()), trial.seed, proxy, folder)
     return {
         "shares": (achieved / achieved.sum()).tolist(),
         "losses": losses,
+        "folds": by_fold,
         "train_tokens": trained.train_tokens,
         "seed": trial.seed,
         "seconds": time.monotonic() - began,
@@ -141,15 +146,22 @@ def run_trial(prepared: Prepared, trial: Trial, proxy: Proxy, folder: Path) -> d
     }
 
 
-def confirmed(prior: Sequence[float], proposal: Sequence[float], others: Sequence[Sequence[float]] = ()) -> Interval:
+def confirmed(
+    prior: Sequence[float],
+    proposal: Sequence[float],
+    others: Sequence[Sequence[float]] = (),
+    heldout: Sequence[Floats] = (),
+) -> Interval:
     """The difference of the mean losses of runs that the proposal was not chosen by: proposal less prior.
 
     Args:
         prior: losses of runs of the prior that differ in their seed alone; one at least.
         proposal: losses of such runs of the proposal.
         others: groups of further such runs, which tell of the noise only.
+        heldout: what `heldout_difference` found.
 
-    Student's t, with one variance for all groups. Without two runs of any group there is no interval: it is infinite.
+    Student's t, with one variance for all groups, and with that of the choice of held-out documents added (Welch's
+    degrees of freedom). Without two runs of any group there is no interval: it is infinite.
 
     >>> confirmed([1.0, 1.2], [0.5, 0.7]).shown
     False
@@ -159,9 +171,35 @@ def confirmed(prior: Sequence[float], proposal: Sequence[float], others: Sequenc
     variance, free = pooled_variance(groups)
     if not free:
         return Interval(estimate=difference, low=-math.inf, high=math.inf)
-    error = math.sqrt(variance * (1 / len(groups[0]) + 1 / len(groups[1])))
-    reach = float(student_quantile(free, (1 + INTERVAL) / 2)) * error
+    parts = [(variance * (1 / len(groups[0]) + 1 / len(groups[1])), free)]
+    parts += [(float((domain**2).sum()), len(domain) - 1) for domain in heldout]
+    whole = sum(part for part, _ in parts)
+    degrees = whole**2 / sum(part**2 / known for part, known in parts) if whole else free
+    reach = float(student_quantile(degrees, (1 + INTERVAL) / 2)) * math.sqrt(whole)
     return Interval(estimate=difference, low=difference - reach, high=difference + reach)
+
+
+def heldout_difference(
+    prior: Sequence[Mapping[str, ByFold] | None],
+    proposal: Sequence[Mapping[str, ByFold] | None],
+    weights: Mapping[str, float],
+) -> list[Floats]:
+    """By domain, the errors that the difference of both has since held-out documents are a sample (scaling/folds.py);
+    nothing where a run does not tell.
+
+    Args:
+        prior: what `folds` of each run says.
+        proposal: the same.
+        weights: of the domains.
+    """
+    sides = []
+    for side in (prior, proposal):
+        found = [None if run is None else errors(run, weights) for run in side]
+        known = [run for run in found if run is not None]
+        if not known or len(known) < len(found):
+            return []
+        sides.append([np.mean(domain, axis=0) for domain in zip(*known, strict=True)])
+    return [np.asarray(after - before) for before, after in zip(*sides, strict=True)]
 
 
 def pooled_variance(groups: Sequence[Sequence[float] | NDArray[np.float64]]) -> tuple[float, int]:

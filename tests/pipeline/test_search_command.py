@@ -93,6 +93,8 @@ def test_the_recipe_of_a_proposal_that_is_the_prior_is_not_written(result: Searc
 
 def test_one_run_of_each_has_no_interval(result: SearchResult) -> None:
     told = search_as_text(replace(result, confirmation=confirmed([1.0], [0.5]), noise=None))
+    assert "tells no losses of single held-out documents" in told
+    assert "tells no losses" not in search_as_text(replace(result, confirmation=confirmed([1.0], [0.5]), sampled=True))
     assert "-0.5000 (no interval: one run of each): not shown\n" in told
     assert "inf" not in told
 

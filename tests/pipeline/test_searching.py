@@ -124,6 +124,7 @@ def test_a_search_finds_that_held_out_languages_want_equal_shares(folder: Path, 
     assert ratios["code"]["proposed"]["estimate"] > 0.15
     assert found["proposal"]["difference"]["high"] < 0
     assert found["confirmation"]["high"] < 0
+    assert found["heldout_sampled"]
     assert found["noise"] > 0
     assert found["failed"] == 0
     kept = json.loads((folder / "runs" / "searched" / "scaling" / "search" / "search-ngram.json").read_text())

@@ -13,7 +13,15 @@ from scipy.stats import ttest_ind
 
 from corpusmill.documents.errors import InputError
 from corpusmill.mix.keys import HELD_OUT, TRAIN
-from corpusmill.scaling.mixtures.runs import NONE, Trial, component_of, confirmed, mixed_rows, tokens_of
+from corpusmill.scaling.mixtures.runs import (
+    NONE,
+    Trial,
+    component_of,
+    confirmed,
+    heldout_difference,
+    mixed_rows,
+    tokens_of,
+)
 
 NAMES = ("late", "web", "code")
 
@@ -116,3 +124,30 @@ def test_one_run_each_says_nothing_of_noise() -> None:
     assert math.isinf(found.low)
     assert not found.shown
     assert confirmed([1.0], [0.5], [[1.0, 1.001, 0.999]]).shown
+
+
+def test_a_difference_that_hangs_on_the_choice_of_held_out_documents_is_not_shown():
+    prior, proposal = [1.00, 1.01, 0.99], [0.90, 0.91, 0.89]
+    seeds = confirmed(prior, proposal)
+    few = confirmed(prior, proposal, heldout=[np.full(30, 0.002) * np.resize([1, -1], 30)])
+    many = confirmed(prior, proposal, heldout=[np.full(30, 0.02) * np.resize([1, -1], 30)])
+    assert seeds.estimate == few.estimate == many.estimate
+    assert seeds.high - seeds.low < few.high - few.low < many.high - many.low
+    assert few.shown
+    assert not many.shown
+
+
+def test_errors_by_held_out_documents_are_those_of_the_difference_and_not_of_both_runs():
+    rng = np.random.default_rng(0)
+    hard, sizes = rng.normal(1.2, 0.3, 25), np.full(25, 500.0)
+
+    def run(less):
+        return {"web": {"bits": (sizes * (hard - less)).tolist(), "bytes": sizes.tolist()}}
+
+    weights = {"web": 1.0}
+    [same] = heldout_difference([run(0.0), run(0.1)], [run(0.2)], weights)
+    assert np.abs(same).max() < 1e-12
+    luck = rng.normal(0, 0.05, 25)
+    [apart] = heldout_difference([run(0.0)], [run(luck)], weights)
+    assert np.square(apart).sum() == pytest.approx(luck.var(ddof=1) / 25)
+    assert heldout_difference([run(0.0), None], [run(0.1)], weights) == []
