@@ -146,6 +146,9 @@ class Sweep:
         """What it showed; beside the page, its raw table and plots, unless it was a quick one."""
         name, analysis, found = self.folder.name, self.analysis, self.cells()
         written = ["\n".join(f"- {sentence}" for sentence in analysis["conclusion"])]
+        notes = [f"- {panel['proxy']}: {note}" for panel in analysis["panels"] for note in panel["notes"]]
+        if notes:
+            written.append("\n".join(["To bear in mind:", "", *notes]))
         for panel in analysis["panels"]:
             title = (
                 f"Loss in bits per byte, {panel['proxy']}: means over {len(panel['seeds'])} seeds, by size of the pool"
