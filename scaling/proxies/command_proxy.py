@@ -19,7 +19,7 @@ import re
 import shlex
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -84,7 +84,8 @@ class CommandProxy:
 
         Raises:
             InputError: if the command is not found, or the tokenizer does not give texts back exactly.
-            TrainerError: if the command fails or takes too long, or its losses cannot be used.
+            TrainerError: if the command fails or takes too long, a file that its words name changes meanwhile, or its
+                losses cannot be used.
             StorageError: if the disk is full.
         """
         self.check()
@@ -92,9 +93,12 @@ class CommandProxy:
         for left in (dataset, out):  # by an attempt that failed or was killed
             _remove(left)
         facts = written(training, dataset)
+        words = shlex.split(self.command)
+        named = named_files(words)
         begun = time.monotonic()
         self._call(self._words(training, dataset, out), training.folder)
         seconds = time.monotonic() - begun
+        _check_unchanged(named, named_files(words))
         text_bytes = {domain: each["text_bytes"] for domain, each in facts["heldout"].items()}
         trained = read_losses(out, text_bytes, training.tokens)
         if not self.keep:
@@ -155,6 +159,17 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _check_unchanged(before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    """Otherwise no cell would be found again: they are those of a command whose files are as they were."""
+    changed = [word for word in {**before, **after} if before.get(word) != after.get(word)]
+    if changed:
+        raise TrainerError(
+            f"{printable_line(changed[0])}: changed while the command ran, whose words name it, so its cells would be "
+            "trained anew each time; let the command write where no word names it, such as beside {out}, and edit a "
+            "trainer only when no sweep runs"
+        )
 
 
 def _last_words(folder: Path) -> str:

@@ -87,6 +87,18 @@ def test_a_command_is_another_when_a_file_that_it_names_or_its_version_changed(
     assert list(identity()["files"]) == words[1:3]
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_command_that_writes_a_file_which_its_words_name_is_refused_at_its_first_cell(
+    tmp_path: Path, there: bool
+) -> None:
+    log = tmp_path / "log.txt"
+    if there:
+        log.write_text("an older one")
+    program = TRAINER + f"\nopen({str(log)!r}, 'a').write('a line')"
+    with pytest.raises(TrainerError, match=r"--log=.*log\.txt: changed while the command ran, whose words name it"):
+        run(tmp_path, program, "{dataset}", "{out}", f"--log={log}")
+
+
 def test_what_the_page_on_proxies_shows_of_losses_is_read(tmp_path: Path) -> None:
     [shown] = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     found = losses(tmp_path, shown)
