@@ -20,7 +20,7 @@ from corpusmill.scaling.contract import ALL, RANDOM
 from corpusmill.scaling.plots.axes import short
 
 Data = Mapping[str, Any]
-_COUNTED = "1M of 3M trained on: the proxy counts each token once, however many were asked for."
+_COUNTED = "1M of 3M trained on: the proxy counted 1M tokens, each once, where 3M were asked for. "
 _LEAST_SEEN = 0.99
 """Share of the tokens asked for from which a proxy counted all of them: the last document may be cut."""
 _NONE = "–"
@@ -95,9 +95,9 @@ def best_table(panel: Data, told: Sequence[Data] = ()) -> Table:
             "compute multiplier",
         ),
         rows=tuple(rows),
-        note=f"Pool: tokens before pruning. {_COUNTED} Changes of the loss are relative, with intervals that hold for "
-        "all comparisons together; where one holds zero, no change is shown. All this holds for the budget and the "
-        "proxy.",
+        note=f"Pool: tokens before pruning. {_counting(row[1] for row in rows)}Changes of the loss are relative, with "
+        "intervals that hold for all comparisons together; where one holds zero, no change is shown. All this holds "
+        "for the budget and the proxy.",
     )  # fmt: skip
 
 
@@ -282,8 +282,8 @@ def cost_table(cells: pa.Table, told: Sequence[Data]) -> Table:
             "seeds differ by",
         ),
         rows=tuple(rows),
-        note=f"Parameters without embeddings. {_COUNTED} Seeds differ by: the standard deviation of the loss between "
-        "seeds, as a share of it; the median over the cells.",
+        note=f"Parameters without embeddings. {_counting(row[4] for row in rows)}Seeds differ by: the standard "
+        "deviation of the loss between seeds, as a share of it; the median over the cells.",
     )
 
 
@@ -301,6 +301,11 @@ def _trained(asked: float, told: Sequence[Data], of: Callable[[list[float]], flo
     if not counted or len(counted) < len(told) or of(counted) >= _LEAST_SEEN * asked:
         return short(asked)
     return f"{short(float(of(counted)))} of {short(asked)}"
+
+
+def _counting(trained: Iterable[str]) -> str:
+    """What has to be said of a column of `_trained`: nothing where all tokens that were asked for were counted."""
+    return _COUNTED if any(" of " in one for one in trained) else ""
 
 
 def _median(told: Sequence[Data], key: str, form: Callable[[float], str]) -> str:

@@ -52,6 +52,10 @@ def test_what_a_proxy_counted_stands_before_the_tokens_that_were_asked_for() -> 
     told = told_of(rows, lambda row: row["kept_tokens"])
     row = best_table(panel, told).rows[0]
     assert row[1] == f"{kept[row[2]]} of 3M"
+    for table in (best_table(panel, told), cost_table(cells, told)):
+        assert "the proxy counted 1M tokens, each once, where 3M were asked for" in table.note
+    for table in (best_table(panel), cost_table(cells, [])):
+        assert "counted" not in table.note
     assert cost_table(cells, told).rows[0][4] == "10.2M of 45M"
     assert any("counts each token once where up to 7.5 epochs were asked for" in one for one in found.conclusion)
     for odd in ("many", None, True, float("nan"), -1, 3_000_000):
