@@ -54,7 +54,7 @@ def seconds(dates: pa.StringArray) -> pa.Int64Array:
 
 def _moments(parts: dict[str, pa.StringArray], count: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Seconds since 1970, and where there is such a day and time."""
-    if "name" in parts:
+    if "name" in parts:  # the array is made here, since the first one imports pandas
         month = pc.fill_null(pc.index_in(pc.utf8_lower(parts["name"]), value_set=pa.array(_MONTHS)), -1).to_numpy() + 1
     else:
         month = _numbers(parts["month"], 1)

@@ -224,10 +224,10 @@ class Language(Filter):
 
 
 @lru_cache(maxsize=8)
-def _own(labels: tuple[str, ...]) -> list[Code]:
+def _own(labels: tuple[str, ...]) -> tuple[Code, ...]:
     """What a model's labels mean. One that calls English "en" calls Alemannic "als", as Wikipedia does."""
     aliases = WIKIPEDIA if "en" in labels else None
-    return [parsed(label, aliases) for label in labels]
+    return tuple(parsed(label, aliases) for label in labels)
 
 
 def in_script(code: Code, script: str) -> Code:

@@ -252,7 +252,7 @@ def prepare(
             documents.
     """
     if tokenizer is None:
-        _tokenizer_options(options)
+        _tokenizer_options(options)  # refuses what no tokenizer can be, before anything is done
     for source in options.sources():
         if not parts.get(source):
             raise InputError(f"sweep: the source {source} has no curated documents; look at the run's report")

@@ -256,7 +256,7 @@ def _splits(first: Seeds, second: Seeds) -> list[tuple[Seeds, Seeds]]:
 
 
 def _halves(seeds: Sequence[int]) -> list[Seeds]:
-    """Half of the seeds, the smaller where they are odd: each half that there is, or a draw of `_MOST_SPLITS`."""
+    """Half of the seeds, the smaller where they are odd: each half that there is, or those of `_MOST_SPLITS` draws."""
     size = len(seeds) // 2
     if math.comb(len(seeds), size) <= _MOST_SPLITS:
         return [frozenset(half) for half in combinations(seeds, size)]

@@ -1,5 +1,6 @@
 """What stands between a grid's cells and what a reader takes them for: cells that are missing, pools and fractions that
-whole documents do not come to, seeds that see the same documents, losses that do not differ.
+whole documents do not come to, seeds that see the same documents, losses that do not differ, held-out documents that
+are few.
 
 Notes say what was found; sentences of the conclusion say what it means.
 """

@@ -213,7 +213,7 @@ def panel_budgets(ask: Ask, plans: Sequence[Plan], sweeps: Mapping[str, Found]) 
     for name, sweep in sweeps.items():
         for panel in sweep.analysis.panels:
             if panel.best:
-                nearest = min(panel.best, key=lambda best: abs(math.log(best.tokens / plans[0].tokens)))
+                closest = min(panel.best, key=lambda best: abs(math.log(best.tokens / plans[0].tokens)))
                 found.append(
                     PanelBudget(
                         sweep=name,
@@ -222,12 +222,12 @@ def panel_budgets(ask: Ask, plans: Sequence[Plan], sweeps: Mapping[str, Found]) 
                         earlier=sweep.earlier,
                         pool=panel.pool,
                         proxy=panel.proxy,
-                        tokens=nearest.tokens,
-                        factor=plans[0].tokens / nearest.tokens,
-                        best_score=nearest.score,
-                        same_tokens=nearest.train_tokens is not None,
+                        tokens=closest.tokens,
+                        factor=plans[0].tokens / closest.tokens,
+                        best_score=closest.score,
+                        same_tokens=closest.train_tokens is not None,
                         fractions=tuple(
-                            _pruned(ask, plans, ask.unique, fraction, nearest)
+                            _pruned(ask, plans, ask.unique, fraction, closest)
                             for fraction in sorted(set(panel.fractions), reverse=True)
                         ),
                     )

@@ -32,9 +32,7 @@ def library(books: int = 5, length: int = 1000) -> pa.Table:
 
 
 def trials(tokens: int, most: int = 20_000, books: float = 0.2) -> list[Trial]:
-    first = Trial(
-        components=("books", "web"), shares=(books, 1 - books), tokens=tokens, part=tokens / most, seed=0
-    )  # fmt: skip
+    first = Trial(components=("books", "web"), shares=(books, 1 - books), tokens=tokens, part=tokens / most, seed=0)
     return [replace(first, seed=seed) for seed in range(3)]
 
 
