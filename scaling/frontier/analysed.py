@@ -26,7 +26,7 @@ class Missing:
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """How much losses differ between seeds, as shares of the loss."""
+    """How much losses differ between seeds and by the choice of held-out documents, as shares of the loss."""
 
     seed: float
     """Standard deviation of what all cells of a seed and size share."""

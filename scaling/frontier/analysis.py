@@ -20,11 +20,13 @@ An *estimate* is {"value", "low", "high"}; low and high are null where nothing c
                  size), steeper, grows}] for each score but `random`, adjusted for all scores together
     missing      [{score, fraction, size, seed}]: cells that the grid has and the table has not; the grid is that of
                  sweep.json where it is known, else what the table's cells span
-    noise        {seed, cell, degrees}: how much losses differ between seeds, as shares of the loss: what all cells of a
-                 seed and size share, and what is left of a single cell; null for one seed
+    noise        {seed, cell, degrees, heldout}: how much losses differ between seeds, as shares of the loss: what all
+                 cells of a seed and size share, and what is left of a single cell; and by the choice of held-out
+                 documents (null: not known); null for one seed
     cells        [{score, fraction, size, kept_tokens, train_tokens, epochs, seeds, loss, low, high, standard_error,
                    domains: {domain: {loss, standard_error}}}]
-                 means over the seeds; low, high and standard_error null for one seed
+                 means over the seeds; low, high and standard_error null for one seed. They have in them what the choice
+                 of held-out documents does to a cell beside the others of its panel; those of domains have not
     curves       [{score, fraction, size [], kept_tokens [], loss [], low [], high []}] over the sizes, ascending
     frontiers    [{score, kept_tokens [], loss [], low [], high [], fraction [], points}], `random` included: the lower
                  left envelope over kept tokens, on a logarithmic grid; `fraction` is that of the curve that leads;

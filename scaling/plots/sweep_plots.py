@@ -66,7 +66,7 @@ def frontier(panel: Data, *, floor: float = 0.0) -> str:
 
 
 def fractions(panel: Data) -> str:
-    """Loss against the fraction kept, a panel for each size, a line for each score, error bars over the seeds.
+    """Loss against the fraction kept, a panel for each size, a line for each score, with error bars.
 
     The shaded region is that of the fractions which the analysis cannot tell from the best; filled marks are the
     (score, fraction) of that region, open ones are worse.
@@ -94,7 +94,7 @@ def fractions(panel: Data) -> str:
         ]
     told = (
         f"{_name(panel)}: loss against the fraction kept, at {len(sizes)} of {len(panel['sizes'])} sizes, with error "
-        "bars over seeds; the shaded region holds the fractions that cannot be told from the best."
+        "bars; the shaded region holds the fractions that cannot be told from the best."
     )
     return Picture(
         title=f"Loss against fraction, {_name(panel)}", told=told, panels=panels, legend=legend,
