@@ -450,7 +450,10 @@ def as_data(result: SearchResult, runs: Sequence[Mapping[str, Any]] | None = Non
             "heldout_sampled": result.sampled,
             "failed": len(result.failed),
         }
-    return data if runs is None else {**data, "runs": list(runs)}
+    if runs is None:
+        return data
+    # What folds cost stays in the runs' markers: sixty numbers a domain, which nobody reads here.
+    return {**data, "runs": [{key: value for key, value in run.items() if key != "folds"} for run in runs]}
 
 
 def _finite(given: Interval) -> dict[str, float | None]:

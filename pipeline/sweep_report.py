@@ -93,13 +93,20 @@ def report_sweep(recipe: Recipe, file: Path | None = None) -> Results:
     unusable = "the run's folder cannot be written ({reason}); mend its rights"
     with locked(run, str(run), taken=taken, unusable=unusable):
         # Of a run that has changed since, the cells that there were are shown, with a remark.
+        foreign = 0
         with contextlib.suppress(UsageError):
-            collect_results(recipe, file)
+            foreign = collect_results(recipe, file)
         if not (folder / "cells.parquet").is_file():
             raise UsageError(f"{folder}: no cell of this recipe's sweep is done; `corpusmill sweep run` makes them")
         analyse_sweep(run, folder)
     results = read_results(folder)
-    return replace(results, remarks=tuple(_remarks(results, options, read_manifest(run).get("content_hash"))))
+    remarks = [*_remarks(results, options, read_manifest(run).get("content_hash"))]
+    if foreign:
+        remarks.append(
+            f"{foreign} of these cells are not what would be trained here: another device or version, or a file of a "
+            "command that is not the same; `corpusmill sweep run` would train them again"
+        )
+    return replace(results, remarks=tuple(remarks))
 
 
 def _remarks(results: Results, options: SweepOptions, content: str | None) -> Iterator[str]:

@@ -35,7 +35,7 @@ from peers_venv import peers_environment, peers_python
 from corpusmill.filters.ngram_kernels import ABSENT, RESERVED
 from corpusmill.filters.ngram_model import LanguageModel, write_arpa
 from corpusmill.mix.tokens import load_tokens
-from corpusmill.scaling.contract import Tokens, Training
+from corpusmill.scaling.contract import Tokens, Training, per_byte
 from corpusmill.scaling.proxies.ngram_proxy import NgramProxy
 
 PEER = Path(__file__).resolve().parents[1] / "peer_kenlm.py"
@@ -158,7 +158,7 @@ def _row(training: Training, order: int, size: int) -> tuple[tuple[int, int], tu
     made = ngrams.model(cell)
     trained = time.process_time()
     for _ in range(_ROUNDS):
-        found = ngrams.losses(made, cell)
+        found = per_byte(ngrams.bits(made, cell), cell.heldout)
     scoring = (time.process_time() - trained) / _ROUNDS
     scored = sum(int(held.offsets[-1]) for held in cell.heldout.values())
     return (order, size), (found["books"], found["newsgroups"]), trained - begun, scored / scoring

@@ -138,7 +138,8 @@ def analyse(cells: pa.Table, options: AnalysisOptions | None = None, asked: Aske
         noise = measured_noise(grid, draws=options.draws, seed=options.seed + number)
         means = np.nanmean(grid.log_loss, axis=1) if noise is None else noise.means
         panels.append(_panel(grid, means, noise, confidence, asked))
-        runs.append(Run(grid=grid, means=means, noise=noise, confidence=confidence))
+        of_seeds = None if noise is None else noise.of_seeds()  # both sides of an agreement see the same documents
+        runs.append(Run(grid=grid, means=means, noise=of_seeds, confidence=confidence))
     agreement = Agreements(proxies=over_proxies(runs, cells, asked), sizes=over_sizes(runs, asked))
     holes = sum(len(panel.missing) for panel in panels)
     notes = [f"{holes} cells of the grid are missing; all else was analysed."] if holes else []

@@ -142,10 +142,13 @@ def _heldout(grid: Grid, noise: Noise | None) -> list[str]:
     if noise is None:
         return []
     if noise.heldout is None:
-        return [
-            "no losses of single held-out documents, or one cluster of them alone: bands do not include what other "
-            "documents would have said"
-        ]
+        cells = int((~np.isnan(grid.log_loss)).sum())
+        told, mend = "no cell tells", ""
+        if grid.without_errors < cells:
+            told = f"{grid.without_errors} of {cells} cells do not tell"
+            mend = "; to train those again, remove their files from the sweep's `tasks`"
+        missed = "bands do not include what other documents would have said"
+        return [f"{told} what single held-out documents cost: {missed}{mend}"]
     fewest = min(domain.shape[1] for domain in grid.heldout_errors)
     if fewest >= FOLDS:
         return []

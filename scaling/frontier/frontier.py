@@ -252,7 +252,8 @@ def control_curve(grid: Grid, noise: Noise | None) -> ControlCurve | None:
     if distinct < 2:
         return None
     degree = 3 if distinct >= 8 else min(2, distinct - 1)
-    spread = np.ones(len(chosen)) if noise is None else np.sqrt(np.diag(noise.covariance)[chosen])
+    # By seeds alone: where the others of the grid lie is nothing to the control.
+    spread = np.ones(len(chosen)) if noise is None else np.sqrt(np.diag(noise.seed_covariance)[chosen])
     middle, reach = kept.mean(), np.ptp(kept)
     design = np.vander((kept - middle) / reach, degree + 1) / spread[:, None]
     places = np.linspace(kept.min(), kept.max(), 2 * STEPS + 1)

@@ -73,6 +73,8 @@ class Grid:
     heldout_errors: tuple[Floats, ...]
     """For each domain, configurations x errors: of the mean log losses, by the choice of held-out documents
     (scaling/folds.py). Empty where a cell does not have them."""
+    without_errors: int
+    """Cells that do not have them."""
     domains: Mapping[str, Floats]
     """Held-out domain -> its losses (no logarithms), in the same shape."""
     kept_tokens: Floats
@@ -226,6 +228,7 @@ def _grid(table: pa.Table, pool: str, proxy: str, asked: Asked | None) -> Grid:
         configurations=ordered,
         log_loss=np.log(values["loss"]),
         heldout_errors=_heldout_errors(rows, at),
+        without_errors=sum(row.get(ERRORS) is None for row in rows),
         domains={name.removeprefix(LOSS): values[name] for name in domains},
         kept_tokens=np.nanmean(values["kept_tokens"], axis=1),
         train_tokens=np.nanmean(values["train_tokens"], axis=1),

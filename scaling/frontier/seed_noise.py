@@ -25,7 +25,7 @@ out: that these documents are harder than others is no error of any comparison.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,9 @@ class Noise:
     """draws x configurations: errors of the means."""
     covariance: Floats
     """Of these errors, before the uncertainty of their own size is added."""
+    seed_draws: Floats
+    seed_covariance: Floats
+    """The part of both that seeds have, without that of the choice of held-out documents."""
     seed: float
     """Standard deviation of what the cells of one seed and size share."""
     cell: float
@@ -65,6 +68,10 @@ class Noise:
     heldout: float | None
     """Standard deviation of a mean by the choice of held-out documents, the root mean square over configurations; None
     where nothing tells."""
+
+    def of_seeds(self) -> Noise:
+        """Without what the choice of held-out documents does: for what is asked of these documents alone."""
+        return replace(self, draws=self.seed_draws, covariance=self.seed_covariance, heldout=None)
 
     def standard_errors(self, contrasts: Floats) -> Floats:
         """Of rows of weights over the configurations."""
@@ -100,17 +107,20 @@ def measured_noise(grid: Grid, *, draws: int, seed: int) -> Noise | None:
     together *= np.sqrt((seeds - 1) / rng.chisquare(seeds - 1, (draws, 1)))
     live = parts.live if parts.live.any() else ~copied
     covariance = within / np.sqrt(np.outer(taken, taken)) + shared @ shared.T / ((seeds - 1) * seeds)
+    of_seeds = errors + together
     # What all configurations have in common is no error of any comparison.
     heldout = [domain - domain.mean(axis=0) for domain in grid.heldout_errors]
+    chosen = np.zeros_like(of_seeds)
     for domain in heldout:
-        covariance += domain @ domain.T
         freedom = domain.shape[1] - 1
         scales = np.sqrt(freedom / rng.chisquare(freedom, (draws, 1)))
-        together += rng.standard_normal((draws, domain.shape[1])) @ domain.T * scales
+        chosen += rng.standard_normal((draws, domain.shape[1])) @ domain.T * scales
     return Noise(
         means=means,
-        draws=errors + together,
-        covariance=covariance,
+        draws=of_seeds + chosen,
+        covariance=covariance + sum(domain @ domain.T for domain in heldout),
+        seed_draws=of_seeds,
+        seed_covariance=covariance,
         seed=float(np.sqrt((shared[~copied] ** 2).sum(axis=1).mean() / (seeds - 1))),
         cell=float(np.sqrt((own[live] ** 2).sum(axis=1).mean() / (seeds - 1))),
         degrees=degrees,

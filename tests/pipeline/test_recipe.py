@@ -216,10 +216,10 @@ def test_a_number_of_more_than_64_bits_is_refused(value):
 def test_a_number_with_an_exponent_is_a_number(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(
-        "name: e1\nsources: {web: {paths: 1e3x}}\nsweep: {target_tokens: 2e12, epochs: -2.5E-1, sizes: [1_0e3]}"
+        "name: e1\nsources: {web: {paths: 1e3x}}\nsweep: {target_tokens: 2e12, epochs: -2.5E-1, sizes: [1_0e3, .5e3]}"
     )
     recipe = load_recipe(path, ["sweep.tokens=3e6", "name=e2"])
-    assert recipe.sweep == {"target_tokens": 2e12, "epochs": -0.25, "sizes": [1e4], "tokens": 3e6}
+    assert recipe.sweep == {"target_tokens": 2e12, "epochs": -0.25, "sizes": [1e4, 500.0], "tokens": 3e6}
     assert (recipe.name, recipe.sources[0].paths) == ("e2", ("1e3x",))
 
 

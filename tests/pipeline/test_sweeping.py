@@ -26,6 +26,7 @@ from corpusmill.pipeline.sweep_command import status_as_text
 from corpusmill.pipeline.sweep_report import report_sweep
 from corpusmill.pipeline.sweeping import SweepResult, SweepStatus, run_sweep, sweep_status
 from corpusmill.scaling.folds import FOLDS
+from corpusmill.scaling.proxies.ngram_proxy import NgramProxy
 
 SYLLABLES = ["ba", "ce", "di", "fo", "gu", "la", "me", "ni", "po", "ru", "sta", "ver"]
 SWEEP: dict[str, Any] = {
@@ -230,6 +231,20 @@ def test_what_is_done_of_a_stopped_sweep_can_be_collected(folder: Path, copied: 
     assert told["grid"]["seeds"] == [0, 1]
     assert told["grid"]["treatments"] == [["all", 1.0], ["length", 0.5], ["random", 0.5]]
     assert told["grid"]["pool_tokens"]["web"] > max(told["grid"]["sizes"])
+
+
+def test_results_stay_where_somebody_only_looks_and_would_train_other_cells(
+    folder: Path, copied: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = copied("elsewhere")
+    before = (elsewhere / "cells.parquet").read_bytes()
+    monkeypatch.setattr(NgramProxy, "identity", lambda self: {"device": "another"})
+    results = report_sweep(recipe_in(folder, {"name": "elsewhere"}))
+    assert (elsewhere / "cells.parquet").read_bytes() == before
+    [remark] = results.remarks
+    assert remark.startswith("12 of these cells are not what would be trained here")
+    monkeypatch.undo()
+    assert report_sweep(recipe_in(folder, {"name": "elsewhere"})).remarks == ()
 
 
 def test_a_sweep_without_a_cell_that_ended_well_leaves_no_older_results(

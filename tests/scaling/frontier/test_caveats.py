@@ -11,8 +11,7 @@ from corpusmill.scaling.frontier.analysis import AnalysisOptions, Asked, analyse
 SWEEP = PlantedSweep(scores={"a": peaked(0.4, 1.5)}, sizes=(1_000_000, 2_000_000, 4_000_000))
 OPTIONS = AnalysisOptions(draws=200)
 SAMPLE_UNKNOWN = (
-    "no losses of single held-out documents, or one cluster of them alone: bands do not include what other documents "
-    "would have said"
+    "no cell tells what single held-out documents cost: bands do not include what other documents would have said"
 )
 
 
@@ -165,6 +164,15 @@ def test_a_size_whose_losses_do_not_differ_has_no_best_and_the_others_have():
 def test_idle_scores_are_no_caveat():
     panel = analyse(PlantedSweep(scores={"idle": nothing}).cells(0), OPTIONS).panels[0]
     assert panel.notes == [SAMPLE_UNKNOWN]
+
+
+def test_cells_that_tell_nothing_of_held_out_documents_are_counted_with_a_mend():
+    cells = PlantedSweep(scores={"idle": nothing}).cells(0)
+    kind = pa.list_(pa.list_(pa.float64()))
+    errors = pa.array([None, *([[0.1, -0.1]] for _ in range(len(cells) - 1))], kind)
+    [note] = analyse(cells.append_column(ERRORS, errors), OPTIONS).panels[0].notes
+    assert note.startswith(f"1 of {len(cells)} cells do not tell what single held-out documents cost")
+    assert note.endswith("remove their files from the sweep's `tasks`")
 
 
 @pytest.mark.parametrize(
