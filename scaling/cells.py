@@ -122,9 +122,10 @@ def run_cell(prepared: Prepared, cell: Cell, proxy: Proxy, folder: Path) -> dict
     }
 
 
-def _folds_of(prepared: Prepared, trained: Trained) -> dict[str, folds.ByFold] | None:
+def _folds_of(
+    prepared: Prepared, heldout: Mapping[str, NDArray[np.int64]], trained: Trained
+) -> dict[str, folds.ByFold] | None:
     documents, seed = prepared.documents, prepared.options.seed
-    heldout = heldout_rows(documents, prepared.options)
     if not trained.bits.keys() >= heldout.keys():
         return None
     hashes, text_bytes = documents.column("group_hash").to_numpy(), documents.column("text_bytes").to_numpy()
@@ -147,10 +148,11 @@ def trained_on(
         ProxyError: if a loss is missing or no number.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    heldout = heldout_rows(prepared.documents, prepared.options)
     trained = proxy.run(
         Training(
             train=prepared.take(rows),
-            heldout=prepared.heldout(),
+            heldout={domain: prepared.take(own) for domain, own in heldout.items()},
             tokens=tokens,
             vocab_size=prepared.vocab_size,
             eos_id=prepared.eos_id,
@@ -161,7 +163,7 @@ def trained_on(
     )
     if not any(folder.iterdir()):
         folder.rmdir()
-    return trained, _checked_losses(trained, prepared.options.domains()), _folds_of(prepared, trained)
+    return trained, _checked_losses(trained, prepared.options.domains()), _folds_of(prepared, heldout, trained)
 
 
 def _checked_losses(trained: Trained, domains: Sequence[str]) -> dict[str, float]:

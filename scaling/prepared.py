@@ -20,7 +20,7 @@ from corpusmill.mix.placement import rows_of
 from corpusmill.mix.slices import Case, components
 from corpusmill.scaling.contract import Tokens
 from corpusmill.scaling.encoded import gather
-from corpusmill.scaling.pools import DOCUMENTS, POOL, SCORE, check_heldout, check_scores, heldout_rows
+from corpusmill.scaling.pools import DOCUMENTS, POOL, SCORE, check_heldout, check_scores
 from corpusmill.scaling.sweep_options import SweepOptions
 
 SIZES = ("tokens", "text_bytes")
@@ -76,10 +76,6 @@ class Prepared:
         """The tokens of these rows of the table, in their order."""
         wanted = self.documents.select(["part", "first", "tokens", "text_bytes", "id"]).take(pa.array(rows))
         return gather([part.ids for part in self.parts], wanted)
-
-    def heldout(self) -> dict[str, Tokens]:
-        """The held-out documents of each domain."""
-        return {domain: self.take(rows) for domain, rows in heldout_rows(self.documents, self.options).items()}
 
 
 @lru_cache(maxsize=2)

@@ -86,7 +86,7 @@ class NgramProxy:
         Raises:
             InputError: as `run`.
         """
-        numbers, offsets = _numbered(*_cut(training.train, training.tokens), "train", training)
+        numbers, offsets, _ = _numbered(*_cut(training.train, training.tokens), "train", training)
         if not len(numbers):
             raise InputError("the documents to train on have no token; keep more of them, or look at their texts")
         counter = NgramCounter(self.order, None)
@@ -131,8 +131,9 @@ def _cut(tokens: Tokens, most: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
 
 def _numbered(
     ids: NDArray[Any], offsets: NDArray[np.int64], name: str, training: Training
-) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Documents as sentences of a model: numbers of words, and where each begins.
+) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]:
+    """Documents as sentences of a model: numbers of words, where each sentence begins, and which is the first of each
+    document.
 
     Words are numbered from RESERVED on, the end of a document left out. Where it stands inside a text, this is two.
 
@@ -152,22 +153,21 @@ def _numbered(
             "with this tokenizer"
         )
     ends = np.flatnonzero(ids == eos)
+    inside = np.searchsorted(ends, offsets)  # ends of texts before each document
+    firsts = np.arange(len(offsets)) + inside
     if len(ends):
-        before = offsets - np.searchsorted(ends, offsets)  # among the ids that are left
+        before = offsets - inside  # among the ids that are left
         offsets = np.sort(np.concatenate([before, ends - np.arange(len(ends))]))
         ids = np.delete(ids, ends)
     numbers = ids.astype(np.uint32) + np.uint32(RESERVED)
     numbers -= ids > eos
-    return numbers, offsets
+    return numbers, offsets, firsts
 
 
 def _bits(made: Estimate, heldout: Tokens, domain: str, training: Training) -> NDArray[np.float64]:
     if heldout.text_bytes.sum() < 1:
         raise InputError(f"heldout.{domain}: has no text; name another domain, or hold out more")
-    numbers, offsets = _numbered(heldout.ids, heldout.offsets, f"heldout.{domain}", training)
-    # An end of text inside a document makes one sentence more of it.
-    inside = np.flatnonzero(heldout.ids[heldout.offsets[0] : heldout.offsets[-1]] == training.eos_id)
-    firsts = np.arange(len(heldout.offsets)) + np.searchsorted(inside, heldout.offsets - heldout.offsets[0])
-    sums, _ = made.ngrams.sums(numbers.astype(np.uint64), offsets, firsts.astype(np.int64))
+    numbers, offsets, firsts = _numbered(heldout.ids, heldout.offsets, f"heldout.{domain}", training)
+    sums, _ = made.ngrams.sums(numbers.astype(np.uint64), offsets, firsts)
     bits: NDArray[np.float64] = -sums / math.log10(2)
     return bits
