@@ -395,9 +395,18 @@ def plan_sources(recipe: Recipe, run: Path, *, prepare: bool = True) -> tuple[So
     """
     plans = _ordered([_plan_source(recipe, spec, run / spec.name) for spec in recipe.sources], run)
     if prepare:
-        for plan in plans:
-            plan.prepare()
+        prepare_all(plans)
     return plans
+
+
+def prepare_all(plans: Iterable[SourcePlan]) -> None:
+    """`SourcePlan.prepare` of each.
+
+    Raises:
+        RecipeError, InputError: for whatever would stop the run later.
+    """
+    for plan in plans:
+        plan.prepare()
 
 
 def _ordered(plans: Sequence[SourcePlan], run: Path) -> tuple[SourcePlan, ...]:

@@ -292,7 +292,7 @@ def train_vocabulary(work: Vocabulary) -> Counts:
             _tokenizer_options(options),
         )
     except InputError as error:
-        raise InputError(f"sweep.tokenizer: {error}".replace("--vocab-size", "vocab_size")) from error
+        raise InputError(_of_tokenizer(error)) from error
     finally:
         shutil.rmtree(work.workspace, ignore_errors=True)
     return {"vocab_size": made.tokens.vocab_size, "fingerprint": made.tokens.fingerprint}
@@ -308,7 +308,12 @@ def _tokenizer_options(options: SweepOptions) -> TokenizerOptions:
             seed=options.seed,
         )
     except UsageError as error:
-        raise RecipeError(f"sweep.tokenizer: {error}".replace("--vocab-size", "vocab_size")) from error
+        raise RecipeError(_of_tokenizer(error)) from error
+
+
+def _of_tokenizer(error: Exception) -> str:
+    """With the recipe's key instead of the option of `corpusmill tokenizer train`."""
+    return f"sweep.tokenizer: {error}".replace("--vocab-size", "vocab_size")
 
 
 def _sampled(work: Vocabulary, share: float) -> Iterator[pa.RecordBatch]:

@@ -36,7 +36,7 @@ from corpusmill.pipeline.extraction import Extraction
 from corpusmill.pipeline.lock import locked
 from corpusmill.pipeline.manifest import failures, run_manifest, write_manifest
 from corpusmill.pipeline.mixing import Part, Parts, mix_options, run_mix
-from corpusmill.pipeline.plan import SourcePlan, plan_sources
+from corpusmill.pipeline.plan import SourcePlan, plan_sources, prepare_all
 from corpusmill.pipeline.recipe import Recipe, StageSpec
 from corpusmill.pipeline.tasks import Outcome, Task
 from corpusmill.pipeline.warm_up import warm_up
@@ -89,8 +89,7 @@ def run_recipe(recipe: Recipe, executor: Executor, progress: Progress) -> RunRes
     options = mix_options(recipe)
     plans = plan_sources(recipe, folder, prepare=False)
     if not _is_done(recipe, plans):  # where nothing is left to do, no model and no list has to be read
-        for plan in plans:
-            plan.prepare()
+        prepare_all(plans)
     with _locked(folder), _leaving_nothing_partial(folder, executor):
         remove_partial_files(folder)
         _remove_gone_sources(folder, plans)

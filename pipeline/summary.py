@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpusmill.documents.errors import UsageError
-from corpusmill.pipeline.plan import SourcePlan, phases_in_order, plan_sources
+from corpusmill.pipeline.plan import SourcePlan, phases_in_order, plan_sources, prepare_all
 from corpusmill.pipeline.recipe import Recipe
 from corpusmill.pipeline.tasks import Outcome, Task, fingerprint
 
@@ -356,12 +356,12 @@ def status_as_data(recipe: Recipe) -> dict[str, Any]:
     try:
         sources = _statuses(plans)
     except FileNotFoundError:  # a model or list; the stage that needs it says which, and what to do
-        _prepare(plans)
+        prepare_all(plans)
         raise
     rows = [row for of_source in sources.values() for row in of_source]
     tasks, done = sum(row["tasks"] for row in rows), sum(row["done"] for row in rows)
     if done < tasks:  # those that are done had their models; those that are left would fail for want of them
-        _prepare(plans)
+        prepare_all(plans)
     manifest = _manifest(folder)
     ended = manifest is not None and manifest["recipe_hash"] == fingerprint(recipe.resolved) and done == tasks
     return {
@@ -373,11 +373,6 @@ def status_as_data(recipe: Recipe) -> dict[str, Any]:
         "sources": sources,
         "dataset": bool(ended and manifest and "mix" in manifest) if recipe.mix is not None else None,
     }
-
-
-def _prepare(plans: Sequence[SourcePlan]) -> None:
-    for plan in plans:
-        plan.prepare()
 
 
 def _manifest(folder: Path) -> dict[str, Any] | None:

@@ -64,12 +64,22 @@ def read_results(folder: Path) -> Results:
     Raises:
         DamagedRunError: if a file is missing or not what it should be.
     """
-    analysis, sweep = read_object(folder / "analysis.json", _ANALYSED), read_object(folder / "sweep.json", _SWEPT)
+    analysis = read_object(folder / "analysis.json", _ANALYSED)
     if analysis.get("version") != VERSION:
         told = f"{analysis.get('version')!r:.40}"
         raise DamagedRunError(f"{folder / 'analysis.json'}: is of version {told}, not {VERSION}; {_ANALYSED}")
+    return Results(folder=folder, analysis=analysis, sweep=read_sweep(folder), cells=read_cells(folder))
+
+
+def read_sweep(folder: Path) -> dict[str, Any]:
+    """sweep.json of a sweep's folder.
+
+    Raises:
+        DamagedRunError: if it is missing or not what it should be.
+    """
+    sweep = read_object(folder / "sweep.json", _SWEPT)
     _check_sweep(folder / "sweep.json", sweep)
-    return Results(folder=folder, analysis=analysis, sweep=sweep, cells=read_cells(folder))
+    return sweep
 
 
 def sections(run: Path, content: str | None = None) -> list[dict[str, Any]]:

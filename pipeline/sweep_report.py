@@ -32,10 +32,12 @@ from corpusmill.pipeline.sweep_page import (
     overall_conclusion,
     read_cells,
     read_results,
+    read_sweep,
 )
 from corpusmill.pipeline.sweep_plots import plots_of, write_plots
 from corpusmill.pipeline.sweep_recipe import sweep_options
-from corpusmill.pipeline.sweeping import collect_results
+from corpusmill.pipeline.sweeping import Grid, collected, write_results
+from corpusmill.pipeline.tasks import Outcome
 from corpusmill.scaling.frontier.analysis import AnalysisOptions, Asked, analyse
 from corpusmill.scaling.plots.axes import short
 from corpusmill.scaling.sweep_options import SweepOptions
@@ -95,7 +97,7 @@ def report_sweep(recipe: Recipe, file: Path | None = None) -> Results:
         # Of a run that has changed since, the cells that there were are shown, with a remark.
         foreign = 0
         with contextlib.suppress(UsageError):
-            foreign = collect_results(recipe, file)
+            foreign = _collect(recipe, file)
         if not (folder / "cells.parquet").is_file():
             raise UsageError(f"{folder}: no cell of this recipe's sweep is done; `corpusmill sweep run` makes them")
         analyse_sweep(run, folder)
@@ -109,12 +111,53 @@ def report_sweep(recipe: Recipe, file: Path | None = None) -> Results:
     return replace(results, remarks=tuple(remarks))
 
 
-def _remarks(results: Results, options: SweepOptions, content: str | None) -> Iterator[str]:
-    """That they are not of this recipe, or not of the run as it is now."""
-    told = results.sweep.get("options")
+def _collect(recipe: Recipe, file: Path | None) -> int:
+    """Writes the table of the cells that are done and that the recipe asks for. Nothing where what comes before them is
+    not done any more, or none is done.
+
+    A proxy may be another where somebody only looks: `device: auto` where there is no GPU, a command's file that is not
+    the same. Then results of the same recipe stay as they are.
+
+    Returns:
+        of how many cells there are results that this machine would train again.
+
+    Raises:
+        UsageError: if the recipe has not been run to its end.
+        RecipeError: if the sweep cannot be used.
+    """
+    found = collected(recipe, file)
+    if found is None:
+        return 0
+    grid, ended, content = found
+    foreign = _foreign(grid, ended, content)
+    if ended and not foreign:
+        write_results(grid, ended, content)
+    return foreign
+
+
+def _foreign(grid: Grid, ended: Sequence[Outcome], content: str) -> int:
+    """How many cells of the same recipe and run have results, and are not found."""
+    try:
+        sweep = read_sweep(grid.folder)
+    except DamagedRunError:  # there is none, or it cannot be read: it is written anew
+        return 0
+    if sweep.get("run") != content or _changed(sweep, grid.prepared.options):
+        return 0
+    names = {Path(cell["folder"]).name for cell in sweep["cells"]} - {outcome.task.marker.stem for outcome in ended}
+    return sum((grid.folder / "tasks" / f"{name}.json").is_file() for name in names)
+
+
+def _changed(sweep: Mapping[str, Any], options: SweepOptions) -> list[str]:
+    """The options that were others when sweep.json was written; those that it does not tell are taken for the same."""
+    told = sweep.get("options")
     made = told if isinstance(told, dict) else {}
     asked = json.loads(json.dumps(asdict(options)))
-    others = [key for key, value in asked.items() if key != "name" and made.get(key, value) != value]
+    return [key for key, value in asked.items() if key != "name" and made.get(key, value) != value]
+
+
+def _remarks(results: Results, options: SweepOptions, content: str | None) -> Iterator[str]:
+    """That they are not of this recipe, or not of the run as it is now."""
+    others = _changed(results.sweep, options)
     again = "`corpusmill sweep run` makes them anew"
     if others:
         differ = "differs" if len(others) == 1 and not others[0].endswith("s") else "differ"

@@ -199,41 +199,16 @@ def sweep_status(recipe: Recipe, file: Path | None = None) -> SweepStatus:
     return SweepStatus("", cells, len(there))
 
 
-def collect_results(recipe: Recipe, file: Path | None = None) -> int:
-    """Writes the table of the cells that are done and that the recipe asks for, wherever a sweep was stopped. Nothing
-    where what comes before them is not done any more, or none is done.
-
-    A proxy may be another where somebody only looks: `device: auto` where there is no GPU, a command's file that is not
-    the same. Then results of the same recipe stay as they are.
-
-    Returns:
-        of how many cells there are results that this machine would train again.
+def collected(recipe: Recipe, file: Path | None = None) -> tuple[Grid, list[Outcome], str] | None:
+    """The grid of a sweep, those of its cells that are done, wherever it was stopped, and the content hash of the run.
+    None where what comes before the cells is not done any more.
 
     Raises:
         UsageError: if the recipe has not been run to its end.
         RecipeError: if the sweep cannot be used.
     """
     grid, _, content = _found(recipe, file)
-    if grid is None:
-        return 0
-    ended = _ended(grid)
-    foreign = _foreign(grid, ended, content)
-    if ended and not foreign:
-        write_results(grid, ended, content)
-    return foreign
-
-
-def _foreign(grid: Grid, ended: Sequence[Outcome], content: str) -> int:
-    """How many cells of the same recipe and run have results, and are not found."""
-    try:
-        sweep = json.loads((grid.folder / "sweep.json").read_text())
-        asked = json.loads(json.dumps(asdict(grid.prepared.options)))
-        same = sweep["run"] == content and all(sweep["options"][key] == asked[key] for key in asked.keys() - {"name"})
-        names = {Path(cell["folder"]).name for cell in sweep["cells"]} if same else set()
-    except (OSError, ValueError, LookupError, TypeError):  # there is none, or it cannot be read: it is written anew
-        return 0
-    found = {outcome.task.marker.stem for outcome in ended}
-    return sum((grid.folder / "tasks" / f"{name}.json").is_file() for name in names - found)
+    return None if grid is None else (grid, _ended(grid), content)
 
 
 def _found(recipe: Recipe, file: Path | None) -> tuple[Grid | None, str, str]:
